@@ -1,0 +1,1 @@
+"""Pure, synchronous market logic: candles, features, labels, costs. One kernel, two drivers."""

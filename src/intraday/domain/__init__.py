@@ -1,0 +1,1 @@
+"""The words every layer shares: arrays, events, ports, sessions, errors. Imports nothing of the project."""

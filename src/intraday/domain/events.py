@@ -1,0 +1,141 @@
+"""What goes into the engine and what comes out: immutable facts.
+
+Events carry ``now_ns``, the shell's clock when they happened; the engine reads no other. Effects are what the shell should do;
+the engine itself does nothing to the world.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from intraday.domain.arrays import F4, I4, Bars, Ticks
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One frame of the feed, decoded: TICK[n] in wire order."""
+
+    now_ns: int
+    ticks: Ticks
+
+
+@dataclass(frozen=True, slots=True)
+class Timer:
+    """The shell's clock passed a minute boundary plus the configured grace."""
+
+    now_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class LinkLost:
+    """No feed from here on; what closes meanwhile is a gap, not a candle."""
+
+    now_ns: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class LinkUp:
+    """The feed is back."""
+
+    now_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Backfilled:
+    """One-minute bars fetched for minutes that were missed."""
+
+    now_ns: int
+    bars: Bars
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """An operator's wish, journalled like any other event."""
+
+    now_ns: int
+    name: str
+    argument: str = ""
+
+
+Event = Frame | Timer | LinkLost | LinkUp | Backfilled | Command
+
+
+class Action(StrEnum):
+    """What a signal says."""
+
+    BUY = "BUY"
+    SELL = "SELL"
+    HOLD = "HOLD"
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """One decision for one instrument at one decision bar. Prices in rupees, probabilities in 0..1 summing to one."""
+
+    inst: int
+    bar_ns: int  # open time of the decision bar
+    decided_ns: int
+    action: Action
+    confidence: float  # calibrated probability of what `action` says
+    p_down: float
+    p_hold: float
+    p_up: float
+    price: float  # close of the decision bar
+    stop: float  # NaN for HOLD
+    target: float  # NaN for HOLD
+    valid_until_ns: int
+    observe: bool  # True: the model's verdict is not "edge", do not trade on it
+    model_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class SaveBars:
+    """One-minute bars that closed, or late corrections of them (flag LATE)."""
+
+    bars: Bars
+    known_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class SaveFeatures:
+    """Feature vectors of one decision bar: ``inst`` int32[b], ``x`` float32[b, F]."""
+
+    bar_ns: int
+    inst: I4
+    x: F4
+    known_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class SaveSignals:
+    """Decisions of one decision bar, in order of ``inst``."""
+
+    bar_ns: int
+    signals: Sequence[Signal]
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """Something a person should read."""
+
+    now_ns: int
+    level: str  # info, warning, error
+    topic: str
+    text: str
+    signal: Signal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RequestBackfill:
+    """Minutes that are missing: open times ``start_ns <= t < end_ns`` of ``inst`` (all instruments when empty)."""
+
+    start_ns: int
+    end_ns: int
+    reason: str
+    inst: Sequence[int] = field(default_factory=tuple)
+
+
+Effect = SaveBars | SaveFeatures | SaveSignals | Alert | RequestBackfill

@@ -18,6 +18,45 @@ DAY_NS = 86_400_000_000_000
 IST_NS = 19_800_000_000_000  # UTC+05:30, without daylight saving since 1945
 GRID_ORIGIN_NS = 946_871_100_000_000_000  # 2000-01-03 09:15 IST: origin of the 5, 15 and 60 minute grids, whatever the day's open
 
+DEPTH = np.dtype([("qty", "u4"), ("price", "u4"), ("orders", "u2")])  # one level of the order book, raw
+
+PACKET = np.dtype(
+    [
+        ("token", "u4"),  # the broker's number; token & 0xff is the segment
+        ("kind", "u1"),  # PacketKind: which of the fields below the packet carried; the others are 0
+        ("divisor", "i4"),  # rupees = price field / divisor
+        ("last_price", "u4"),
+        ("last_qty", "u4"),
+        ("avg_price", "u4"),
+        ("volume", "u4"),  # cumulative for the day
+        ("buy_qty", "u4"),
+        ("sell_qty", "u4"),
+        ("open", "u4"),
+        ("high", "u4"),
+        ("low", "u4"),
+        ("close", "u4"),  # of the previous session
+        ("change", "i4"),  # index packets only
+        ("last_trade_s", "u4"),  # seconds since the epoch, UTC
+        ("oi", "u4"),
+        ("oi_high", "u4"),
+        ("oi_low", "u4"),
+        ("exchange_s", "u4"),  # seconds since the epoch, UTC
+        ("bids", DEPTH, 5),  # best first
+        ("offers", DEPTH, 5),
+    ],
+)
+
+
+class PacketKind:
+    """Values of ``PACKET.kind``, one for each length of packet that Kite sends."""
+
+    LTP = 1  # 8 bytes
+    INDEX_QUOTE = 2  # 28
+    INDEX_FULL = 3  # 32
+    QUOTE = 4  # 44
+    FULL = 5  # 184
+
+
 TICK = np.dtype(
     [
         ("event_ns", "i8"),  # exchange time
@@ -65,6 +104,7 @@ class BarFlag:
     SUSPECT = 4  # made while ticks were conflated or the link was down
 
 
+Packets = NDArray[Any]  # PACKET[n]
 Ticks = NDArray[Any]  # TICK[n]
 Bars = NDArray[Any]  # BAR[n]
 Labels = NDArray[Any]  # LABEL[n]

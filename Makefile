@@ -1,0 +1,109 @@
+# Every target works from a fresh clone: it makes .venv and installs the locked versions by itself when it has to.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+CONFIG ?= config/config.yaml
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+PYTEST := $(BIN)/python -m pytest
+
+# The first interpreter on PATH that really runs and is 3.11, 3.12 or 3.13; PYTHON=... chooses another.
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3 python; do \
+  if $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' >/dev/null 2>&1; then echo $$p; break; fi; done)
+
+.PHONY: help install-dev lock format lint type-check contracts security quality check test test-fast test-integration validate \
+  db-init db-migrate run-historical run-live logs demo bench docs docs-serve clean
+
+help: ## Show this list
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(STAMP): requirements/dev.lock pyproject.toml
+	@if [ -z "$(PYTHON)" ]; then \
+	  echo "error: no Python 3.11, 3.12 or 3.13 on PATH; install one, or name it: make PYTHON=/path/to/python3.12 ..." >&2; exit 1; fi
+	@echo "installing into $(VENV) with $$($(PYTHON) --version) (about a minute, once)"
+	@$(PYTHON) -m venv $(VENV) || { echo "error: '$(PYTHON) -m venv' failed; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
+	@$(PIP) install --require-hashes --no-deps -r requirements/dev.lock
+	@$(PIP) install --no-deps --no-build-isolation -e .
+	@$(PIP) check
+	@touch $@
+
+install-dev: $(STAMP) ## Make .venv and install the locked versions, with the tools for development
+
+lock: ## Resolve requirements/*.lock again from pyproject.toml (needs uv)
+	uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
+	  --no-annotate --no-header pyproject.toml -o requirements/runtime.lock
+	uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
+	  --no-annotate --no-header pyproject.toml --extra dev --extra docs -c requirements/runtime.lock -o requirements/dev.lock
+
+format: $(STAMP) ## Format the code and sort the imports
+	$(BIN)/ruff check --select I --fix --quiet .
+	$(BIN)/ruff format .
+
+lint: $(STAMP) ## ruff's rules
+	$(BIN)/ruff check .
+
+type-check: $(STAMP) ## mypy --strict
+	$(BIN)/mypy
+
+contracts: $(STAMP) ## import-linter: imports point one way only
+	$(BIN)/lint-imports
+
+security: $(STAMP) ## bandit
+	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive src
+
+quality: $(STAMP) ## Formatting, lint, types, security and import contracts
+	$(BIN)/ruff format --check .
+	@$(MAKE) lint type-check security contracts
+
+check: $(STAMP) ## Before every push: lint, types, contracts, fast tests
+	@$(MAKE) lint type-check contracts test-fast
+
+test: $(STAMP) ## The whole suite with the coverage gate
+	$(PYTEST) --cov --cov-report=term --cov-report=xml
+
+test-fast: $(STAMP) ## The suite without slow and integration tests
+	$(PYTEST) -q -m "not slow and not integration"
+
+test-integration: $(STAMP) ## Only the tests that need PostgreSQL or sockets
+	$(PYTEST) -m integration
+
+validate: $(STAMP) ## Check the configuration, then this machine
+	$(BIN)/intraday config validate --config $(CONFIG)
+	$(BIN)/intraday doctor --config $(CONFIG)
+
+db-init: $(STAMP) ## Start the database if it is ours, and bring the schema up
+	$(BIN)/intraday db init --config $(CONFIG)
+
+db-migrate: $(STAMP) ## Bring the schema to the newest version
+	$(BIN)/intraday db migrate --config $(CONFIG)
+
+run-historical: $(STAMP) ## HISTORICAL_MODE: candles, features, labels, model
+	$(BIN)/intraday historical --config $(CONFIG)
+
+run-live: $(STAMP) ## LIVE_MODE with the configured feed
+	$(BIN)/intraday live --config $(CONFIG)
+
+logs: ## Follow the program's log
+	@test -f var/logs/intraday.log || { echo "no log yet: var/logs/intraday.log is written by the first run"; exit 1; }
+	tail -n 100 -F var/logs/intraday.log
+
+demo: $(STAMP) ## The whole system on a synthetic market, or on real data with DATA=../shared/data
+	@$(BIN)/intraday demo $(if $(DATA),--data "$(DATA)")
+
+bench: $(STAMP) ## Every benchmark; each ends with one JSON line
+	@for b in benchmarks/bench_*.py; do echo "== $$b"; $(BIN)/python "$$b"; done
+
+docs: $(STAMP) ## Build the documentation into site/
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "site/index.html"
+
+docs-serve: $(STAMP) ## Serve the documentation on http://127.0.0.1:8000
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve --dev-addr 127.0.0.1:8000
+
+clean: ## Remove caches and build output; never touches var/ or .venv
+	rm -rf build dist site htmlcov .coverage .coverage.* coverage.xml .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find src tests benchmarks scripts -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true

@@ -1,0 +1,1 @@
+"""Login and the daily access token. Not built yet."""

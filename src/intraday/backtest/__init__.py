@@ -1,0 +1,1 @@
+"""Replay of the journal or of stored candles through the Engine, accounts and metrics. Not built yet."""

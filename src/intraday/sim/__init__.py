@@ -1,0 +1,1 @@
+"""The Kite-compatible exchange on loopback, independent of the client it tests. Not built yet."""

@@ -1,0 +1,25 @@
+"""Fixtures every test may use."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The project's root folder."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of real market data beside the project (INTRADAY_SHARED names another); skips where there is none."""
+    folder = Path(os.environ.get("INTRADAY_SHARED") or ROOT.parent / "shared").resolve()
+    if not (folder / "data" / "README.md").is_file():
+        pytest.skip(f"no real market data beside the project: {folder.name}/data/README.md not found (INTRADAY_SHARED names the folder)")
+    return folder

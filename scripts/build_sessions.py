@@ -1,0 +1,89 @@
+"""Rebuild ``src/intraday/domain/nse_sessions.csv``: holidays from exchange_calendars' XBOM, corrected by the rows below.
+
+No calendar library is right for the NSE: XBOM has no Muhurat session, no weekend session, and some wrong holidays. Every
+correction says where it comes from. Run by a developer (``python scripts/build_sessions.py``), once a year and after each
+circular; the program reads the csv only.
+"""
+
+from __future__ import annotations
+
+import csv
+from datetime import date, timedelta
+from pathlib import Path
+
+import exchange_calendars
+
+OUT = Path(__file__).parents[1] / "src" / "intraday" / "domain" / "nse_sessions.csv"
+FIRST, LAST = date(2010, 1, 1), date(2026, 12, 31)
+
+# date|kind|open|close|pauses|evidence; kind `regular` removes a wrong holiday of XBOM.
+CORRECTIONS = """
+2010-11-05|muhurat|18:15|19:15||NSE circular as remembered, not checked
+2011-10-26|muhurat|16:45|18:00||NSE circular as remembered, not checked
+2012-01-07|special|11:15|12:45||Saturday test session, as remembered, not checked
+2012-03-03|special|11:15|12:45||Saturday test session, as remembered, not checked
+2012-04-28|special|11:15|12:45||Saturday test session, as remembered, not checked
+2012-09-08|special|11:15|12:45||Saturday test session, as remembered, not checked
+2012-11-13|muhurat|15:45|17:00||NSE holiday list 2012 (day); hours as remembered
+2013-05-11|special|11:15|12:45||Saturday test session; bars of nse_index_2013_2016
+2013-11-03|muhurat|18:15|19:30||Sunday; NSE circular as remembered; no bars to check
+2013-11-14|regular||||XBOM says closed; 375 bars in nse_index_2013_2016
+2013-11-15|closed||||Muharram moved from 14 Nov; no bars in nse_index_2013_2016
+2014-03-22|special|11:15|12:45||Saturday test session; bars of nse_index_2013_2016
+2014-10-23|muhurat|18:30|19:30||bars of nse_index_2013_2016
+2015-02-28|special|09:15|15:30||Union Budget on a Saturday; bars of nse_index_2013_2016; broker notice
+2015-11-11|muhurat|17:45|18:45||NSE circular as remembered
+2016-10-30|muhurat|18:30|19:30||Sunday; NSE circular as remembered
+2017-10-19|muhurat|18:30|19:30||NSE circular as remembered
+2018-11-07|muhurat|17:30|18:30||broker notice of the day
+2019-10-27|muhurat|18:15|19:15||Sunday; zeenews.india.com 2019-10-27
+2020-02-01|special|09:15|15:30||Union Budget on a Saturday
+2020-03-13|halt|09:15|15:30|09:22-10:20|market-wide circuit breaker 09:20, trading again 10:20 (cnbctv18, businesstoday)
+2020-03-23|halt|09:15|15:30|10:00-10:58|market-wide circuit breaker 09:58, trading again 10:58 (businesstoday, bdnews24)
+2020-11-14|muhurat|18:15|19:15||Saturday; press of the day
+2021-02-24|halt|09:15|17:00|11:40-15:45|NSE outage; trading 15:45-17:00; bars of nse_index_2021_2023
+2021-11-04|muhurat|18:15|19:15||bars of nse_index_2021_2023; freepressjournal.in
+2022-10-24|muhurat|18:15|19:15||press of the day; data README (nse_index_2021_2023)
+2023-11-12|muhurat|18:15|19:15||Sunday; angelone.in announcement
+2024-01-20|special|09:15|15:30||Saturday, made a full session for the holiday of 22 Jan; bars of nse_fut_samples
+2024-01-22|closed||||Ayodhya; announced 19 Jan 2024; no bars in nse_fut_samples
+2024-03-02|special|09:15|12:30|10:00-11:30|Saturday, disaster recovery site; press of 2024-02-15
+2024-05-18|special|09:15|12:40|10:00-11:30|Saturday, disaster recovery site; sources disagree (11:30-12:30, 11:45-12:40): union
+2024-05-20|closed||||Mumbai election
+2024-11-01|muhurat|18:00|19:00||theindianawaaz.com quoting NSE
+2024-11-20|closed||||Maharashtra election
+2025-02-01|special|09:15|15:30||Union Budget on a Saturday
+2025-10-21|muhurat|13:45|14:45||newsbytesapp.com 2025-09-22 quoting NSE
+2026-01-15|closed||||municipal election, announced late
+2026-02-01|special|09:15|15:30||Union Budget on a Sunday
+"""
+
+
+def holidays() -> dict[date, list[str]]:
+    """Weekdays on which XBOM is closed, as csv rows by date."""
+    calendar = exchange_calendars.get_calendar("XBOM", start=str(FIRST))
+    sessions = {stamp.date() for stamp in calendar.sessions}
+    if max(sessions) < LAST:
+        raise SystemExit(f"XBOM ends {max(sessions)}, expected {LAST}: install a newer exchange_calendars")
+    days = (FIRST + timedelta(days=i) for i in range((LAST - FIRST).days + 1))
+    evidence = f"exchange_calendars {exchange_calendars.__version__} XBOM"
+    return {day: [str(day), "closed", "", "", "", evidence] for day in days if day.weekday() < 5 and day not in sessions}
+
+
+def main() -> None:
+    """Write the csv."""
+    rows = holidays()
+    for line in CORRECTIONS.strip().splitlines():
+        row = line.split("|")
+        day = date.fromisoformat(row[0])
+        rows.pop(day, None)
+        if row[1] != "regular":
+            rows[day] = row
+    with OUT.open("w", encoding="utf-8", newline="") as handle:
+        writer = csv.writer(handle, lineterminator="\n")
+        writer.writerow(["date", "kind", "open", "close", "pauses", "evidence"])
+        writer.writerows(rows[day] for day in sorted(rows))
+
+
+if __name__ == "__main__":
+    main()

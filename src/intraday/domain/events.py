@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from intraday.domain.arrays import F4, I4, Bars, Ticks
+from intraday.domain.arrays import F4, I4, I8, Bars, Ticks
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +118,18 @@ class SaveSignals:
 
 
 @dataclass(frozen=True, slots=True)
+class CountRejects:
+    """Ticks refused since the last minute closed: ``n`` int64[k] of them, by ``inst`` int32[k] (as it came, it may be unknown),
+    ``minute_ns`` int64[k] of the tick's stamp, and ``reason``."""
+
+    now_ns: int
+    inst: I4
+    minute_ns: I8
+    reason: Sequence[str]
+    n: I8
+
+
+@dataclass(frozen=True, slots=True)
 class Alert:
     """Something a person should read."""
 
@@ -138,4 +150,4 @@ class RequestBackfill:
     inst: Sequence[int] = field(default_factory=tuple)
 
 
-Effect = SaveBars | SaveFeatures | SaveSignals | Alert | RequestBackfill
+Effect = SaveBars | SaveFeatures | SaveSignals | CountRejects | Alert | RequestBackfill

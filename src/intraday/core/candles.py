@@ -1,0 +1,169 @@
+"""Ticks to candles and candles to longer candles: two drivers over the kernels of ``kernels/candle.py``.
+
+``LiveAggregator`` takes whatever arrived and hands minutes out when a ``Timer`` says so. ``HistoricalAggregator`` does the same for a
+whole recorded day at once, and longer timeframes for any number of days. A minute without trades has no candle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from intraday.core.kernels import candle
+from intraday.domain.arrays import BAR, GRID_ORIGIN_NS, IST_NS, MINUTE_NS, BarFlag, Bars, Ticks, empty
+from intraday.domain.session import Session
+
+
+class TickReject(IntEnum):
+    """Why a tick is not used; the value is what ``candle.check_ticks`` writes."""
+
+    UNKNOWN_INSTRUMENT = candle.UNKNOWN
+    ZERO_TIME = candle.ZERO_TIME  # stamped in 1970: the broker had no time
+    BAD_PRICE = candle.BAD_PRICE  # zero or negative
+    OTHER_DAY = candle.OTHER_DAY  # yesterday's cached packet, or a file of another day
+    OUT_OF_SESSION = candle.OUT_OF_SESSION  # pre-open, closing auction, after the close
+    FUTURE = candle.FUTURE  # stamped later than it was received
+    OUT_OF_ORDER = candle.OUT_OF_ORDER  # older than a tick already used
+    VOLUME_REGRESSED = candle.VOLUME_REGRESSED  # the day's volume went down
+    DUPLICATE = candle.DUPLICATE  # the last tick again
+
+
+@dataclass(frozen=True, slots=True)
+class ClosedBars:
+    """What one ``Timer`` closed. All BAR rows, ordered by (ts, inst).
+
+    ``minutes``: on-time one-minute bars; ``late``: minutes already handed out, changed or completed since (flag LATE, never used for a
+    decision); ``decisions``: bars of the decision timeframe, made of on-time minutes only.
+    """
+
+    minutes: Bars
+    late: Bars
+    decisions: Bars
+
+
+def day_start_ns(session: Session) -> int:
+    """Midnight IST of the session's day."""
+    return session.number * 86_400_000_000_000 - IST_NS
+
+
+def sort_bars(bars: Bars) -> Bars:
+    """The same rows ordered by (ts, inst)."""
+    return bars[np.lexsort((bars["inst"], bars["ts_ns"]))]
+
+
+class LiveAggregator:
+    """One session's candles, a frame at a time.
+
+    State is per instrument, so the result depends neither on how ticks are cut into frames nor on which other instruments there are.
+    """
+
+    def __init__(self, session: Session, n_instruments: int, timeframe: int) -> None:
+        self._session = session
+        self._fold = empty(candle.FOLD, n_instruments)
+        self._fold["minute_ns"] = -1
+        self._bucket = _empty_buckets(n_instruments)
+        self._frame_ns = timeframe * MINUTE_NS
+        self._pending: list[Bars] = []  # completed by a newer tick, not yet handed out
+        self._scratch = empty(BAR, n_instruments)
+        self._issued_ns = session.open_ns
+
+    @property
+    def issued_ns(self) -> int:
+        """Every minute that ends at or before this was handed out."""
+        return self._issued_ns
+
+    def fold(self, ticks: Ticks) -> None:
+        """Take usable ticks (`TickValidator`)."""
+        out = self._room(len(ticks))
+        n = candle.fold_ticks(self._fold, ticks, self._session.open_ns, self._issued_ns, out)
+        if n:
+            self._pending.append(out[:n].copy())
+
+    def lose_link(self, now_ns: int) -> None:
+        """What comes next is not continuous with what came before: the minute of ``now_ns`` and the next one seen are partial."""
+        current = self._fold["minute_ns"] == now_ns - now_ns % MINUTE_NS
+        self._fold["flags"][current & (self._fold["issued"] == 0)] |= BarFlag.PARTIAL
+        self._fold["cut"] = 1
+
+    def close(self, boundary_ns: int) -> ClosedBars:
+        """Hand out every minute that ends at or before ``boundary_ns``; at or past the session's close also a short last bucket."""
+        n = candle.close_minutes(self._fold, boundary_ns, self._scratch)
+        rows = np.concatenate([*self._pending, self._scratch[:n]])
+        due = rows["ts_ns"] + MINUTE_NS <= boundary_ns
+        self._pending = [] if due.all() else [rows[~due]]
+        rows = sort_bars(rows[due])
+        self._issued_ns = max(self._issued_ns, boundary_ns)
+        is_late = (rows["flags"] & BarFlag.LATE) != 0
+        minutes = rows[~is_late]
+        return ClosedBars(minutes, rows[is_late], self._decide(minutes, boundary_ns))
+
+    def _decide(self, minutes: Bars, boundary_ns: int) -> Bars:
+        out = empty(BAR, len(minutes) + len(self._bucket))
+        n = candle.fold_minutes(self._bucket, minutes, GRID_ORIGIN_NS, self._frame_ns, out)
+        end_ns = boundary_ns + (self._frame_ns if boundary_ns >= self._session.close_ns else 0)
+        n += candle.close_buckets(self._bucket, end_ns, self._frame_ns, out[n:])
+        return sort_bars(out[:n])
+
+    def _room(self, n: int) -> Bars:
+        if len(self._scratch) < n:
+            self._scratch = empty(BAR, n)
+        return self._scratch
+
+
+class HistoricalAggregator:
+    """The same candles from recorded days."""
+
+    def __init__(self, n_instruments: int) -> None:
+        self._n = n_instruments
+
+    def fold_day(self, session: Session, ticks: Ticks, grace_ns: int, timeframe: int = 5) -> ClosedBars:
+        """Candles of one recorded session.
+
+        ticks: usable TICK rows in arrival order. Minutes close ``grace_ns`` after their end on the clock of ``recv_ns``, as they do live,
+        so late ticks are late here too.
+        """
+        live = LiveAggregator(session, self._n, timeframe)
+        closed: list[ClosedBars] = []
+        start = 0
+        for boundary_ns in minute_ends(session):
+            stop = start + int(np.searchsorted(ticks["recv_ns"][start:], boundary_ns + grace_ns, side="left"))
+            live.fold(ticks[start:stop])
+            closed.append(live.close(boundary_ns))
+            start = stop
+        live.fold(ticks[start:])
+        closed.append(live.close(session.close_ns))
+        return ClosedBars(
+            np.concatenate([c.minutes for c in closed]),
+            sort_bars(np.concatenate([c.late for c in closed])),
+            np.concatenate([c.decisions for c in closed]),
+        )
+
+    def aggregate(self, bars: Bars, timeframe: int) -> Bars:
+        """Bars of ``timeframe`` minutes (1, 5, 15, 60) from one-minute bars ordered by (ts, inst), any number of sessions.
+
+        Buckets lie on the grid whose origin is 09:15 IST every day; a session that opens off the grid has a short first bucket and one
+        that closes off it a short last one. Ordered by (ts, inst).
+        """
+        if timeframe == 1:
+            return bars
+        state = _empty_buckets(self._n)
+        frame_ns = timeframe * MINUTE_NS
+        out = empty(BAR, len(bars) + self._n)
+        n = candle.fold_minutes(state, bars, GRID_ORIGIN_NS, frame_ns, out)
+        n += candle.close_buckets(state, np.iinfo(np.int64).max, frame_ns, out[n:])
+        return sort_bars(out[:n])
+
+
+def minute_ends(session: Session) -> Iterator[int]:
+    """The boundaries at which a session's minutes end, ascending; the last is its close."""
+    return iter(range(session.open_ns + MINUTE_NS, session.close_ns + 1, MINUTE_NS))
+
+
+def _empty_buckets(n: int) -> NDArray[np.void]:
+    state = empty(candle.BUCKET, n)
+    state["ts_ns"] = -1
+    return state

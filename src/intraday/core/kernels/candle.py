@@ -1,0 +1,250 @@
+"""Candle logic, stated once: what a usable tick is, how ticks become minutes, how minutes become longer bars.
+
+Two drivers call these kernels: ``LiveAggregator`` a frame at a time, ``HistoricalAggregator`` a day at a time. Both give the same
+bits because every rule below looks at one tick (or one minute) and the instrument's own state, never at the chunk it came in.
+
+State is one structured row an instrument (``CHECK``, ``FOLD``, ``BUCKET``), changed in place. Prices are paise until a bar is
+emitted. Rules and their evidence: KITE_SPEC 8.5 (cumulative volume, cached first packet, regressing packets).
+"""
+
+import numba as nb
+import numpy as np
+
+MINUTE_NS = 60_000_000_000
+
+# Why a tick was refused; 0 is accepted. `core.candles.TickReject` names them.
+OK, UNKNOWN, ZERO_TIME, BAD_PRICE, OTHER_DAY, OUT_OF_SESSION, FUTURE, OUT_OF_ORDER, VOLUME_REGRESSED, DUPLICATE = range(10)
+
+PARTIAL, LATE, SUSPECT = 1, 2, 4  # bits of BAR.flags
+
+CHECK = np.dtype([("event_ns", "i8"), ("volume", "i8"), ("price", "i8")])
+
+FOLD = np.dtype(
+    [
+        ("minute_ns", "i8"),  # open time of the minute under construction; -1: none
+        ("open", "i8"),
+        ("high", "i8"),
+        ("low", "i8"),
+        ("close", "i8"),
+        ("n", "i8"),
+        ("base", "i8"),  # cumulative volume before this minute
+        ("volume", "i8"),  # cumulative volume at the last tick; -1: the instrument has none
+        ("flags", "i4"),
+        ("issued", "i1"),  # the minute was handed out already
+        ("dirty", "i1"),  # and changed since
+        ("seen", "i1"),  # a tick was folded this session
+        ("cut", "i1"),  # the link was lost since the last tick
+    ],
+)
+
+BUCKET = np.dtype(
+    [
+        ("ts_ns", "i8"),  # open time of the bucket under construction; -1: none
+        ("flags", "i8"),
+        ("open", "f8"),
+        ("high", "f8"),
+        ("low", "f8"),
+        ("close", "f8"),
+        ("volume", "f8"),
+        ("n", "i8"),
+    ],
+)
+
+
+@nb.njit(cache=True, nogil=True)
+def check_ticks(state, ticks, day_ns, open_ns, close_ns, future_ns, kept, reason):
+    """Copy the usable ticks of a frame to ``kept`` and say why each other one is not.
+
+    state: CHECK[S]; ticks: TICK[n]; day_ns: midnight IST of the session's day; ``kept``: TICK[>= n]; ``reason``: int8[n].
+    A tick is compared with the last *usable* tick of its instrument: it may repeat neither it nor an earlier time or volume.
+    Returns the number of usable ticks.
+    """
+    n_kept = 0
+    for k in range(ticks.shape[0]):
+        inst = ticks[k]["inst"]
+        event_ns = ticks[k]["event_ns"]
+        price = ticks[k]["price"]
+        volume = ticks[k]["volume"]
+        why = OK
+        if inst < 0 or inst >= state.shape[0]:
+            why = UNKNOWN
+        elif event_ns < 86_400_000_000_000:
+            why = ZERO_TIME
+        elif price <= 0:
+            why = BAD_PRICE
+        elif event_ns < day_ns or event_ns >= day_ns + 86_400_000_000_000:
+            why = OTHER_DAY
+        elif event_ns < open_ns or event_ns >= close_ns:
+            why = OUT_OF_SESSION
+        elif event_ns > ticks[k]["recv_ns"] + future_ns:
+            why = FUTURE
+        elif event_ns < state[inst]["event_ns"]:
+            why = OUT_OF_ORDER
+        elif volume < state[inst]["volume"]:
+            why = VOLUME_REGRESSED
+        elif event_ns == state[inst]["event_ns"] and volume == state[inst]["volume"] and price == state[inst]["price"]:
+            why = DUPLICATE
+        reason[k] = why
+        if why == OK:
+            state[inst]["event_ns"] = event_ns
+            state[inst]["volume"] = volume
+            state[inst]["price"] = price
+            kept[n_kept] = ticks[k]
+            n_kept += 1
+    return n_kept
+
+
+@nb.njit(cache=True, nogil=True)
+def emit(state, s, late, out, n):
+    """Write the minute under construction of instrument ``s`` to ``out[n]``; paise become rupees. Returns n + 1."""
+    out[n]["ts_ns"] = state[s]["minute_ns"]
+    out[n]["inst"] = s
+    out[n]["flags"] = state[s]["flags"] | (LATE if late else 0)
+    out[n]["open"] = state[s]["open"] / 100.0
+    out[n]["high"] = state[s]["high"] / 100.0
+    out[n]["low"] = state[s]["low"] / 100.0
+    out[n]["close"] = state[s]["close"] / 100.0
+    out[n]["volume"] = np.float64(state[s]["volume"] - state[s]["base"]) if state[s]["volume"] >= 0 else np.nan
+    out[n]["n_ticks"] = state[s]["n"]
+    return n + 1
+
+
+@nb.njit(cache=True, nogil=True)
+def begin_minute(state, s, minute_ns, price, volume, open_ns, issued_ns):
+    """Start the minute ``minute_ns`` of instrument ``s``.
+
+    Its volume counts from the last tick before it: from zero in the session's first minute (the pre-open auction is part of the
+    day's volume), from the tick itself where what came before is unknown (late start, lost link; flag PARTIAL). A minute that was
+    handed out already without this instrument is late from its first tick on.
+    """
+    known = state[s]["seen"] == 1 and state[s]["cut"] == 0
+    first = state[s]["seen"] == 0 and minute_ns == open_ns - open_ns % MINUTE_NS
+    state[s]["base"] = state[s]["volume"] if known else (0 if first else volume)
+    state[s]["flags"] = 0 if known or first else PARTIAL
+    state[s]["minute_ns"] = minute_ns
+    state[s]["open"] = price
+    state[s]["high"] = price
+    state[s]["low"] = price
+    state[s]["n"] = 0
+    late = minute_ns < issued_ns
+    state[s]["issued"] = 1 if late else 0
+    state[s]["dirty"] = 0
+    state[s]["seen"] = 1
+    state[s]["cut"] = 0
+
+
+@nb.njit(cache=True, nogil=True)
+def fold_ticks(state, ticks, open_ns, issued_ns, out):
+    """Fold usable ticks (in time order for each instrument) into the minutes under construction.
+
+    state: FOLD[S]; ticks: TICK[n] from `check_ticks`; issued_ns: every minute before it was handed out; ``out``: BAR[>= n].
+    A tick of a newer minute completes the older one, which goes to ``out``: with flag LATE if that minute was handed out before.
+    Returns how many rows of ``out`` were written.
+    """
+    n = 0
+    for k in range(ticks.shape[0]):
+        s = ticks[k]["inst"]
+        price = np.int64(ticks[k]["price"])
+        volume = ticks[k]["volume"]
+        minute_ns = ticks[k]["event_ns"] - ticks[k]["event_ns"] % MINUTE_NS
+        if minute_ns != state[s]["minute_ns"]:
+            if state[s]["minute_ns"] >= 0:
+                if state[s]["issued"] == 0:
+                    n = emit(state, s, False, out, n)
+                elif state[s]["dirty"] == 1:
+                    n = emit(state, s, True, out, n)
+            begin_minute(state, s, minute_ns, price, volume, open_ns, issued_ns)
+        elif state[s]["cut"] == 1:
+            state[s]["flags"] |= PARTIAL
+            state[s]["cut"] = 0
+        if price > state[s]["high"]:
+            state[s]["high"] = price
+        if price < state[s]["low"]:
+            state[s]["low"] = price
+        state[s]["close"] = price
+        state[s]["volume"] = volume
+        state[s]["n"] += 1
+        if state[s]["issued"] == 1:
+            state[s]["dirty"] = 1
+    return n
+
+
+@nb.njit(cache=True, nogil=True)
+def close_minutes(state, boundary_ns, out):
+    """Hand out every minute under construction that ends at or before ``boundary_ns``, and late changes of handed-out ones.
+
+    state: FOLD[S]; ``out``: BAR[>= S]. Returns how many rows of ``out`` were written, in order of instrument.
+    """
+    n = 0
+    for s in range(state.shape[0]):
+        if state[s]["minute_ns"] < 0 or state[s]["minute_ns"] + MINUTE_NS > boundary_ns:
+            continue
+        if state[s]["issued"] == 0:
+            n = emit(state, s, False, out, n)
+            state[s]["issued"] = 1
+        elif state[s]["dirty"] == 1:
+            n = emit(state, s, True, out, n)
+            state[s]["dirty"] = 0
+    return n
+
+
+@nb.njit(cache=True, nogil=True)
+def emit_bucket(state, s, out, n):
+    """Write the bucket under construction of instrument ``s`` to ``out[n]``. Returns n + 1."""
+    out[n]["ts_ns"] = state[s]["ts_ns"]
+    out[n]["inst"] = s
+    out[n]["flags"] = state[s]["flags"]
+    out[n]["open"] = state[s]["open"]
+    out[n]["high"] = state[s]["high"]
+    out[n]["low"] = state[s]["low"]
+    out[n]["close"] = state[s]["close"]
+    out[n]["volume"] = state[s]["volume"]
+    out[n]["n_ticks"] = state[s]["n"]
+    state[s]["ts_ns"] = -1
+    return n + 1
+
+
+@nb.njit(cache=True, nogil=True)
+def fold_minutes(state, bars, origin_ns, frame_ns, out):
+    """Fold one-minute bars (in time order) into buckets of ``frame_ns`` on the grid that starts at ``origin_ns``.
+
+    state: BUCKET[S]; bars: BAR[n]; ``out``: BAR[>= n]. A bar of a newer bucket completes the older one, which goes to ``out``.
+    Volume of an instrument without volume stays NaN. Returns how many rows of ``out`` were written.
+    """
+    n = 0
+    for k in range(bars.shape[0]):
+        s = bars[k]["inst"]
+        ts_ns = bars[k]["ts_ns"]
+        bucket_ns = ts_ns - (ts_ns - origin_ns) % frame_ns
+        if state[s]["ts_ns"] != bucket_ns:
+            if state[s]["ts_ns"] >= 0:
+                n = emit_bucket(state, s, out, n)
+            state[s]["ts_ns"] = bucket_ns
+            state[s]["flags"] = 0
+            state[s]["open"] = bars[k]["open"]
+            state[s]["high"] = bars[k]["high"]
+            state[s]["low"] = bars[k]["low"]
+            state[s]["volume"] = 0.0
+            state[s]["n"] = 0
+        if bars[k]["high"] > state[s]["high"]:
+            state[s]["high"] = bars[k]["high"]
+        if bars[k]["low"] < state[s]["low"]:
+            state[s]["low"] = bars[k]["low"]
+        state[s]["close"] = bars[k]["close"]
+        state[s]["volume"] += bars[k]["volume"]
+        state[s]["flags"] |= bars[k]["flags"]
+        state[s]["n"] += bars[k]["n_ticks"]
+    return n
+
+
+@nb.njit(cache=True, nogil=True)
+def close_buckets(state, boundary_ns, frame_ns, out):
+    """Hand out every bucket under construction that ends at or before ``boundary_ns``.
+
+    state: BUCKET[S]; ``out``: BAR[>= S]. Returns how many rows of ``out`` were written, in order of instrument.
+    """
+    n = 0
+    for s in range(state.shape[0]):
+        if state[s]["ts_ns"] >= 0 and state[s]["ts_ns"] + frame_ns <= boundary_ns:
+            n = emit_bucket(state, s, out, n)
+    return n

@@ -1,0 +1,154 @@
+"""The synchronous heart: hops 4 to 8. Live, replay, backtest and verify call exactly this.
+
+It reads no clock but ``event.now_ns``, does no IO and keeps no more than one session. A minute closes on the ``Timer`` at its end plus
+the configured grace, so nothing depends on how ticks were cut into frames; what arrives later is stored as late and alters nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from intraday.core.candles import ClosedBars, LiveAggregator
+from intraday.domain.arrays import F4, F8, MINUTE_NS, BarFlag, Bars
+from intraday.domain.events import (
+    Alert,
+    Backfilled,
+    Command,
+    Effect,
+    Event,
+    Frame,
+    LinkLost,
+    LinkUp,
+    RequestBackfill,
+    SaveBars,
+    SaveFeatures,
+    SaveSignals,
+    Signal,
+    Timer,
+)
+from intraday.domain.session import Session
+from intraday.live.validate import TickValidator
+
+
+class Features(Protocol):
+    """Hop 6, as ``core.features.FeatureCalculator`` does it."""
+
+    def update(self, bars: Bars, session: int, minute: float, minutes: float) -> F4:
+        """Feature vectors [b, F] of one decision bar of b instruments."""
+        ...
+
+
+class Predictor(Protocol):
+    """Hop 7, as ``model.predictor.ModelPredictor`` does it."""
+
+    def predict(self, x: F4) -> F8:
+        """Probabilities [b, 3] of down, hold, up."""
+        ...
+
+
+class Decider(Protocol):
+    """Hop 8, as ``signal.generator.SignalGenerator`` does it."""
+
+    def decide(self, bars: Bars, sigma: F4, p: F8, now_ns: int, session: Session) -> Sequence[Signal]:
+        """Signals of one decision bar, in order of ``bars``."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSpec:
+    """The plain values an engine needs."""
+
+    timeframe: int  # decision timeframe in minutes
+    grace_ns: int  # a minute closes this long after its end
+    i_sigma: int  # column of the feature matrix that scales stops and targets
+
+
+class Engine:
+    """One session of S instruments: ``process(event) -> effects``."""
+
+    def __init__(
+        self, session: Session, n_instruments: int, spec: EngineSpec, features: Features, predictor: Predictor, decider: Decider
+    ) -> None:
+        self._session = session
+        self._spec = spec
+        self._validator = TickValidator(session, n_instruments)
+        self._aggregator = LiveAggregator(session, n_instruments, spec.timeframe)
+        self._features = features
+        self._predictor = predictor
+        self._decider = decider
+        self._now_ns = 0
+        self._lost_ns: int | None = None
+
+    def process(self, event: Event) -> list[Effect]:
+        """What follows from one event. Events come in order of ``now_ns``."""
+        assert event.now_ns >= self._now_ns, f"events must not go back in time: {event.now_ns} after {self._now_ns}"
+        self._now_ns = event.now_ns
+        match event:
+            case Frame():
+                self._aggregator.fold(self._validator.check(event.ticks))
+                return []
+            case Timer():
+                return self._close(event.now_ns)
+            case LinkLost():
+                return self._lose(event)
+            case LinkUp():
+                return self._regain(event)
+            case Backfilled():
+                return [SaveBars(event.bars, event.now_ns)]
+            case Command():
+                return [Alert(event.now_ns, "info", "command", f"{event.name} {event.argument}".rstrip())]
+
+    def _close(self, now_ns: int) -> list[Effect]:
+        """Every minute that ended at least the grace ago."""
+        end_ns = now_ns - self._spec.grace_ns
+        boundary_ns = min(end_ns - end_ns % MINUTE_NS, self._session.close_ns)
+        if boundary_ns <= self._session.open_ns:
+            return []
+        closed = self._aggregator.close(boundary_ns)
+        effects: list[Effect] = []
+        rejects = self._validator.take_rejects(now_ns)
+        if rejects is not None:
+            effects.append(rejects)
+        minutes = closed.minutes if len(closed.late) == 0 else np.concatenate([closed.minutes, closed.late])
+        if len(minutes):
+            effects.append(SaveBars(minutes, now_ns))
+        effects += self._decide(closed, now_ns)
+        return effects
+
+    def _decide(self, closed: ClosedBars, now_ns: int) -> list[Effect]:
+        """Features, probabilities and signals of the decision bars that closed, oldest first."""
+        effects: list[Effect] = []
+        for bar_ns in np.unique(closed.decisions["ts_ns"]):
+            bars = closed.decisions[closed.decisions["ts_ns"] == bar_ns]
+            minute = (int(bar_ns) - self._session.open_ns) / MINUTE_NS
+            x = self._features.update(bars, self._session.number, minute, float(self._session.minutes))
+            effects.append(SaveFeatures(int(bar_ns), bars["inst"].astype(np.int32), x, now_ns))
+            signals = self._decider.decide(bars, x[:, self._spec.i_sigma], self._predictor.predict(x), now_ns, self._session)
+            if signals:
+                effects.append(SaveSignals(int(bar_ns), signals))
+        return effects
+
+    def _lose(self, event: LinkLost) -> list[Effect]:
+        self._aggregator.lose_link(event.now_ns)
+        self._lost_ns = event.now_ns if self._lost_ns is None else self._lost_ns
+        return [Alert(event.now_ns, "warning", "feed", f"feed lost: {event.reason}")]
+
+    def _regain(self, event: LinkUp) -> list[Effect]:
+        if self._lost_ns is None:
+            return []
+        start_ns = self._lost_ns - self._lost_ns % MINUTE_NS
+        self._lost_ns = None
+        gap_s = (event.now_ns - start_ns) / 1e9
+        return [
+            RequestBackfill(start_ns, event.now_ns - event.now_ns % MINUTE_NS + MINUTE_NS, "feed lost"),
+            Alert(event.now_ns, "info", "feed", f"feed back after {gap_s:.0f} s; the minutes between are a gap until they are backfilled"),
+        ]
+
+
+def late_bars(bars: Bars) -> Bars:
+    """The rows that completed or changed a minute after it had been handed out."""
+    return bars[(bars["flags"] & BarFlag.LATE) != 0]

@@ -1,0 +1,204 @@
+"""Everything the engine was told, in order, before it acted on it: append-only segments with a checksum on every record.
+
+A folder holds one run of one session: ``00000.seg``, ``00001.seg``, ... Each segment starts with ``MAGIC``; each record is
+``<u32 payload bytes> <u32 crc32 of the rest> <u8 type> <i64 now_ns> <payload>``, little-endian. The first record is the header (JSON), the
+second the state the features started from; the last of a finished run is ``END``. A torn last record (a crash while writing) is
+dropped and reported, damage anywhere else raises: no data beats wrong data.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from datetime import date
+from pathlib import Path
+from typing import BinaryIO
+from zlib import crc32
+
+import numpy as np
+
+from intraday.domain.arrays import BAR, TICK
+from intraday.domain.errors import JournalError
+from intraday.domain.events import Backfilled, Command, Event, Frame, LinkLost, LinkUp, Timer
+
+MAGIC = b"INTRADAY-JOURNAL-1\n"
+RECORD = struct.Struct("<IIBq")
+TAIL = struct.Struct("<Bq")
+HEADER, STATE, FRAME, TIMER, LINK_LOST, LINK_UP, BACKFILLED, COMMAND, END = range(9)
+SEGMENT_BYTES = 64 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class JournalHeader:
+    """What is needed to build the same engine again. ``instruments``: ``NSE:INFY`` keys in order of dense rows."""
+
+    run_id: str
+    source: str
+    day: date
+    timeframe: int
+    grace_ns: int
+    feature_set_id: str
+    model_id: str
+    instruments: tuple[str, ...]
+    instrument_ids: tuple[int, ...]
+    has_volume: tuple[bool, ...]
+    tick_sizes: tuple[float, ...]  # rupees
+
+    def to_json(self) -> str:
+        """One line of JSON."""
+        return json.dumps(asdict(self) | {"day": self.day.isoformat()})
+
+    @classmethod
+    def from_json(cls, text: str) -> JournalHeader:
+        """The header written by ``to_json``."""
+        raw = json.loads(text)
+        raw["day"] = date.fromisoformat(raw["day"])
+        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in raw.items()})
+
+
+def encode(event: Event) -> tuple[int, bytes]:
+    """(record type, payload) of an event."""
+    match event:
+        case Frame():
+            return FRAME, event.ticks.tobytes()
+        case Timer():
+            return TIMER, b""
+        case LinkLost():
+            return LINK_LOST, event.reason.encode()
+        case LinkUp():
+            return LINK_UP, b""
+        case Backfilled():
+            return BACKFILLED, event.bars.tobytes()
+        case Command():
+            return COMMAND, json.dumps([event.name, event.argument]).encode()
+
+
+def decode(kind: int, now_ns: int, payload: bytes) -> Event:
+    """The event ``encode`` was given."""
+    match kind:
+        case 2:  # FRAME
+            return Frame(now_ns, np.frombuffer(payload, dtype=TICK))
+        case 3:  # TIMER
+            return Timer(now_ns)
+        case 4:  # LINK_LOST
+            return LinkLost(now_ns, payload.decode())
+        case 5:  # LINK_UP
+            return LinkUp(now_ns)
+        case 6:  # BACKFILLED
+            return Backfilled(now_ns, np.frombuffer(payload, dtype=BAR))
+        case 7:  # COMMAND
+            name, argument = json.loads(payload)
+            return Command(now_ns, name, argument)
+    raise JournalError(f"journal record of type {kind}: expected 2 to 7; the journal was written by another version of intraday")
+
+
+class JournalWriter:
+    """Appends the events of one session. ``fsync``: ``never``, ``minute`` (at every Timer, the default) or ``always``."""
+
+    def __init__(self, folder: Path, header: JournalHeader, state: bytes, fsync: str = "minute", segment_bytes: int = SEGMENT_BYTES) -> None:
+        self._folder = folder
+        self._fsync = fsync
+        self._segment_bytes = segment_bytes
+        self._i_segment = 0
+        self._written = 0
+        folder.mkdir(parents=True, exist_ok=False)
+        self._file = self._open()
+        self._put(HEADER, 0, header.to_json().encode())
+        self._put(STATE, 0, state)
+        self._sync()
+
+    def append(self, event: Event) -> None:
+        """Write one event; on disk before the engine sees it, as far as the fsync policy says."""
+        kind, payload = encode(event)
+        self._put(kind, event.now_ns, payload)
+        if self._fsync == "always" or (kind == TIMER and self._fsync == "minute"):
+            self._sync()
+
+    def close(self, now_ns: int) -> None:
+        """The run ended as it should."""
+        self._put(END, now_ns, b"")
+        self._sync()
+        self._file.close()
+
+    def abandon(self) -> None:
+        """The run failed: keep what is there, without the END record."""
+        self._file.close()
+
+    def _put(self, kind: int, now_ns: int, payload: bytes) -> None:
+        if self._written > self._segment_bytes:
+            self._sync()
+            self._file.close()
+            self._i_segment += 1
+            self._file = self._open()
+        body = TAIL.pack(kind, now_ns)
+        self._file.write(RECORD.pack(len(payload), crc32(payload, crc32(body)), kind, now_ns) + payload)
+        self._written += RECORD.size + len(payload)
+
+    def _open(self) -> BinaryIO:
+        file = open(self._folder / f"{self._i_segment:05d}.seg", "xb", buffering=1 << 20)  # noqa: SIM115  closed by close()
+        file.write(MAGIC)
+        self._written = len(MAGIC)
+        return file
+
+    def _sync(self) -> None:
+        self._file.flush()
+        if self._fsync != "never":
+            os.fsync(self._file.fileno())
+
+
+class JournalReader:
+    """Reads a journal folder; ``events()`` may be called any number of times."""
+
+    def __init__(self, folder: Path) -> None:
+        self._segments = sorted(folder.glob("*.seg"))
+        if not self._segments:
+            raise JournalError(f"{folder}: expected a journal (00000.seg, ...), found none; was the folder moved or cleaned?")
+        records = self._records()
+        self.header = JournalHeader.from_json(self._next(records, HEADER).decode())
+        self.state = self._next(records, STATE)
+        self.complete = False  # known once events() ran to its end
+
+    def events(self) -> Iterator[Event]:
+        """Every event in order. A torn tail ends the iteration with ``complete`` False."""
+        self.complete = False
+        for kind, now_ns, payload in self._records():
+            if kind == END:
+                self.complete = True
+            elif kind not in (HEADER, STATE):
+                yield decode(kind, now_ns, payload)
+
+    def _next(self, records: Iterator[tuple[int, int, bytes]], kind: int) -> bytes:
+        found, _, payload = next(records, (-1, 0, b""))
+        if found != kind:
+            raise JournalError(f"{self._segments[0]}: expected a record of type {kind} at the start, found {found}")
+        return payload
+
+    def _records(self) -> Iterator[tuple[int, int, bytes]]:
+        for i, path in enumerate(self._segments):
+            yield from _read_segment(path, last=i == len(self._segments) - 1)
+
+
+def _read_segment(path: Path, last: bool) -> Iterator[tuple[int, int, bytes]]:
+    with path.open("rb") as file:
+        if file.read(len(MAGIC)) != MAGIC:
+            raise JournalError(f"{path}: expected a journal segment of this version ({MAGIC!r} at its start)")
+        while head := file.read(RECORD.size):
+            if len(head) < RECORD.size:
+                _torn(path, last)
+                return
+            length, crc, kind, now_ns = RECORD.unpack(head)
+            payload = file.read(length)
+            if len(payload) < length:
+                _torn(path, last)
+                return
+            if crc32(payload, crc32(TAIL.pack(kind, now_ns))) != crc:
+                raise JournalError(f"{path}: the record before byte {file.tell()} does not match its checksum; the file was altered or the disk is failing")
+            yield kind, now_ns, payload
+
+
+def _torn(path: Path, last: bool) -> None:
+    if not last:
+        raise JournalError(f"{path}: ends inside a record although later segments exist; the file was truncated")

@@ -1,0 +1,56 @@
+"""From probabilities to a side: one truth for threshold search, out-of-sample figures, live signals and replay.
+
+The expected net return of a trade is ``sigma * (p . payoff) - cost``: a class's payoff is the average gross return of the training
+labels of that class in units of the barrier's volatility, so a quiet instrument, whose barriers lie inside the cost, scores low.
+A side is taken where its expected net return is the larger of the two and reaches ``threshold``. The threshold may be below zero:
+then the rule shows signals that lose money on average, which is what observe mode is for; see ``docs/model.md``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from intraday.domain.arrays import F8
+
+CLASSES = (-1, 0, 1)  # columns of every probability matrix: down, hold, up
+
+Payoff = tuple[float, float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionRule:
+    """Average gross return of each side by label class (down, hold, up), in units of sigma, and the least expected net return."""
+
+    long: Payoff
+    short: Payoff
+    threshold: float
+
+
+def expected_net(rule: DecisionRule, p: F8, sigma: F8, cost: F8) -> tuple[F8, F8]:
+    """Expected net return of the long and of the short trade, float64 [n] each.
+
+    ``p`` float64 [n, 3] (down, hold, up), ``sigma`` [n] volatility per decision bar as a return, ``cost`` [n] round trip as a
+    return. NaN in, NaN out. Element-wise, so a row's value does not depend on the other rows.
+    """
+
+    def side(payoff: Payoff) -> F8:
+        out: F8 = sigma * (p[:, 0] * payoff[0] + p[:, 1] * payoff[1] + p[:, 2] * payoff[2]) - cost
+        return out
+
+    return side(rule.long), side(rule.short)
+
+
+def best_side(rule: DecisionRule, p: F8, sigma: F8, cost: F8) -> tuple[NDArray[np.int8], F8]:
+    """The better side (+1 long, -1 short, 0 on a tie or NaN) and its expected net return, whatever the threshold."""
+    long, short = expected_net(rule, p, sigma, cost)
+    side = np.where(long > short, 1, np.where(short > long, -1, 0)).astype(np.int8)
+    return side, np.maximum(long, short)
+
+
+def decide_sides(rule: DecisionRule, p: F8, sigma: F8, cost: F8) -> NDArray[np.int8]:
+    """+1 buy, -1 sell, 0 hold, int8 [n]."""
+    side, score = best_side(rule, p, sigma, cost)
+    return np.where(score >= rule.threshold, side, 0).astype(np.int8)

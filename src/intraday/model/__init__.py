@@ -1,0 +1,1 @@
+"""Training, artifacts and prediction."""

@@ -1,0 +1,102 @@
+"""Rows to learn from: features joined with labels, one row for each decision bar of an instrument that has both."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from intraday.domain.arrays import DAY_NS, F4, F8, I4, I8, IST_NS, Labels, Mask
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """n rows ordered by (ts, inst), every array [n] but ``x``; times int64 ns UTC, returns and costs as fractions.
+
+    ``x`` float32 [n, F], NaN where a feature has no value. ``label`` -1, 0, 1. ``ret_long`` and ``ret_short`` are gross. ``cost``
+    is the round trip's charges. ``entry_ns`` is when the trade opens, ``t1_ns`` when the label became known. ``eligible`` is
+    False where a signal would come too late in the session to be given: such rows train the model but are never traded.
+    """
+
+    x: F4
+    label: NDArray[np.int8]
+    ret_long: F8
+    ret_short: F8
+    sigma: F8
+    cost: F8
+    ts_ns: I8
+    entry_ns: I8
+    t1_ns: I8
+    session: I4
+    inst: I4
+    eligible: Mask
+
+    def __len__(self) -> int:
+        """n, the number of rows."""
+        return int(self.ts_ns.shape[0])
+
+    def rows(self, keep: NDArray[Any]) -> Dataset:
+        """The rows ``keep`` (indices or mask), copied."""
+        return Dataset(*(getattr(self, name)[keep] for name in self.__slots__))
+
+
+def join(
+    ts_ns: I8,
+    inst: I4,
+    x: F4,
+    labels: Labels,
+    cost: Callable[[int], float],
+    last_exit_ns: Callable[[int], int] | None = None,
+    horizon_ns: int = 0,
+) -> Dataset:
+    """Join features ``(ts_ns [m], inst [m], x [m, F])`` and LABEL rows on (ts, inst); rows without a partner are left out.
+
+    ``cost`` gives the round trip's charges as a return by session number. A row is eligible when ``entry + horizon_ns`` is not
+    after ``last_exit_ns`` of its session (the last moment a position may be open); without that function every row is.
+    Both inputs may come in any order; a key that occurs twice in either is a broken promise of the caller.
+    """
+    at, of = _match(ts_ns, inst, labels)
+    found = labels[of]
+    session = ((found["ts_ns"] + IST_NS) // DAY_NS).astype(np.int32)
+    numbers, where = np.unique(session, return_inverse=True)
+    entry_ns = found["entry_ns"].astype(np.int64)
+    eligible = np.ones(len(found), dtype=np.bool_)
+    if last_exit_ns is not None:
+        by_session = np.array([last_exit_ns(int(k)) for k in numbers], dtype=np.int64)
+        eligible = entry_ns + horizon_ns <= by_session[where]
+    return Dataset(
+        x=np.ascontiguousarray(x[at], dtype=np.float32),
+        label=found["label"].astype(np.int8),
+        ret_long=found["ret_long"].astype(np.float64),
+        ret_short=found["ret_short"].astype(np.float64),
+        sigma=found["sigma"].astype(np.float64),
+        cost=np.array([cost(int(k)) for k in numbers], dtype=np.float64)[where],
+        ts_ns=found["ts_ns"].astype(np.int64),
+        entry_ns=entry_ns,
+        t1_ns=found["t1_ns"].astype(np.int64),
+        session=session,
+        inst=found["inst"].astype(np.int32),
+        eligible=eligible,
+    )
+
+
+def _match(ts_ns: I8, inst: I4, labels: Labels) -> tuple[I8, I8]:
+    """Indices into the features and into the labels of the common keys, in order of (ts, inst)."""
+    order_x = np.lexsort((inst, ts_ns))
+    order_y = np.lexsort((labels["inst"], labels["ts_ns"]))
+    key = np.dtype([("ts", "i8"), ("inst", "i8")])
+
+    def keys(ts: NDArray[Any], row: NDArray[Any]) -> NDArray[Any]:
+        out = np.empty(len(ts), dtype=key)
+        out["ts"], out["inst"] = ts, row
+        return out
+
+    left = keys(ts_ns[order_x], inst[order_x])
+    right = keys(labels["ts_ns"][order_y], labels["inst"][order_y])
+    assert not np.any(left[1:] == left[:-1]), "a feature vector occurs twice"
+    assert not np.any(right[1:] == right[:-1]), "a label occurs twice"
+    _, i, j = np.intersect1d(left, right, assume_unique=True, return_indices=True)
+    return order_x[i].astype(np.int64), order_y[j].astype(np.int64)

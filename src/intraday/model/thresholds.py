@@ -1,0 +1,70 @@
+"""Payoffs and thresholds, from rows of the past only."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from intraday.core.decision import CLASSES, DecisionRule, Payoff, best_side
+from intraday.domain.arrays import F8, Mask
+from intraday.model.dataset import Dataset
+from intraday.model.metrics import take_flat
+
+QUANTILES = (0.0, 0.25, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.925, 0.95, 0.97, 0.98, 0.99, 0.995, 0.998)
+
+
+def payoffs(data: Dataset) -> DecisionRule:
+    """The rule with the payoffs of ``data`` and no threshold (-inf).
+
+    A payoff is sum of gross returns over sum of sigma among the rows of a class, so one row of tiny volatility does not count
+    more than another; 0 for a class without rows.
+    """
+    return DecisionRule(_payoff(data, data.ret_long), _payoff(data, data.ret_short), float("-inf"))
+
+
+def _payoff(data: Dataset, ret: F8) -> Payoff:
+    def of(label: int) -> float:
+        rows = data.label == label
+        scale = float(data.sigma[rows].sum())
+        return float(ret[rows].sum()) / scale if scale > 0 else 0.0
+
+    down, hold, up = (of(label) for label in CLASSES)
+    return down, hold, up
+
+
+def choose_threshold(rule: DecisionRule, p: F8, data: Dataset, min_signals_per_session: float) -> float:
+    """The threshold with the largest net return of the trades it lets through, among those that show enough signals.
+
+    ``p`` [n, 3] belongs to ``data``'s rows, all of them in the past of whatever the threshold will be used on. Candidates are
+    quantiles of the eligible rows' expected net return; a candidate counts only if its trades average at least
+    ``min_signals_per_session``, so that a model without an edge still shows what it would say (observe mode). Without any
+    such candidate the lowest one is taken. A tie goes to the higher threshold.
+    """
+    side, score = best_side(rule, p, data.sigma, data.cost)
+    usable = data.eligible & (side != 0)
+    if not usable.any():
+        return float("inf")
+    candidates = np.unique(np.quantile(score[usable], QUANTILES))
+    least = min_signals_per_session * np.unique(data.session).size
+    best, best_net = float(candidates[0]), -np.inf
+    for threshold in candidates.tolist():
+        trades, net = _net_of(np.where(usable & (score >= threshold), side, 0).astype(np.int8), data)
+        if trades >= least and net >= best_net:
+            best, best_net = float(threshold), net
+    return best
+
+
+def _net_of(side: NDArray[np.int8], data: Dataset) -> tuple[int, float]:
+    """Number of trades and the sum of their net returns."""
+    taken = take_flat(side, data.inst, data.ts_ns, data.t1_ns)
+    gross = np.where(side > 0, data.ret_long, data.ret_short)
+    return int(taken.sum()), float((gross - data.cost)[taken].sum())
+
+
+def sides_and_trades(rule: DecisionRule, p: F8, data: Dataset) -> tuple[NDArray[np.int8], Mask, F8]:
+    """Signals (+1, -1, 0), which of them become trades, and the gross return of each row's side (0 for hold)."""
+    side, score = best_side(rule, p, data.sigma, data.cost)
+    side = np.where(data.eligible & (score >= rule.threshold), side, 0).astype(np.int8)
+    taken = take_flat(side, data.inst, data.ts_ns, data.t1_ns)
+    gross = np.where(side > 0, data.ret_long, np.where(side < 0, data.ret_short, 0.0))
+    return side, taken, gross

@@ -1,0 +1,269 @@
+"""The settings as pydantic models: every key, its default, its bounds and one sentence about it.
+
+Each object of the program gets only the plain values it needs from here; ``app`` hands them over. ``docs/configuration.md`` is made
+from these models, and ``config/*.yaml`` hold the same defaults (tests keep the three equal).
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints, model_validator
+
+Symbol = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+
+
+class Mode(StrEnum):
+    """What ``intraday run`` does."""
+
+    HISTORICAL = "HISTORICAL_MODE"
+    LIVE = "LIVE_MODE"
+
+
+class Section(BaseModel):
+    """One mapping of the configuration: immutable, and an unknown key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
+
+
+class SystemSettings(Section):
+    """The program itself."""
+
+    mode: Mode = Field(
+        default=Mode.HISTORICAL, description="HISTORICAL_MODE trains a model on stored candles, LIVE_MODE makes signals from a feed"
+    )
+    data_dir: Path = Field(
+        default=Path("var"),
+        description="everything the program writes: database, journal, models, reports, logs; relative to the working folder",
+    )
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(default="INFO", description="lowest level that is logged")
+
+
+class KiteSettings(Section):
+    """Where Kite Connect answers; the bundled exchange is reached by changing these."""
+
+    rest_url: str = Field(
+        default="https://api.kite.trade", description="root of the REST API, without a path", pattern=r"^https?://[^/]+/?$"
+    )
+    login_url: str = Field(
+        default="https://kite.zerodha.com/connect/login", description="page the user logs in on", pattern=r"^https?://.+"
+    )
+    ws_url: str = Field(default="wss://ws.kite.trade", description="root of the WebSocket feed", pattern=r"^wss?://.+")
+    timeout_s: float = Field(default=7.0, gt=0, le=120, description="longest wait for one REST answer, seconds")
+
+
+class BrokerSettings(Section):
+    """Where prices come from in LIVE_MODE."""
+
+    feed: Literal["synthetic", "recorded", "kite"] = Field(
+        default="synthetic", description="synthetic: a seeded market, recorded: tick files, kite: the broker's WebSocket"
+    )
+    recorded: Path | None = Field(default=None, description="tick file or folder of tick files for feed: recorded")
+    kite: KiteSettings = Field(default=KiteSettings(), description="addresses of Kite Connect")
+    api_key: SecretStr | None = Field(default=None, description="Kite Connect API key; from the environment only")
+    api_secret: SecretStr | None = Field(default=None, description="Kite Connect API secret; from the environment only")
+
+
+class DatabaseSettings(Section):
+    """PostgreSQL, with or without TimescaleDB."""
+
+    dsn: SecretStr | None = Field(
+        default=None,
+        description="postgresql://user@host:port/name; null starts the embedded server under data_dir/pg. "
+        "A DSN with a password comes from the environment only",
+    )
+    pool_min: int = Field(default=1, ge=0, le=100, description="connections kept open")
+    pool_max: int = Field(default=4, ge=1, le=100, description="most connections at a time")
+    statement_timeout_s: float = Field(default=300.0, gt=0, description="a statement running longer is cancelled, seconds")
+    embedded_start_timeout_s: float = Field(
+        default=120.0, gt=0, description="longest wait for the embedded server, recovery after a crash included, seconds"
+    )
+
+    @property
+    def dsn_text(self) -> str | None:
+        """The DSN in the clear, for the connection and nothing else."""
+        return None if self.dsn is None else self.dsn.get_secret_value()
+
+    @model_validator(mode="after")
+    def _pool(self) -> DatabaseSettings:
+        if self.pool_max < self.pool_min:
+            raise ValueError(f"pool_max >= pool_min, but {self.pool_max} < {self.pool_min}")
+        return self
+
+
+class SyntheticSettings(Section):
+    """The seeded market of the demo and of feed: synthetic."""
+
+    instruments: int = Field(default=20, ge=1, le=3000, description="number of instruments")
+    sessions: int = Field(default=40, ge=2, le=2500, description="number of sessions; the last one is replayed by the demo")
+    seed: int = Field(default=7, ge=0, description="same seed, same market")
+    edge: float = Field(default=0.35, ge=0, le=1, description="strength of the planted predictability, 0 is a martingale")
+    start_day: date = Field(
+        default=date(2025, 1, 1), description="first day; the market starts at the first session on or after it"
+    )
+
+
+class TradingSettings(Section):
+    """What is decided on, when, and how a trade ends."""
+
+    exchange: Literal["NSE", "BSE", "NFO", "BFO"] = Field(default="NSE", description="exchange of symbols given without one")
+    universe: Literal["all"] | tuple[Symbol, ...] = Field(default="all", description="all stored instruments, or a list of symbols")
+    timeframe: Literal[1, 5, 15, 60] = Field(default=5, description="decision bar, minutes")
+    notional_inr: float = Field(default=100_000.0, gt=0, description="size of one trade for costs, rupees")
+    entry_delay_s: int = Field(
+        default=60, ge=0, le=3600, description="time a person needs between a bar's close and the entry, seconds"
+    )
+    horizon_min: int = Field(
+        default=60, ge=1, le=375, description="longest holding time, minutes; a trade never crosses the session's end"
+    )
+    target_sigma: float = Field(default=1.0, gt=0, le=20, description="target distance in volatilities of the horizon")
+    stop_sigma: float = Field(default=1.0, gt=0, le=20, description="stop distance in volatilities of the horizon")
+    square_off_buffer_min: int = Field(
+        default=5, ge=0, le=120, description="exit this long before the broker's square-off, minutes"
+    )
+    synthetic: SyntheticSettings = Field(default=SyntheticSettings(), description="the seeded market of the demo")
+
+    @model_validator(mode="after")
+    def _horizon(self) -> TradingSettings:
+        if self.horizon_min < self.timeframe:
+            raise ValueError(f"horizon_min of at least one decision bar, but {self.horizon_min} < timeframe {self.timeframe}")
+        if self.universe == ():
+            raise ValueError("universe: all, or at least one symbol")
+        return self
+
+
+class WalkForwardSettings(Section):
+    """Validation by session: train on earlier sessions, score later ones."""
+
+    scheme: Literal["expanding", "rolling"] = Field(
+        default="expanding", description="training window grows, or keeps min_train_sessions"
+    )
+    min_train_sessions: int = Field(default=15, ge=2, description="sessions in the first training window")
+    test_sessions: int = Field(default=5, ge=1, description="sessions scored by each fold")
+    embargo_sessions: int = Field(
+        default=0, ge=0, description="sessions left out between training and scoring; labels are purged by time anyway"
+    )
+
+
+class ModelSettings(Section):
+    """Features, validation and LightGBM."""
+
+    features: Literal["all"] | tuple[Symbol, ...] = Field(default="all", description="all registered features, or a list of names")
+    anchor: Literal["previous_quarter"] | date = Field(
+        default="previous_quarter",
+        description="where recursive state starts: first session of the previous quarter, or a fixed day",
+    )
+    walk_forward: WalkForwardSettings = Field(default=WalkForwardSettings(), description="walk-forward validation")
+    num_boost_round: int = Field(default=300, ge=1, description="most trees a class")
+    early_stopping_rounds: int = Field(
+        default=30, ge=1, description="stop when the early-stopping sessions have not improved for so many rounds"
+    )
+    learning_rate: float = Field(default=0.05, gt=0, le=1, description="shrinkage of each tree")
+    num_leaves: int = Field(default=15, ge=2, le=1024, description="most leaves of a tree")
+    min_data_in_leaf: int = Field(default=200, ge=1, description="fewest labels in a leaf")
+    seed: int = Field(default=7, ge=0, description="same data and seed, same model")
+    threads: int = Field(default=2, ge=1, le=256, description="threads for training; the trees do not depend on it")
+    directory: Path = Field(default=Path("models"), description="folder of model artifacts, inside data_dir unless absolute")
+
+
+class JournalSettings(Section):
+    """The journal of engine events."""
+
+    fsync: Literal["never", "minute", "event"] = Field(default="minute", description="when the journal is forced to disk")
+
+
+class LiveSettings(Section):
+    """The live engine."""
+
+    grace_ms: int = Field(default=1500, ge=0, le=30_000, description="a minute closes this long after its boundary, milliseconds")
+    queue_max_frames: int = Field(
+        default=10_000, ge=1, description="frames waiting for the engine; beyond it the feed is conflated"
+    )
+    outage_s: float = Field(
+        default=60.0, gt=0, description="a feed silent for so long in the session is an outage: a gap, not candles; seconds"
+    )
+    journal: JournalSettings = Field(default=JournalSettings(), description="the journal of engine events")
+
+
+class AlertSettings(Section):
+    """Where alerts go."""
+
+    console: bool = Field(default=True, description="print alerts")
+    log: bool = Field(default=True, description="log alerts")
+
+
+class Settings(Section):
+    """All of ``config.yaml``."""
+
+    system: SystemSettings = Field(default=SystemSettings(), description="the program itself")
+    broker: BrokerSettings = Field(default=BrokerSettings(), description="where prices come from in LIVE_MODE")
+    database: DatabaseSettings = Field(default=DatabaseSettings(), description="PostgreSQL, with or without TimescaleDB")
+    trading: TradingSettings = Field(default=TradingSettings(), description="what is decided on, when, and how a trade ends")
+    model: ModelSettings = Field(default=ModelSettings(), description="features, validation and LightGBM")
+    live: LiveSettings = Field(default=LiveSettings(), description="the live engine")
+    alerts: AlertSettings = Field(default=AlertSettings(), description="where alerts go")
+
+    @property
+    def model_dir(self) -> Path:
+        """Folder of model artifacts."""
+        return self.system.data_dir / self.model.directory
+
+    def public(self) -> dict[str, Any]:
+        """JSON-ready values; secrets are masked."""
+        return self.model_dump(mode="json")
+
+
+class EndpointLimit(Section):
+    """Pace of one class of REST calls."""
+
+    per_s: float = Field(gt=0, le=1000, description="calls a second, evenly spaced")
+    max_wait_s: float = Field(default=60.0, gt=0, description="a call that would wait longer for its turn fails, seconds")
+
+
+class WebSocketLimit(Section):
+    """Limits of the feed."""
+
+    connections: int = Field(default=3, ge=1, le=10, description="connections of one API key")
+    instruments_per_connection: int = Field(default=3000, ge=1, description="subscriptions of one connection")
+
+
+class RetrySettings(Section):
+    """What happens after an answer that may be better next time (429, 5xx, no connection)."""
+
+    attempts: int = Field(default=5, ge=1, le=20, description="calls in all, the first included")
+    first_s: float = Field(default=1.0, gt=0, description="wait after the first failure, seconds; doubles each time")
+    max_s: float = Field(default=30.0, gt=0, description="longest wait between two attempts, seconds")
+
+
+class RateLimits(Section):
+    """All of ``rate_limit_config.yaml``. Source of the figures: Kite Connect documentation and staff answers; per API key."""
+
+    quote: EndpointLimit = Field(default=EndpointLimit(per_s=1), description="/quote, /quote/ohlc, /quote/ltp together")
+    historical: EndpointLimit = Field(default=EndpointLimit(per_s=3, max_wait_s=600), description="/instruments/historical")
+    other: EndpointLimit = Field(default=EndpointLimit(per_s=10), description="every other call together")
+    websocket: WebSocketLimit = Field(default=WebSocketLimit(), description="limits of the feed")
+    retry: RetrySettings = Field(default=RetrySettings(), description="repeated calls")
+
+
+class Threshold(Section):
+    """When a figure is worth a warning and when it is a failure; less is worse."""
+
+    warn: float = Field(description="below it: WARN")
+    fail: float = Field(description="below it: FAIL")
+
+    @model_validator(mode="after")
+    def _order(self) -> Threshold:
+        if self.fail > self.warn:
+            raise ValueError(f"fail <= warn, but {self.fail:g} > {self.warn:g}")
+        return self
+
+
+class MetricSettings(Section):
+    """All of ``metrics.yaml``: the figures a machine is judged by in ``intraday doctor``."""
+
+    disk_free_gib: Threshold = Field(default=Threshold(warn=5, fail=1), description="free room on the disk of data_dir, GiB")
+    memory_available_gib: Threshold = Field(default=Threshold(warn=2, fail=0.5), description="memory available, GiB")
+    session_table_days: Threshold = Field(default=Threshold(warn=60, fail=0), description="days until the session table ends")

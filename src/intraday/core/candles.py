@@ -79,7 +79,7 @@ class LiveAggregator:
     def fold(self, ticks: Ticks) -> None:
         """Take usable ticks (`TickValidator`)."""
         out = self._room(len(ticks))
-        n = candle.fold_ticks(self._fold, ticks, self._session.open_ns, self._issued_ns, out)
+        n = candle.fold_ticks(self._fold, ticks, self._issued_ns, out)
         if n:
             self._pending.append(out[:n].copy())
 

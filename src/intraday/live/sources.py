@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Iterable, Iterator
 
 from intraday.core.candles import minute_ends
@@ -19,28 +20,36 @@ def timed_events(session: Session, frames: Iterable[tuple[int, Ticks]], grace_ns
     ``outage_ns`` inside the session the link counts as lost until the next frame: silence of every instrument is an outage, not a quiet
     market. One more timer at the end hands out what came late.
     """
-    timers = [end_ns + grace_ns for end_ns in minute_ends(session)]
-    i_timer = 0
+    timers = deque(end_ns + grace_ns for end_ns in minute_ends(session))
     last_ns = session.open_ns
     for now_ns, ticks in frames:
-        due_ns = max(last_ns, session.open_ns) + outage_ns
-        lost = due_ns < min(now_ns, session.close_ns)
-        while i_timer < len(timers) and timers[i_timer] <= now_ns:
-            if lost and due_ns <= timers[i_timer]:
-                yield LinkLost(due_ns, f"nothing received for {outage_ns / 1e9:.0f} s")
-                lost, due_ns = False, -1
-            yield Timer(timers[i_timer])
-            i_timer += 1
+        silent_ns = max(last_ns, session.open_ns) + outage_ns
+        lost = silent_ns < min(now_ns, session.close_ns)
+        if lost or (timers and timers[0] <= now_ns):
+            yield from _between(timers, now_ns, silent_ns if lost else None)
         if lost:
-            yield LinkLost(due_ns, f"nothing received for {outage_ns / 1e9:.0f} s")
-            due_ns = -1
-        if due_ns < 0:
             yield LinkUp(now_ns)
         yield Frame(now_ns, ticks)
         last_ns = now_ns
-    for timer_ns in timers[i_timer:]:
-        yield Timer(timer_ns)
-    yield Timer(max(last_ns, timers[-1]) + MINUTE_NS)
+    silent_ns = max(last_ns, session.open_ns) + outage_ns
+    end_ns = max(last_ns, session.close_ns + grace_ns)
+    yield from _between(timers, end_ns, silent_ns if silent_ns < session.close_ns else None)
+    yield Timer(end_ns + MINUTE_NS)
+
+
+def _between(timers: deque[int], until_ns: int, silent_ns: int | None) -> Iterator[Event]:
+    """The timers due by ``until_ns``, with the loss of the link in its place among them."""
+    while timers and timers[0] <= until_ns:
+        if silent_ns is not None and silent_ns <= timers[0]:
+            yield _lost(silent_ns)
+            silent_ns = None
+        yield Timer(timers.popleft())
+    if silent_ns is not None:
+        yield _lost(silent_ns)
+
+
+def _lost(now_ns: int) -> LinkLost:
+    return LinkLost(now_ns, "nothing received from any instrument")
 
 
 class RecordedSource:

@@ -110,17 +110,19 @@ def emit(state, s, late, out, n):
 
 
 @nb.njit(cache=True, nogil=True)
-def begin_minute(state, s, minute_ns, price, volume, open_ns, issued_ns):
+def begin_minute(state, s, minute_ns, price, volume, issued_ns):
     """Start the minute ``minute_ns`` of instrument ``s``.
 
-    Its volume counts from the last tick before it: from zero in the session's first minute (the pre-open auction is part of the
-    day's volume), from the tick itself where what came before is unknown (late start, lost link; flag PARTIAL). A minute that was
-    handed out already without this instrument is late from its first tick on.
+    Its volume counts from the last tick before it, from zero for the day's first (the pre-open auction is part of the day's volume).
+    After a lost link, which a late start is too, it counts from the tick itself: what came before may belong to other minutes (flag
+    PARTIAL). A minute that was handed out already without this instrument is late from its first tick on.
     """
-    known = state[s]["seen"] == 1 and state[s]["cut"] == 0
-    first = state[s]["seen"] == 0 and minute_ns == open_ns - open_ns % MINUTE_NS
-    state[s]["base"] = state[s]["volume"] if known else (0 if first else volume)
-    state[s]["flags"] = 0 if known or first else PARTIAL
+    if state[s]["cut"] == 1:
+        state[s]["base"] = volume
+        state[s]["flags"] = PARTIAL
+    else:
+        state[s]["base"] = state[s]["volume"] if state[s]["seen"] == 1 else 0
+        state[s]["flags"] = 0
     state[s]["minute_ns"] = minute_ns
     state[s]["open"] = price
     state[s]["high"] = price
@@ -134,7 +136,7 @@ def begin_minute(state, s, minute_ns, price, volume, open_ns, issued_ns):
 
 
 @nb.njit(cache=True, nogil=True)
-def fold_ticks(state, ticks, open_ns, issued_ns, out):
+def fold_ticks(state, ticks, issued_ns, out):
     """Fold usable ticks (in time order for each instrument) into the minutes under construction.
 
     state: FOLD[S]; ticks: TICK[n] from `check_ticks`; issued_ns: every minute before it was handed out; ``out``: BAR[>= n].
@@ -153,7 +155,7 @@ def fold_ticks(state, ticks, open_ns, issued_ns, out):
                     n = emit(state, s, False, out, n)
                 elif state[s]["dirty"] == 1:
                     n = emit(state, s, True, out, n)
-            begin_minute(state, s, minute_ns, price, volume, open_ns, issued_ns)
+            begin_minute(state, s, minute_ns, price, volume, issued_ns)
         elif state[s]["cut"] == 1:
             state[s]["flags"] |= PARTIAL
             state[s]["cut"] = 0

@@ -1,0 +1,126 @@
+"""The thin asynchronous shell around the engine: source → queue → journal → engine → effects.
+
+Three tasks, each bounded: one listens, one decides, one writes. The journal has an event before the engine does; effects reach the
+database in order, one transaction for what was decided together; alerts go out beside the writes and never wait for them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+
+from intraday.domain.arrays import BarFlag
+from intraday.domain.events import Alert, CountRejects, Effect, Event, Frame, SaveBars, SaveFeatures, SaveSignals, Signal
+from intraday.domain.ports import EffectWriter, EventSource
+from intraday.live.engine import Engine
+from intraday.live.queue import TickQueue
+
+
+class EventLog(Protocol):
+    """Where events are written down before use: ``JournalWriter``."""
+
+    def append(self, event: Event) -> None:
+        """Write one event."""
+        ...
+
+
+class Alerts(Protocol):
+    """What turns signals and engine alerts into messages: ``signal.alerts.AlertSystem``."""
+
+    def offer(self, alert: Alert) -> None:
+        """Queue one alert for delivery; never waits, never raises."""
+        ...
+
+    def offer_signals(self, signals: Sequence[Signal]) -> None:
+        """Queue what is worth an alert among the signals of one decision bar; never waits, never raises."""
+        ...
+
+
+@dataclass(slots=True)
+class SessionCounts:
+    """What went through one session."""
+
+    n_events: int = 0
+    n_ticks: int = 0
+    n_bars: int = 0
+    n_late: int = 0
+    n_features: int = 0
+    signals: Counter[str] = field(default_factory=Counter)
+    rejects: Counter[str] = field(default_factory=Counter)
+
+    def add(self, effect: Effect) -> None:
+        """Count one effect."""
+        match effect:
+            case SaveBars():
+                late = int(np.count_nonzero(effect.bars["flags"] & BarFlag.LATE))
+                self.n_late += late
+                self.n_bars += len(effect.bars) - late
+            case SaveFeatures():
+                self.n_features += len(effect.inst)
+            case SaveSignals():
+                self.signals.update(str(s.action) for s in effect.signals)
+            case CountRejects():
+                for reason, n in zip(effect.reason, effect.n, strict=True):
+                    self.rejects[reason] += int(n)
+            case _:
+                pass
+
+
+class StreamConsumer:
+    """Runs one session of one source through one engine."""
+
+    def __init__(self, queue: TickQueue, log: EventLog, engine: Engine, writer: EffectWriter, alerts: Alerts, batches_max: int = 8) -> None:
+        self._queue = queue
+        self._log = log
+        self._engine = engine
+        self._writer = writer
+        self._alerts = alerts
+        self._writes: asyncio.Queue[list[Effect] | None] = asyncio.Queue(batches_max)
+        self.counts = SessionCounts()
+        self.now_ns = 0
+
+    async def run(self, source: EventSource) -> SessionCounts:
+        """Until the source ends and everything is stored. The first failure of any task ends all of them."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._listen(source))
+            tasks.create_task(self._decide())
+            tasks.create_task(self._write())
+        return self.counts
+
+    async def _listen(self, source: EventSource) -> None:
+        async for event in source.events():
+            await self._queue.put(event)
+        self._queue.close()
+
+    async def _decide(self) -> None:
+        while events := await self._queue.drain():
+            effects: list[Effect] = []
+            for event in events:
+                effects += self._step(event)
+            if effects:
+                await self._writes.put(effects)
+        await self._writes.put(None)
+
+    def _step(self, event: Event) -> list[Effect]:
+        self._log.append(event)
+        effects = self._engine.process(event)
+        self.now_ns = event.now_ns
+        self.counts.n_events += 1
+        if isinstance(event, Frame):
+            self.counts.n_ticks += len(event.ticks)
+        for effect in effects:
+            self.counts.add(effect)
+            if isinstance(effect, Alert):
+                self._alerts.offer(effect)
+            elif isinstance(effect, SaveSignals):
+                self._alerts.offer_signals(effect.signals)
+        return effects
+
+    async def _write(self) -> None:
+        while (effects := await self._writes.get()) is not None:
+            await self._writer.write(effects)

@@ -36,7 +36,7 @@ def _use_cache(folder: pathlib.Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:  # numba would silently fall back to __pycache__, which is the stale cache this module prevents
-        raise RuntimeError(f"kernel cache: cannot create {folder} ({error}); set INTRADAY_CACHE_DIR to a writable folder") from error
+        raise RuntimeError(f"kernel cache: cannot create {folder} ({error}); set INTRADAY_CACHE_DIR") from error
     numba.config.CACHE_DIR = str(folder)
 
 

@@ -1,0 +1,63 @@
+"""Primitives of the trading session. ``start`` is 1.0 at an instrument's first bar of a session, 0.0 after, NaN without a bar.
+
+Sessions are told apart per instrument: one that opens late starts its session with its own first bar.
+"""
+
+import numba as nb
+import numpy as np
+
+from intraday.core.kernels.opcodes import SESSION_FIRST, SESSION_MAX, SESSION_MIN, SESSION_SUM
+
+
+@nb.njit(cache=True, nogil=True, error_model="numpy")
+def session_start(session, mask, known, out):
+    """1.0 where this bar's session is another than the instrument's last one. known: [S], NaN before the first bar."""
+    for s in range(out.shape[0]):
+        flag = 1.0 if known[s] != session else 0.0
+        out[s] = flag if mask[s] else np.nan
+        known[s] = session if mask[s] else known[s]
+
+
+@nb.njit(cache=True, nogil=True, error_model="numpy")
+def accumulate(code, x, start, total, out):
+    """First, sum, largest or smallest observation of the session so far, this one included. total: state [S]."""
+    if code == SESSION_FIRST:
+        for s in range(out.shape[0]):
+            carried = np.nan if start[s] == 1.0 else total[s]
+            total[s] = carried if carried == carried else x[s]
+    elif code == SESSION_SUM:
+        for s in range(out.shape[0]):
+            carried = 0.0 if start[s] == 1.0 else total[s]
+            total[s] = carried + (x[s] if x[s] == x[s] else 0.0)
+    elif code == SESSION_MAX:
+        for s in range(out.shape[0]):
+            carried = -np.inf if start[s] == 1.0 else total[s]
+            total[s] = x[s] if x[s] > carried else carried
+    elif code == SESSION_MIN:
+        for s in range(out.shape[0]):
+            carried = np.inf if start[s] == 1.0 else total[s]
+            total[s] = x[s] if x[s] < carried else carried
+    for s in range(out.shape[0]):
+        out[s] = total[s] if x[s] == x[s] else np.nan
+
+
+@nb.njit(cache=True, nogil=True, error_model="numpy")
+def session_before(x, start, current, before, out):
+    """The last observation of the instrument's session before this one; NaN in the first."""
+    for s in range(out.shape[0]):
+        before[s] = current[s] if start[s] == 1.0 else before[s]
+        current[s] = x[s] if x[s] == x[s] else current[s]
+        out[s] = before[s] if x[s] == x[s] else np.nan
+
+
+@nb.njit(cache=True, nogil=True, error_model="numpy")
+def slot_mean(x, alpha, known, out):
+    """Exponential mean, over earlier sessions, of the observations at this time of day; then learns this one.
+
+    known: [S], the row of this slot, NaN until a session had an observation there.
+    """
+    for s in range(out.shape[0]):
+        seen = x[s] == x[s]
+        out[s] = known[s] if seen else np.nan
+        learnt = known[s] + (x[s] - known[s]) * alpha if known[s] == known[s] else x[s]
+        known[s] = learnt if seen else known[s]

@@ -1,0 +1,103 @@
+"""Primitives without state: inputs, arithmetic, comparison. Vectors are [S] (a block of instruments).
+
+NaN means "no observation" throughout: an instrument without a bar loads NaN, and NaN goes through every operation here.
+"""
+
+import math
+
+import numba as nb
+import numpy as np
+
+from intraday.core.kernels.opcodes import (
+    ABS, ADD, AFFINE, CLIP, COS, DIV, GREATER, LOG, MAX, MIN, MUL, SIN, SQRT, SUB,
+)  # fmt: skip
+
+
+@nb.njit(cache=True, nogil=True, error_model="numpy")
+def load(x, mask, out):
+    """``out`` = x where there is a bar, else NaN. x, mask, out: [S]."""
+    for s in range(out.shape[0]):
+        out[s] = x[s] if mask[s] else np.nan
+
+
+@nb.njit(cache=True, nogil=True, error_model="numpy")
+def load_volume(x, mask, has_volume, out):
+    """Like ``load``; NaN too where the instrument has no volume (indices), whatever stands in ``x``."""
+    for s in range(out.shape[0]):
+        out[s] = x[s] if (mask[s] & has_volume[s]) else np.nan
+
+
+@nb.njit(cache=True, nogil=True, error_model="numpy")
+def broadcast(value, mask, out):
+    """``out`` = value where there is a bar, else NaN."""
+    for s in range(out.shape[0]):
+        out[s] = value if mask[s] else np.nan
+
+
+@nb.njit(cache=True, nogil=True, error_model="numpy")
+def one_operand(code, x, p, q, out):
+    """AFFINE p*x+q; CLIP to p..q; LOG of what is not positive and SQRT of a negative are NaN."""
+    if code == LOG:
+        for s in range(out.shape[0]):
+            out[s] = math.log(x[s]) if x[s] > 0.0 else np.nan
+    elif code == SQRT:
+        for s in range(out.shape[0]):
+            out[s] = math.sqrt(x[s]) if x[s] >= 0.0 else np.nan
+    elif code == ABS:
+        for s in range(out.shape[0]):
+            out[s] = math.fabs(x[s])
+    elif code == SIN:
+        for s in range(out.shape[0]):
+            out[s] = math.sin(x[s])
+    elif code == COS:
+        for s in range(out.shape[0]):
+            out[s] = math.cos(x[s])
+    elif code == AFFINE:
+        for s in range(out.shape[0]):
+            out[s] = p * x[s] + q
+    elif code == CLIP:
+        for s in range(out.shape[0]):
+            low = p if x[s] < p else x[s]
+            out[s] = q if low > q else low
+
+
+@nb.njit(cache=True, nogil=True, error_model="numpy")
+def two_operands(code, x, y, p, out):
+    """DIV by zero gives p; GREATER is 1.0 or 0.0; MAX and MIN of a NaN are NaN."""
+    if code == ADD:
+        for s in range(out.shape[0]):
+            out[s] = x[s] + y[s]
+    elif code == SUB:
+        for s in range(out.shape[0]):
+            out[s] = x[s] - y[s]
+    elif code == MUL:
+        for s in range(out.shape[0]):
+            out[s] = x[s] * y[s]
+    elif code == DIV:
+        for s in range(out.shape[0]):
+            quotient = x[s] / y[s] if y[s] != 0.0 else p
+            out[s] = quotient if x[s] == x[s] else np.nan
+    else:
+        compare(code, x, y, out)
+
+
+@nb.njit(cache=True, nogil=True, error_model="numpy")
+def compare(code, x, y, out):
+    """The larger, the smaller, or whether x > y; NaN if either is NaN."""
+    if code == MAX:
+        for s in range(out.shape[0]):
+            out[s] = (x[s] if x[s] > y[s] else y[s]) + (x[s] + y[s]) * 0.0
+    elif code == MIN:
+        for s in range(out.shape[0]):
+            out[s] = (x[s] if x[s] < y[s] else y[s]) + (x[s] + y[s]) * 0.0
+    elif code == GREATER:
+        for s in range(out.shape[0]):
+            out[s] = (1.0 if x[s] > y[s] else 0.0) + (x[s] + y[s]) * 0.0
+
+
+@nb.njit(cache=True, nogil=True, error_model="numpy")
+def where(condition, x, y, out):
+    """``x`` where condition > 0, else ``y``; NaN where the condition is. The branch not taken may be NaN."""
+    for s in range(out.shape[0]):
+        chosen = x[s] if condition[s] > 0.0 else y[s]
+        out[s] = chosen if condition[s] == condition[s] else np.nan

@@ -1,0 +1,71 @@
+"""Primitives whose state is one or a few numbers an instrument. A NaN input is no observation: state stays, output is NaN.
+
+``state`` is float64 [rows, S], the rows of this node; all vectors are [S].
+"""
+
+import numba as nb
+import numpy as np
+
+
+@nb.njit(cache=True, nogil=True, error_model="numpy")
+def previous(x, last, out):
+    """The observation before this one."""
+    for s in range(out.shape[0]):
+        seen = x[s] == x[s]
+        out[s] = last[s] if seen else np.nan
+        last[s] = x[s] if seen else last[s]
+
+
+@nb.njit(cache=True, nogil=True, error_model="numpy")
+def lag(x, k, position, ring, out):
+    """The observation ``k`` observations ago. position: [S]; ring: [k, S], NaN until filled."""
+    for s in range(out.shape[0]):
+        if x[s] == x[s]:
+            at = int(position[s])
+            out[s] = ring[at, s]
+            ring[at, s] = x[s]
+            position[s] = 0.0 if at + 1 == k else at + 1.0
+        else:
+            out[s] = np.nan
+
+
+@nb.njit(cache=True, nogil=True, error_model="numpy")
+def ema(x, period, alpha, value, count, out):
+    """Exponential mean seeded with the plain mean of the first ``period`` observations; NaN before it.
+
+    alpha 2/(period+1) is the usual EMA, 1/period is Wilder's smoothing. Source: TA-Lib, "EMA", unstable period 0.
+    """
+    for s in range(out.shape[0]):
+        seen = x[s] == x[s]
+        n = count[s]
+        weight = alpha if n >= period else 1.0 / (n + 1.0)
+        value[s] = value[s] + (x[s] - value[s]) * weight if seen else value[s]
+        n = n + (1.0 if seen else 0.0)
+        count[s] = n
+        out[s] = value[s] if (seen & (n >= period)) else np.nan
+
+
+@nb.njit(cache=True, nogil=True, error_model="numpy")
+def ewvar(x, least, alpha, mean, var, count, out):
+    """Exponentially weighted variance about the weighted mean, weight max(alpha, 1/n); NaN before ``least`` observations.
+
+    Source: West (1979), "Updating mean and variance estimates", CACM 22(9), with exponential weights.
+    """
+    for s in range(out.shape[0]):
+        seen = x[s] == x[s]
+        n = count[s] + (1.0 if seen else 0.0)
+        share = 1.0 / (n if n > 1.0 else 1.0)
+        weight = share if share > alpha else alpha
+        delta = x[s] - mean[s]
+        mean[s] = mean[s] + weight * delta if seen else mean[s]
+        var[s] = (1.0 - weight) * (var[s] + weight * delta * delta) if seen else var[s]
+        count[s] = n
+        out[s] = var[s] if (seen & (n >= least)) else np.nan
+
+
+@nb.njit(cache=True, nogil=True, error_model="numpy")
+def hold(x, present, last, out):
+    """The last observation of ``x``, wherever ``present`` is not NaN."""
+    for s in range(out.shape[0]):
+        last[s] = x[s] if x[s] == x[s] else last[s]
+        out[s] = last[s] if present[s] == present[s] else np.nan

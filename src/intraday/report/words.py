@@ -1,0 +1,78 @@
+"""How numbers, times and verdicts read, the same on the page and in the terminal."""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, date, datetime, timedelta, timezone
+
+from intraday.report.inputs import Figure, Header
+
+IST = timezone(timedelta(hours=5, minutes=30), "IST")
+MISSING = "–"
+SECOND_NS = 1_000_000_000
+
+DISCLAIMER = (
+    "This is no investment advice. The program decides and alerts, it never places orders. "
+    "Past results say little about future ones."
+)
+
+VERDICTS = {
+    "edge": "An edge was found: out of sample, the result after costs was above zero beyond chance.",
+    "no tradable edge": "No tradable edge was found. The model runs in observe mode: signals are for watching, not for trading.",
+    "not enough data": "There is not enough data to judge the model. It runs in observe mode: signals are for watching only.",
+}
+
+
+def verdict_text(header: Header) -> str:
+    """The verdict in plain words, with the trainer's own reason when it gave one."""
+    text = VERDICTS.get(header.verdict, f"Verdict: {header.verdict}.")
+    return f"{text} {header.reason}".rstrip()
+
+
+def number(value: float, digits: int = 2, sign: bool = False) -> str:
+    """``1,234.50``; an en dash for NaN and infinity."""
+    if not math.isfinite(value):
+        return MISSING
+    text = f"{value:{'+' if sign else ''},.{digits}f}"
+    return text.replace("-", "−") if any(c in "123456789" for c in text) else text.lstrip("+-")
+
+
+def figure_value(figure: Figure) -> str:
+    """Value and unit."""
+    text = number(figure.value, figure.digits, sign=figure.unit == "bps")
+    return text if not figure.unit or text == MISSING else f"{text} {figure.unit}"
+
+
+def figure_interval(figure: Figure) -> str:
+    """``−1.20 to +3.40``, empty when there is no interval."""
+    if not (math.isfinite(figure.low) and math.isfinite(figure.high)):
+        return ""
+    sign = figure.unit == "bps"
+    return f"{number(figure.low, figure.digits, sign)} to {number(figure.high, figure.digits, sign)}"
+
+
+def share(part: float, whole: float) -> str:
+    """``98.7 %``; an en dash of nothing."""
+    return f"{number(100.0 * part / whole, 1)} %" if whole else MISSING
+
+
+def ist(ns: int) -> datetime:
+    """The instant, in IST."""
+    return datetime.fromtimestamp(ns / SECOND_NS, IST)
+
+
+def clock(ns: int) -> str:
+    """``11:05:02``."""
+    return f"{ist(ns):%H:%M:%S}"
+
+
+def day(value: date | None) -> str:
+    """``Fri 11 Jun 2021``."""
+    return MISSING if value is None else f"{value:%a %d %b %Y}"
+
+
+def moment(ns: int) -> str:
+    """``2021-06-11 11:05 IST``, with the UTC date when it is another one."""
+    local = ist(ns)
+    utc = local.astimezone(UTC)
+    return f"{local:%Y-%m-%d %H:%M} IST" + ("" if utc.date() == local.date() else f" ({utc:%Y-%m-%d %H:%M} UTC)")

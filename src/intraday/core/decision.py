@@ -13,7 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from intraday.domain.arrays import F8
+from intraday.core.fills import last_exit_ns
+from intraday.core.labels import LabelSpec
+from intraday.domain.arrays import F8, MINUTE_NS
+from intraday.domain.session import Session
 
 CLASSES = (-1, 0, 1)  # columns of every probability matrix: down, hold, up
 
@@ -54,3 +57,11 @@ def decide_sides(rule: DecisionRule, p: F8, sigma: F8, cost: F8) -> NDArray[np.i
     """+1 buy, -1 sell, 0 hold, int8 [n]."""
     side, score = best_side(rule, p, sigma, cost)
     return np.where(score >= rule.threshold, side, 0).astype(np.int8)
+
+
+def latest_bar_ns(label: LabelSpec, session: Session) -> int:
+    """Open time of the last decision bar of a session that may give a signal: its whole horizon fits before the last exit.
+
+    Labels of later bars exist (their horizon is cut short) and train the model, but nobody is told to trade on them.
+    """
+    return last_exit_ns(label.rules, session) - (label.horizon_min + label.timeframe) * MINUTE_NS

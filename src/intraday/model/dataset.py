@@ -49,24 +49,21 @@ def join(
     x: F4,
     labels: Labels,
     cost: Callable[[int], float],
-    last_exit_ns: Callable[[int], int] | None = None,
-    horizon_ns: int = 0,
+    latest_bar_ns: Callable[[int], int] | None = None,
 ) -> Dataset:
     """Join features ``(ts_ns [m], inst [m], x [m, F])`` and LABEL rows on (ts, inst); rows without a partner are left out.
 
-    ``cost`` gives the round trip's charges as a return by session number. A row is eligible when ``entry + horizon_ns`` is not
-    after ``last_exit_ns`` of its session (the last moment a position may be open); without that function every row is.
+    ``cost`` gives the round trip's charges as a return by session number. A row is eligible when its bar opens no later than
+    ``latest_bar_ns`` of its session number (``core.decision.latest_bar_ns``); without that function every row is.
     Both inputs may come in any order; a key that occurs twice in either is a broken promise of the caller.
     """
     at, of = _match(ts_ns, inst, labels)
     found = labels[of]
     session = ((found["ts_ns"] + IST_NS) // DAY_NS).astype(np.int32)
     numbers, where = np.unique(session, return_inverse=True)
-    entry_ns = found["entry_ns"].astype(np.int64)
     eligible = np.ones(len(found), dtype=np.bool_)
-    if last_exit_ns is not None:
-        by_session = np.array([last_exit_ns(int(k)) for k in numbers], dtype=np.int64)
-        eligible = entry_ns + horizon_ns <= by_session[where]
+    if latest_bar_ns is not None:
+        eligible = found["ts_ns"] <= np.array([latest_bar_ns(int(k)) for k in numbers], dtype=np.int64)[where]
     return Dataset(
         x=np.ascontiguousarray(x[at], dtype=np.float32),
         label=found["label"].astype(np.int8),
@@ -75,7 +72,7 @@ def join(
         sigma=found["sigma"].astype(np.float64),
         cost=np.array([cost(int(k)) for k in numbers], dtype=np.float64)[where],
         ts_ns=found["ts_ns"].astype(np.int64),
-        entry_ns=entry_ns,
+        entry_ns=found["entry_ns"].astype(np.int64),
         t1_ns=found["t1_ns"].astype(np.int64),
         session=session,
         inst=found["inst"].astype(np.int32),

@@ -202,7 +202,9 @@ class LGBMTrainer:
         rule = payoffs(data)
         scored = data.rows(np.isin(data.session, oos.session))
         assert len(scored) == len(oos), "out-of-sample rows are whole sessions"
-        rule = replace(rule, threshold=choose_threshold(rule, calibrator.apply_margin(_margin(oos)), scored, spec.min_signals_per_session))
+        rule = replace(
+            rule, threshold=choose_threshold(rule, calibrator.apply_margin(_margin(oos)), scored, spec.min_signals_per_session)
+        )
         metrics = measure(oos, np.random.default_rng(spec.seed))
         verdict, reason = judge(metrics, spec)
         counts = np.bincount(data.label.astype(np.int64) + 1, minlength=3)

@@ -73,6 +73,7 @@ OPS: Final[Mapping[str, Op]] = MappingProxyType(
         "min": Op(opcodes.MIN, 2),
         "greater": Op(opcodes.GREATER, 2),
         "where": Op(opcodes.WHERE, 3),
+        "at_start": Op(opcodes.WHERE, 3, lookback=lambda _: -1),
         "prev": Op(opcodes.PREV, 1, _rows(NAN), lambda _: 1),
         "lag": Op(opcodes.LAG, 1, lambda p: [0.0] + [NAN] * int(p[0]), lambda p: int(p[0])),
         "ema": Op(opcodes.EMA, 1, _rows(0.0, 0.0), lambda p: int(p[0]) - 1),
@@ -245,6 +246,12 @@ def greater(x: Expr, y: Expr) -> Expr:
 def where(condition: Expr, x: Expr, y: Expr) -> Expr:
     """``x`` where condition > 0, else ``y``."""
     return Expr("where", (condition, x, y))
+
+
+def at_start(x: Expr, otherwise: Expr) -> Expr:
+    """``x`` at the instrument's first bar of a session, else ``otherwise``, which may need one bar: the first ever is a start."""
+    assert x.warmup == 0 and otherwise.warmup == 1, (x.text, otherwise.text)
+    return Expr("at_start", (start(), x, otherwise))
 
 
 def prev(x: Expr) -> Expr:

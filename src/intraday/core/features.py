@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from intraday.core.anchor import AnchorRule
-from intraday.core.expression import Expr
+from intraday.core.feature import Feature
 from intraday.core.kernels import SOURCE_HASH
 from intraday.core.kernels.plan import run_plan
 from intraday.core.plan import Plan, compile_plan
@@ -22,38 +22,6 @@ from intraday.domain.errors import ArtifactError, ConfigError, SkewError
 
 BLOCK = 64  # instruments worked at once, so that their state stays in the cache; changes no bit
 PRICE_FIELDS = ("open", "high", "low", "close", "volume")
-
-
-@dataclass(frozen=True, slots=True)
-class Feature:
-    """One registered feature: an expression and what a reader must know about it.
-
-    ``warmup`` bars of the instrument come before the first value, and ``sessions`` whole sessions; NaN before, finite from there
-    on, except where ``undefined`` says the market itself leaves it without a value.
-    """
-
-    name: str
-    family: str
-    expr: Expr
-    formula: str  # for people
-    units: str
-    source: str
-    undefined: str = ""
-
-    @property
-    def warmup(self) -> int:
-        """Bars before the first value."""
-        return self.expr.warmup
-
-    @property
-    def sessions(self) -> int:
-        """Sessions before the first value."""
-        return self.expr.sessions
-
-    @property
-    def needs_volume(self) -> bool:
-        """NaN for instruments without volume."""
-        return self.expr.uses("volume")
 
 
 @dataclass(frozen=True)
@@ -168,16 +136,16 @@ class FeatureCalculator:
         return buffer.getvalue()
 
     def restore(self, snapshot: bytes) -> None:
-        """Go back to a snapshot. SkewError when it is of another feature set or other instruments, ArtifactError when unreadable."""
+        """Go back to a snapshot. SkewError: of another feature set or other instruments; ArtifactError: unreadable."""
         try:
             with np.load(io.BytesIO(snapshot), allow_pickle=False) as stored:
                 found, has_volume, state = str(stored["feature_set"]), stored["has_volume"], stored["state"]
         except (ValueError, KeyError, OSError, EOFError) as error:
-            raise ArtifactError(f"feature snapshot: expected npz of this program, found {error}; rebuild it from the anchor") from error
+            raise ArtifactError(f"feature snapshot: expected npz, found {error}; rebuild it from the anchor") from error
         if found != self.feature_set.id:
-            raise SkewError(f"feature snapshot: expected feature set {self.feature_set.id}, found {found}; rebuild it from the anchor")
+            raise SkewError(f"feature snapshot: expected set {self.feature_set.id}, found {found}; rebuild it from the anchor")
         if not np.array_equal(has_volume, self._has_volume) or state.shape != self._state.shape:
-            raise SkewError(f"feature snapshot: expected {self.n_instruments} instruments as configured, found {len(has_volume)} others")
+            raise SkewError(f"feature snapshot: expected these {self.n_instruments} instruments, found {len(has_volume)} others")
         self._state = np.ascontiguousarray(state, np.float64)
 
     def columns(self, keep: I8) -> FeatureCalculator:
@@ -188,7 +156,9 @@ class FeatureCalculator:
 
     def _run(self, prices: list[F8], mask: Mask, clock: tuple[Any, F8, F8], out: F4) -> None:
         with np.errstate(all="ignore"):  # heard only without the compiler (NUMBA_DISABLE_JIT=1)
-            run_plan(self._plan.tables, (*prices, mask, self._has_volume), clock, self._state, self._reg, out)
+            open_, high, low, close, volume = prices
+            panel = (open_, high, low, close, volume, mask, self._has_volume)
+            run_plan(self._plan.tables, panel, clock, self._state, self._reg, out)
 
 
 def _registers(plan: Plan, n_instruments: int) -> F8:

@@ -13,7 +13,7 @@ from typing import Final
 
 os.environ.setdefault("NUMBA_DISABLE_INTEL_SVML", "1")  # read once, when numba is imported
 
-import llvmlite  # noqa: E402
+import llvmlite  # type: ignore[import-untyped]  # noqa: E402
 import numba  # noqa: E402
 
 
@@ -37,7 +37,7 @@ def _use_cache(folder: pathlib.Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:  # numba would silently fall back to __pycache__, which is the stale cache this module prevents
         raise RuntimeError(f"kernel cache: cannot create {folder} ({error}); set INTRADAY_CACHE_DIR") from error
-    numba.config.CACHE_DIR = str(folder)
+    numba.config.CACHE_DIR = str(folder)  # type: ignore[attr-defined]
 
 
 SOURCE_HASH: Final = _hash_sources(pathlib.Path(__file__).parent)

@@ -6,11 +6,12 @@ Sessions are told apart per instrument: one that opens late starts its session w
 import numba as nb
 import numpy as np
 
-from intraday.core.kernels.opcodes import SESSION_FIRST, SESSION_MAX, SESSION_MIN, SESSION_SUM
+from intraday.core.kernels import opcodes as op
+from intraday.core.kernels.types import B1, F8
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
-def session_start(session, mask, known, out):
+def session_start(session: float, mask: B1, known: F8, out: F8) -> None:
     """1.0 where this bar's session is another than the instrument's last one. known: [S], NaN before the first bar."""
     for s in range(out.shape[0]):
         flag = 1.0 if known[s] != session else 0.0
@@ -19,21 +20,21 @@ def session_start(session, mask, known, out):
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
-def accumulate(code, x, start, total, out):
+def accumulate(code: int, x: F8, start: F8, total: F8, out: F8) -> None:
     """First, sum, largest or smallest observation of the session so far, this one included. total: state [S]."""
-    if code == SESSION_FIRST:
+    if code == op.SESSION_FIRST:
         for s in range(out.shape[0]):
             carried = np.nan if start[s] == 1.0 else total[s]
             total[s] = carried if carried == carried else x[s]
-    elif code == SESSION_SUM:
+    elif code == op.SESSION_SUM:
         for s in range(out.shape[0]):
             carried = 0.0 if start[s] == 1.0 else total[s]
             total[s] = carried + (x[s] if x[s] == x[s] else 0.0)
-    elif code == SESSION_MAX:
+    elif code == op.SESSION_MAX:
         for s in range(out.shape[0]):
             carried = -np.inf if start[s] == 1.0 else total[s]
             total[s] = x[s] if x[s] > carried else carried
-    elif code == SESSION_MIN:
+    elif code == op.SESSION_MIN:
         for s in range(out.shape[0]):
             carried = np.inf if start[s] == 1.0 else total[s]
             total[s] = x[s] if x[s] < carried else carried
@@ -42,7 +43,7 @@ def accumulate(code, x, start, total, out):
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
-def session_before(x, start, current, before, out):
+def session_before(x: F8, start: F8, current: F8, before: F8, out: F8) -> None:
     """The last observation of the instrument's session before this one; NaN in the first."""
     for s in range(out.shape[0]):
         before[s] = current[s] if start[s] == 1.0 else before[s]
@@ -51,7 +52,7 @@ def session_before(x, start, current, before, out):
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
-def slot_mean(x, alpha, known, out):
+def slot_mean(x: F8, alpha: float, known: F8, out: F8) -> None:
     """Exponential mean, over earlier sessions, of the observations at this time of day; then learns this one.
 
     known: [S], the row of this slot, NaN until a session had an observation there.

@@ -8,72 +8,78 @@ import math
 import numba as nb
 import numpy as np
 
-from intraday.core.kernels.opcodes import (
-    ABS, ADD, AFFINE, CLIP, COS, DIV, GREATER, LOG, MAX, MIN, MUL, SIN, SQRT, SUB,
-)  # fmt: skip
+from intraday.core.kernels import opcodes as op
+from intraday.core.kernels.types import B1, F8
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
-def load(x, mask, out):
+def load(x: F8, mask: B1, out: F8) -> None:
     """``out`` = x where there is a bar, else NaN. x, mask, out: [S]."""
     for s in range(out.shape[0]):
         out[s] = x[s] if mask[s] else np.nan
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
-def load_volume(x, mask, has_volume, out):
+def load_volume(x: F8, mask: B1, has_volume: B1, out: F8) -> None:
     """Like ``load``; NaN too where the instrument has no volume (indices), whatever stands in ``x``."""
     for s in range(out.shape[0]):
         out[s] = x[s] if (mask[s] & has_volume[s]) else np.nan
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
-def broadcast(value, mask, out):
+def broadcast(value: float, mask: B1, out: F8) -> None:
     """``out`` = value where there is a bar, else NaN."""
     for s in range(out.shape[0]):
         out[s] = value if mask[s] else np.nan
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
-def one_operand(code, x, p, q, out):
+def one_operand(code: int, x: F8, p: float, q: float, out: F8) -> None:
     """AFFINE p*x+q; CLIP to p..q; LOG of what is not positive and SQRT of a negative are NaN."""
-    if code == LOG:
+    if code == op.LOG:
         for s in range(out.shape[0]):
             out[s] = math.log(x[s]) if x[s] > 0.0 else np.nan
-    elif code == SQRT:
+    elif code == op.SQRT:
         for s in range(out.shape[0]):
             out[s] = math.sqrt(x[s]) if x[s] >= 0.0 else np.nan
-    elif code == ABS:
-        for s in range(out.shape[0]):
-            out[s] = math.fabs(x[s])
-    elif code == SIN:
+    elif code == op.SIN:
         for s in range(out.shape[0]):
             out[s] = math.sin(x[s])
-    elif code == COS:
+    elif code == op.COS:
         for s in range(out.shape[0]):
             out[s] = math.cos(x[s])
-    elif code == AFFINE:
+    else:
+        piecewise(code, x, p, q, out)
+
+
+@nb.njit(cache=True, nogil=True, error_model="numpy")
+def piecewise(code: int, x: F8, p: float, q: float, out: F8) -> None:
+    """ABS, AFFINE and CLIP."""
+    if code == op.ABS:
+        for s in range(out.shape[0]):
+            out[s] = math.fabs(x[s])
+    elif code == op.AFFINE:
         for s in range(out.shape[0]):
             out[s] = p * x[s] + q
-    elif code == CLIP:
+    elif code == op.CLIP:
         for s in range(out.shape[0]):
             low = p if x[s] < p else x[s]
             out[s] = q if low > q else low
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
-def two_operands(code, x, y, p, out):
+def two_operands(code: int, x: F8, y: F8, p: float, out: F8) -> None:
     """DIV by zero gives p; GREATER is 1.0 or 0.0; MAX and MIN of a NaN are NaN."""
-    if code == ADD:
+    if code == op.ADD:
         for s in range(out.shape[0]):
             out[s] = x[s] + y[s]
-    elif code == SUB:
+    elif code == op.SUB:
         for s in range(out.shape[0]):
             out[s] = x[s] - y[s]
-    elif code == MUL:
+    elif code == op.MUL:
         for s in range(out.shape[0]):
             out[s] = x[s] * y[s]
-    elif code == DIV:
+    elif code == op.DIV:
         for s in range(out.shape[0]):
             quotient = x[s] / y[s] if y[s] != 0.0 else p
             out[s] = quotient if x[s] == x[s] else np.nan
@@ -82,21 +88,21 @@ def two_operands(code, x, y, p, out):
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
-def compare(code, x, y, out):
+def compare(code: int, x: F8, y: F8, out: F8) -> None:
     """The larger, the smaller, or whether x > y; NaN if either is NaN."""
-    if code == MAX:
+    if code == op.MAX:
         for s in range(out.shape[0]):
             out[s] = (x[s] if x[s] > y[s] else y[s]) + (x[s] + y[s]) * 0.0
-    elif code == MIN:
+    elif code == op.MIN:
         for s in range(out.shape[0]):
             out[s] = (x[s] if x[s] < y[s] else y[s]) + (x[s] + y[s]) * 0.0
-    elif code == GREATER:
+    elif code == op.GREATER:
         for s in range(out.shape[0]):
             out[s] = (1.0 if x[s] > y[s] else 0.0) + (x[s] + y[s]) * 0.0
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
-def where(condition, x, y, out):
+def where(condition: F8, x: F8, y: F8, out: F8) -> None:
     """``x`` where condition > 0, else ``y``; NaN where the condition is. The branch not taken may be NaN."""
     for s in range(out.shape[0]):
         chosen = x[s] if condition[s] > 0.0 else y[s]

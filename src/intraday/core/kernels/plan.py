@@ -8,17 +8,16 @@ columns so that a block's state stays in the processor's cache over all T; block
 import numba as nb
 import numpy as np
 
+from intraday.core.kernels import opcodes as op
 from intraday.core.kernels.accumulate import accumulate, session_before, session_start, slot_mean
 from intraday.core.kernels.elementwise import broadcast, load, load_volume, one_operand, two_operands, where
-from intraday.core.kernels.opcodes import (
-    CLOSE, EMA, EWVAR, HIGH, HOLD, LAG, LONGEST_SESSION, LOW, MINUTE, MINUTES, OPEN, PREV, SESSION_BEFORE, SLOT, START, VOLUME, WHERE, WINDOW,
-)  # fmt: skip
 from intraday.core.kernels.recursive import ema, ewvar, hold, lag, previous
 from intraday.core.kernels.rolling import reduce_window, window
+from intraday.core.kernels.types import B1, F4, F8, I4, ClockArrays, PanelArrays, PlanTables
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
-def run_plan(plan, panel, clock, state, reg, out):
+def run_plan(plan: PlanTables, panel: PanelArrays, clock: ClockArrays, state: F8, reg: F8, out: F4) -> None:
     """Advance all S instruments by T steps.
 
     plan: (code int32[N], arg int32[N, 3], par float64[N, 2], row int32[N], outputs int32[F]).
@@ -35,7 +34,7 @@ def run_plan(plan, panel, clock, state, reg, out):
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
-def run_step(plan, panel, clock, state, reg, t, first, last):
+def run_step(plan: PlanTables, panel: PanelArrays, clock: ClockArrays, state: F8, reg: F8, t: int, first: int, last: int) -> None:
     """All nodes of one step for the instruments ``first <= s < last``."""
     code, arg, par, row, _ = plan
     width = last - first
@@ -48,7 +47,7 @@ def run_step(plan, panel, clock, state, reg, t, first, last):
             load_input(code[i], panel, clock, state, row[i], t, first, last, out)
         elif group == 1:
             one_operand(code[i], x, par[i, 0], par[i, 1], out)
-        elif group == 2 and code[i] == WHERE:
+        elif group == 2 and code[i] == op.WHERE:
             where(x, y, reg[arg[i, 2], :width], out)
         elif group == 2:
             two_operands(code[i], x, y, par[i, 0], out)
@@ -61,61 +60,63 @@ def run_step(plan, panel, clock, state, reg, t, first, last):
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
-def load_input(code, panel, clock, state, row, t, first, last, out):
+def load_input(
+    code: int, panel: PanelArrays, clock: ClockArrays, state: F8, row: int, t: int, first: int, last: int, out: F8
+) -> None:
     """Group 0."""
     mask = panel[5][t, first:last]
-    if code == OPEN:
+    if code == op.OPEN:
         load(panel[0][t, first:last], mask, out)
-    elif code == HIGH:
+    elif code == op.HIGH:
         load(panel[1][t, first:last], mask, out)
-    elif code == LOW:
+    elif code == op.LOW:
         load(panel[2][t, first:last], mask, out)
-    elif code == CLOSE:
+    elif code == op.CLOSE:
         load(panel[3][t, first:last], mask, out)
-    elif code == VOLUME:
+    elif code == op.VOLUME:
         load_volume(panel[4][t, first:last], mask, panel[6][first:last], out)
-    elif code == MINUTE:
+    elif code == op.MINUTE:
         broadcast(clock[1][t], mask, out)
-    elif code == MINUTES:
+    elif code == op.MINUTES:
         broadcast(clock[2][t], mask, out)
-    elif code == START:
+    elif code == op.START:
         session_start(float(clock[0][t]), mask, state[row, first:last], out)
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
-def recur(code, x, y, par, state, out):
+def recur(code: int, x: F8, y: F8, par: F8, state: F8, out: F8) -> None:
     """Group 3."""
-    if code == PREV:
+    if code == op.PREV:
         previous(x, state[0], out)
-    elif code == LAG:
+    elif code == op.LAG:
         k = int(par[0])
         lag(x, k, state[0], state[1 : 1 + k], out)
-    elif code == EMA:
+    elif code == op.EMA:
         ema(x, par[0], par[1], state[0], state[1], out)
-    elif code == EWVAR:
+    elif code == op.EWVAR:
         ewvar(x, par[0], par[1], state[0], state[1], state[2], out)
-    elif code == HOLD:
+    elif code == op.HOLD:
         hold(x, y, state[0], out)
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
-def roll(code, x, par, state, scratch, out):
+def roll(code: int, x: F8, par: F8, state: F8, scratch: F8, out: F8) -> None:
     """Group 4. A statistic has the same state rows as the window it reads."""
     width = int(par[0])
-    if code == WINDOW:
+    if code == op.WINDOW:
         window(x, width, state[0], state[1], state[2 : 2 + width], out)
     else:
         reduce_window(code, x, state[2 : 2 + width], scratch, out)
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
-def in_session(code, x, start, par, minute, state, out):
+def in_session(code: int, x: F8, start: F8, par: F8, minute: float, state: F8, out: F8) -> None:
     """Group 5. SLOT: par is (alpha, minutes a slot); outside its rows it knows and learns nothing."""
-    if code == SESSION_BEFORE:
+    if code == op.SESSION_BEFORE:
         session_before(x, start, state[0], state[1], out)
-    elif code == SLOT:
+    elif code == op.SLOT:
         slot = int(np.floor(minute / par[1]))
-        if 0 <= slot < LONGEST_SESSION // par[1]:
+        if 0 <= slot < op.LONGEST_SESSION // par[1]:
             slot_mean(x, par[0], state[slot], out)
         else:
             out[:] = np.nan
@@ -124,7 +125,7 @@ def in_session(code, x, start, par, minute, state, out):
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
-def emit(outputs, mask, reg, out):
+def emit(outputs: I4, mask: B1, reg: F8, out: F4) -> None:
     """Cast the chosen registers to float32 [S, F]; NaN without a bar."""
     for f in range(outputs.shape[0]):
         value = reg[outputs[f]]

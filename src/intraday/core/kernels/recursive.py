@@ -6,9 +6,11 @@
 import numba as nb
 import numpy as np
 
+from intraday.core.kernels.types import F8
+
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
-def previous(x, last, out):
+def previous(x: F8, last: F8, out: F8) -> None:
     """The observation before this one."""
     for s in range(out.shape[0]):
         seen = x[s] == x[s]
@@ -17,7 +19,7 @@ def previous(x, last, out):
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
-def lag(x, k, position, ring, out):
+def lag(x: F8, k: int, position: F8, ring: F8, out: F8) -> None:
     """The observation ``k`` observations ago. position: [S]; ring: [k, S], NaN until filled."""
     for s in range(out.shape[0]):
         if x[s] == x[s]:
@@ -30,7 +32,7 @@ def lag(x, k, position, ring, out):
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
-def ema(x, period, alpha, value, count, out):
+def ema(x: F8, period: float, alpha: float, value: F8, count: F8, out: F8) -> None:
     """Exponential mean seeded with the plain mean of the first ``period`` observations; NaN before it.
 
     alpha 2/(period+1) is the usual EMA, 1/period is Wilder's smoothing. Source: TA-Lib, "EMA", unstable period 0.
@@ -46,7 +48,7 @@ def ema(x, period, alpha, value, count, out):
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
-def ewvar(x, least, alpha, mean, var, count, out):
+def ewvar(x: F8, least: float, alpha: float, mean: F8, var: F8, count: F8, out: F8) -> None:
     """Exponentially weighted variance about the weighted mean, weight max(alpha, 1/n); NaN before ``least`` observations.
 
     Source: West (1979), "Updating mean and variance estimates", CACM 22(9), with exponential weights.
@@ -64,7 +66,7 @@ def ewvar(x, least, alpha, mean, var, count, out):
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
-def hold(x, present, last, out):
+def hold(x: F8, present: F8, last: F8, out: F8) -> None:
     """The last observation of ``x``, wherever ``present`` is not NaN."""
     for s in range(out.shape[0]):
         last[s] = x[s] if x[s] == x[s] else last[s]

@@ -9,11 +9,12 @@ import math
 import numba as nb
 import numpy as np
 
-from intraday.core.kernels.opcodes import HIGHEST, LOWEST, MEAN, RANK, STD
+from intraday.core.kernels import opcodes as op
+from intraday.core.kernels.types import F8
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
-def window(x, width, position, count, ring, out):
+def window(x: F8, width: int, position: F8, count: F8, ring: F8, out: F8) -> None:
     """Put the observation into the ring. out: x once the ring is full, NaN before. position, count: [S]; ring: [width, S]."""
     for s in range(out.shape[0]):
         if x[s] == x[s]:
@@ -25,25 +26,25 @@ def window(x, width, position, count, ring, out):
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
-def reduce_window(code, x, ring, scratch, out):
+def reduce_window(code: int, x: F8, ring: F8, scratch: F8, out: F8) -> None:
     """One statistic of the ring [W, S]; NaN where x (the window's own output) is."""
-    if code == MEAN:
+    if code == op.MEAN:
         mean(ring, out)
-    elif code == STD:
+    elif code == op.STD:
         mean(ring, scratch)
         deviation(ring, scratch, out)
-    elif code == HIGHEST:
+    elif code == op.HIGHEST:
         highest(ring, out)
-    elif code == LOWEST:
+    elif code == op.LOWEST:
         lowest(ring, out)
-    elif code == RANK:
+    elif code == op.RANK:
         rank(x, ring, out)
     for s in range(out.shape[0]):
         out[s] = out[s] if x[s] == x[s] else np.nan
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
-def mean(ring, out):
+def mean(ring: F8, out: F8) -> None:
     """Plain mean."""
     out[:] = 0.0
     for w in range(ring.shape[0]):
@@ -55,7 +56,7 @@ def mean(ring, out):
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
-def deviation(ring, centre, out):
+def deviation(ring: F8, centre: F8, out: F8) -> None:
     """Population standard deviation about ``centre``; the second pass is what keeps it from cancelling."""
     out[:] = 0.0
     for w in range(ring.shape[0]):
@@ -68,7 +69,7 @@ def deviation(ring, centre, out):
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
-def highest(ring, out):
+def highest(ring: F8, out: F8) -> None:
     """Largest."""
     out[:] = -np.inf
     for w in range(ring.shape[0]):
@@ -78,7 +79,7 @@ def highest(ring, out):
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
-def lowest(ring, out):
+def lowest(ring: F8, out: F8) -> None:
     """Smallest."""
     out[:] = np.inf
     for w in range(ring.shape[0]):
@@ -88,7 +89,7 @@ def lowest(ring, out):
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
-def rank(x, ring, out):
+def rank(x: F8, ring: F8, out: F8) -> None:
     """Share of the window that is not above x, x itself included: 1/W .. 1."""
     out[:] = 0.0
     for w in range(ring.shape[0]):

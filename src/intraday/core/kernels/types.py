@@ -1,0 +1,14 @@
+"""Array types of the kernels' signatures; for readers and mypy, numba infers its own."""
+
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+F8: TypeAlias = NDArray[np.float64]
+F4: TypeAlias = NDArray[np.float32]
+I4: TypeAlias = NDArray[np.int32]
+B1: TypeAlias = NDArray[np.bool_]
+PlanTables: TypeAlias = tuple[I4, I4, F8, I4, I4]  # code [N], arg [N, 3], par [N, 2], row [N], outputs [F]
+PanelArrays: TypeAlias = tuple[F8, F8, F8, F8, F8, B1, B1]  # open, high, low, close, volume, mask [T, S], has_volume [S]
+ClockArrays: TypeAlias = tuple[I4, F8, F8]  # session, minute, minutes [T]

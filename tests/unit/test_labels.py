@@ -28,8 +28,8 @@ def table() -> SessionTable:
     return SessionTable.load()
 
 
-def bar(ts_ns: int, row: Row) -> np.void:
-    return np.array((ts_ns, 0, 0, *row, 1.0, 1), BAR)[()]
+def bar(ts_ns: int, row: Row) -> tuple[float, ...]:
+    return (ts_ns, 0, 0, *row, 1.0, 1)
 
 
 def minutes_from(open_ns: int, first: int, rows: dict[int, Row], until: int) -> Bars:

@@ -51,7 +51,8 @@ def rejects_removed(ticks: Ticks, session: Session) -> Ticks:
         keep.append(good)
         if good:
             last[inst] = key
-    return ticks[np.array(keep)]
+    kept: Ticks = ticks[np.array(keep)]
+    return kept
 
 
 def equal(a: Bars, b: Bars) -> bool:

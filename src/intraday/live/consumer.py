@@ -1,6 +1,6 @@
 """The thin asynchronous shell around the engine: source → queue → journal → engine → effects.
 
-Three tasks, each bounded: one listens, one decides, one writes. The journal has an event before the engine does; effects reach the
+Four tasks, each bounded: one listens, one decides, one writes, one alerts. The journal has an event before the engine does; effects reach the
 database in order, one transaction for what was decided together; alerts go out beside the writes and never wait for them.
 """
 
@@ -38,6 +38,14 @@ class Alerts(Protocol):
 
     def offer_signals(self, signals: Sequence[Signal]) -> None:
         """Queue what is worth an alert among the signals of one decision bar; never waits, never raises."""
+        ...
+
+    async def run(self) -> None:
+        """Deliver until closed and empty."""
+        ...
+
+    def close(self) -> None:
+        """Let ``run`` end."""
         ...
 
 
@@ -90,6 +98,7 @@ class StreamConsumer:
             tasks.create_task(self._listen(source))
             tasks.create_task(self._decide())
             tasks.create_task(self._write())
+            tasks.create_task(self._alerts.run())
         return self.counts
 
     async def _listen(self, source: EventSource) -> None:
@@ -105,6 +114,7 @@ class StreamConsumer:
             if effects:
                 await self._writes.put(effects)
         await self._writes.put(None)
+        self._alerts.close()
 
     def _step(self, event: Event) -> list[Effect]:
         self._log.append(event)

@@ -96,7 +96,7 @@ def decode(kind: int, now_ns: int, payload: bytes) -> Event:
 
 
 class JournalWriter:
-    """Appends the events of one session. ``fsync``: ``never``, ``minute`` (at every Timer, the default) or ``always``."""
+    """Appends the events of one session. ``fsync``: ``never``, ``minute`` (at every Timer, the default) or ``event``."""
 
     def __init__(self, folder: Path, header: JournalHeader, state: bytes, fsync: str = "minute", segment_bytes: int = SEGMENT_BYTES) -> None:
         self._folder = folder
@@ -114,7 +114,7 @@ class JournalWriter:
         """Write one event; on disk before the engine sees it, as far as the fsync policy says."""
         kind, payload = encode(event)
         self._put(kind, event.now_ns, payload)
-        if self._fsync == "always" or (kind == TIMER and self._fsync == "minute"):
+        if self._fsync == "event" or (kind == TIMER and self._fsync == "minute"):
             self._sync()
 
     def close(self, now_ns: int) -> None:

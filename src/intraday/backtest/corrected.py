@@ -1,0 +1,193 @@
+"""*As corrected*: the day from the best bars known today, and why each stored row differs.
+
+A difference is explained only by evidence: the minute's candle is made again from everything the journal received, in other readings
+than the live one, until one of them gives the best bar. What no reading gives is ``unexplained``, and verify fails.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+
+from intraday.backtest.compare import Rows, changed_minutes
+from intraday.domain.arrays import MINUTE_NS, Bars, Ticks
+from intraday.domain.events import Event, Frame
+from intraday.domain.session import Session
+
+Minute = tuple[int, int]  # (open time ns, inst)
+
+
+class Cause(StrEnum):
+    """Why a stored candle is not the best candle."""
+
+    ARRIVAL_ORDER = "arrival_order"  # the received ticks in order of their stamps give the best bar: some came late or out of order
+    OTHER_RECORDING = "other_recording"  # with the ticks that other days' recordings hold of this minute, they do
+    NOT_RECEIVED = "not_received"  # the best bar has a price or volume that no received tick of the minute has
+    VOLUME_BASE = "volume_base"  # same prices; the volume counts from another tick because the minute before is missing on one side
+    NEIGHBOUR = "neighbour"  # same prices; the volume counts from the end of a minute before that differs itself
+    UNEXPLAINED = "unexplained"
+
+
+@dataclass(frozen=True, slots=True)
+class CandleDifference:
+    """One minute whose stored candle is not the best candle; None where a side has none."""
+
+    ts_ns: int
+    inst: int
+    stored: tuple[float, ...] | None  # open, high, low, close, volume
+    best: tuple[float, ...] | None
+    cause: Cause
+
+
+def explain_candles(session: Session, events: Iterable[Event], others: Ticks, stored: Bars, best: Bars) -> list[CandleDifference]:
+    """Every minute whose stored candle differs from the best one, with its cause.
+
+    ``stored`` and ``best``: BAR rows of the session with one row a (ts, inst). ``others``: TICK rows of this session found in the journals
+    of other days.
+    """
+    changed = {(int(t), int(i)) for t, i in changed_minutes(stored, best).tolist()}
+    if not changed:
+        return []
+    sides = (_by_minute(stored), _by_minute(best))
+    received = _ticks_near(events, changed)
+    more = _group(others, changed)
+    out = []
+    for key in sorted(changed):
+        reading = _Reading(session, key, received, more)
+        out.append(CandleDifference(*key, sides[0].get(key), sides[1].get(key), reading.cause(*sides, changed)))
+    return out
+
+
+class _Reading:
+    """Other readings of one minute's ticks."""
+
+    def __init__(self, session: Session, key: Minute, received: Mapping[Minute, Ticks], more: Mapping[Minute, Ticks]) -> None:
+        self._session = session
+        self._key = key
+        self._before = (key[0] - MINUTE_NS, key[1])
+        self._received = received
+        self._more = more
+
+    def cause(self, stored: Mapping[Minute, tuple[float, ...]], best: Mapping[Minute, tuple[float, ...]], changed: set[Minute]) -> Cause:
+        """The first explanation that holds."""
+        mine, theirs = stored.get(self._key), best.get(self._key)
+        if self._explained(theirs, with_more=False):
+            return Cause.ARRIVAL_ORDER
+        if self._key in self._more and self._explained(theirs, with_more=True):
+            return Cause.OTHER_RECORDING
+        if mine is not None and theirs is not None and _same(mine[:4], theirs[:4]):
+            if (self._before in stored) != (self._before in best) or self._before not in stored:
+                return Cause.VOLUME_BASE
+            if self._before in changed:
+                return Cause.NEIGHBOUR
+        if theirs is not None and self._unseen(theirs):
+            return Cause.NOT_RECEIVED
+        return Cause.UNEXPLAINED
+
+    def _explained(self, theirs: tuple[float, ...] | None, with_more: bool) -> bool:
+        """Whether the minute's ticks, sorted by their stamps, give the best bar: with the volume of any tick before as its base."""
+        ticks = self._sorted(self._key, with_more)
+        if theirs is None or len(ticks) == 0:
+            return theirs is None and len(ticks) == 0
+        price = ticks["price"] / 100.0
+        if not _same((price[0], price.max(), price.min(), price[-1]), theirs[:4]):
+            return False
+        if np.isnan(theirs[4]):
+            return True
+        ends = np.array([ticks["volume"][-1], ticks["volume"].max()], np.float64)
+        before = self._sorted(self._before, with_more)
+        bases = [0, ticks["volume"][0]] if len(before) == 0 else [before["volume"][-1], before["volume"].max()]
+        return bool(np.isin(theirs[4], ends[:, None] - np.array(bases, np.float64)[None, :]))
+
+    def _sorted(self, key: Minute, with_more: bool) -> Ticks:
+        parts = [p[key] for p in ((self._received, self._more) if with_more else (self._received,)) if key in p]
+        if not parts:
+            return np.zeros(0, dtype=[("price", "i4"), ("volume", "i8")])
+        ticks = np.concatenate(parts)
+        return ticks[np.argsort(ticks["event_ns"], kind="stable")]
+
+    def _unseen(self, theirs: tuple[float, ...]) -> bool:
+        """Whether the best bar holds a price, or more volume, than the received ticks of the minute."""
+        ticks = self._sorted(self._key, with_more=False)
+        if len(ticks) == 0:
+            return True
+        seen = set((ticks["price"] / 100.0).tolist())
+        return any(p not in seen for p in theirs[:4]) or theirs[4] > float(ticks["volume"].max() - ticks["volume"].min())
+
+
+def _ticks_near(events: Iterable[Event], changed: set[Minute]) -> dict[Minute, Ticks]:
+    wanted = changed | {(t - MINUTE_NS, i) for t, i in changed}
+    minutes = np.unique(np.array([t for t, _ in wanted], np.int64))
+    parts = []
+    for event in events:
+        if isinstance(event, Frame):
+            t = event.ticks
+            near = np.isin(t["event_ns"] - t["event_ns"] % MINUTE_NS, minutes) & (t["price"] > 0)
+            if near.any():
+                parts.append(t[near])
+    return _group(np.concatenate(parts), wanted) if parts else {}
+
+
+def _group(ticks: Ticks, wanted: set[Minute]) -> dict[Minute, Ticks]:
+    """The ticks of each wanted minute, in order of arrival."""
+    if len(ticks) == 0:
+        return {}
+    minute = ticks["event_ns"] - ticks["event_ns"] % MINUTE_NS
+    order = np.lexsort((np.arange(len(ticks)), ticks["inst"], minute))
+    keys = np.stack([minute[order], ticks["inst"][order]])
+    starts = np.flatnonzero(np.r_[True, (np.diff(keys, axis=1) != 0).any(axis=0)])
+    groups = np.split(ticks[order], starts[1:])
+    named = {(int(keys[0, a]), int(keys[1, a])): g for a, g in zip(starts, groups, strict=True)}
+    return {k: v for k, v in named.items() if k in wanted}
+
+
+def _by_minute(bars: Bars) -> dict[Minute, tuple[float, ...]]:
+    rows = bars[["ts_ns", "inst", "open", "high", "low", "close", "volume"]].tolist()
+    return {(r[0], r[1]): r[2:] for r in rows}
+
+
+def _same(a: Iterable[float], b: Iterable[float]) -> bool:
+    return all(x == y for x, y in zip(a, b, strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class RowDifferences:
+    """Feature or signal rows that differ, by what explains them."""
+
+    n_rows: int
+    causes: Mapping[str, int]
+    unexplained: tuple[Minute, ...]
+
+
+def explain_rows(
+    differing: set[Minute], n_rows: int, candles: Iterable[CandleDifference], timeframe: int, history: set[int], elsewhere: set[Minute]
+) -> RowDifferences:
+    """Why feature (or signal) rows differ: a candle of their instrument differs by the end of their bar, their history did, or ``elsewhere``.
+
+    ``history``: instruments whose state at the session's start is not what it was then. ``elsewhere``: rows explained already (a signal
+    differs because its features do).
+    """
+    first: dict[int, int] = defaultdict(lambda: np.iinfo(np.int64).max)
+    for c in candles:
+        first[c.inst] = min(first[c.inst], c.ts_ns)
+    causes: Counter[str] = Counter()
+    unexplained = []
+    for ts_ns, inst in sorted(differing):
+        if (ts_ns, inst) in elsewhere:
+            causes["its features differ"] += 1
+        elif first[inst] < ts_ns + timeframe * MINUTE_NS:
+            causes["a candle of the day differs"] += 1
+        elif inst in history:
+            causes["earlier days were corrected since"] += 1
+        else:
+            unexplained.append((ts_ns, inst))
+    return RowDifferences(n_rows, dict(causes), tuple(unexplained))
+
+
+def keys_of(rows: Rows) -> set[Minute]:
+    """(ts_ns, inst) of rows."""
+    return set(zip(rows["ts_ns"].tolist(), rows["inst"].tolist(), strict=True))

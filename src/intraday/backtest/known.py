@@ -1,0 +1,142 @@
+"""*As known*: a journal through the engine again must give exactly the rows that were stored then."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from intraday.backtest.compare import Difference, Rows, compare, feature_rows, newest, signal_rows
+from intraday.backtest.recut import keep_instruments, recut
+from intraday.backtest.slowfold import slow_candles
+from intraday.core.candles import HistoricalAggregator, sort_bars
+from intraday.core.features import FeatureCalculator
+from intraday.core.panel import panel_of
+from intraday.domain.arrays import BAR, I8, BarFlag, Bars, empty
+from intraday.domain.events import Event, SaveBars, SaveFeatures, SaveSignals, Signal
+from intraday.domain.session import SessionTable
+from intraday.live.engine import Engine
+from intraday.live.journal import JournalReader
+
+BuildEngine = Callable[[JournalReader, I8], Engine]  # the engine of a journal, for the dense rows given
+BuildCalculator = Callable[[JournalReader], FeatureCalculator]  # features in the state the journal starts from
+
+
+@dataclass(frozen=True, slots=True)
+class Rowset:
+    """Candles, features and signals of one day, each ordered by (ts, inst) with one row a key."""
+
+    bars: Bars
+    features: Rows
+    signals: Rows
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One recomputation: how many stored rows it covered and what it found."""
+
+    name: str
+    n_rows: int
+    differences: tuple[Difference, ...]
+
+
+class KnownVerifier:
+    """Recomputes a journalled day in several ways and compares each with what is stored."""
+
+    def __init__(self, engine: BuildEngine, calculator: BuildCalculator, sessions: SessionTable, names: Sequence[str], seed: int = 0) -> None:
+        self._engine = engine
+        self._calculator = calculator
+        self._sessions = sessions
+        self._names = names
+        self._seed = seed
+
+    def checks(self, journal: JournalReader, stored: Rowset) -> Iterator[Check]:
+        """One check after the other, cheapest news first."""
+        n = len(journal.header.instruments)
+        again = self._run(journal, journal.events(), np.arange(n))
+        yield self._check("the journal again", stored, again)
+        rng = np.random.default_rng(self._seed)
+        yield self._check("frames cut elsewhere", stored, self._run(journal, recut(journal.events(), rng), np.arange(n)))
+        yield self._groups(journal, stored, rng.permutation(n))
+        yield self._slow(journal, stored)
+        yield self._batch(journal, stored)
+
+    def _run(self, journal: JournalReader, events: Iterable[Event], keep: I8) -> Rowset:
+        return collect(self._engine(journal, keep), events, keep, self._names)
+
+    def _check(self, name: str, stored: Rowset, again: Rowset) -> Check:
+        found = [
+            *compare("candle", name, stored.bars, again.bars),
+            *compare("feature", name, stored.features, again.features),
+            *compare("signal", name, stored.signals, again.signals),
+        ]
+        return Check(name, len(stored.bars) + len(stored.features) + len(stored.signals), tuple(found))
+
+    def _groups(self, journal: JournalReader, stored: Rowset, order: I8) -> Check:
+        """Each instrument in a group of another size: one alone, the rest in two halves."""
+        groups = [g for g in (order[:1], *np.array_split(order[1:], 2)) if len(g)]
+        parts = [
+            self._run(journal, keep_instruments(journal.events(), np.sort(g), len(order)), np.sort(g)) for g in groups
+        ]
+        again = Rowset(*(newest(np.concatenate(rows)) for rows in zip(*((p.bars, p.features, p.signals) for p in parts), strict=True)))
+        return self._check("other numbers of instruments", stored, again)
+
+    def _slow(self, journal: JournalReader, stored: Rowset) -> Check:
+        name = "candles in plain Python"
+        session = self._sessions.get(journal.header.day)
+        candles = slow_candles(session, journal.events(), len(journal.header.instruments), journal.header.grace_ns)
+        rows = empty(BAR, len(candles))
+        for k, (ts_ns, inst, (o, h, low, c, volume, flags, n)) in enumerate(candles):
+            rows[k] = (ts_ns, inst, flags, o, h, low, c, np.nan if volume is None else volume, n)
+        return Check(name, len(stored.bars), tuple(compare("candle", name, stored.bars, newest(rows))))
+
+    def _batch(self, journal: JournalReader, stored: Rowset) -> Check:
+        """Features as HISTORICAL_MODE makes them: the day's on-time candles at once, from the same starting state."""
+        name = "features in one batch"
+        n = len(journal.header.instruments)
+        on_time = collect_bars(self._engine(journal, np.arange(n)), journal.events())
+        decisions = HistoricalAggregator(n).aggregate(sort_bars(on_time), journal.header.timeframe)
+        if len(decisions) == 0:
+            return Check(name, 0, ())
+        panel = panel_of(decisions, n, journal.header.timeframe, self._sessions)
+        x = self._calculator(journal).batch(panel)
+        t, inst = np.nonzero(panel.mask)
+        rows = feature_rows(panel.ts_ns[t], inst.astype(np.int32), x[t, inst], self._names)
+        return Check(name, len(stored.features), tuple(compare("feature", name, stored.features, newest(rows))))
+
+
+def collect(engine: Engine, events: Iterable[Event], keep: I8, names: Sequence[str]) -> Rowset:
+    """What an engine of the instruments ``keep`` says to ``events``; instruments get their rows among all back."""
+    bars: list[Bars] = [empty(BAR)]
+    features: list[Rows] = [feature_rows(*_nothing(len(names)), names)]
+    signals: list[Signal] = []
+    for event in events:
+        for effect in engine.process(event):
+            match effect:
+                case SaveBars():
+                    bars.append(effect.bars)
+                case SaveFeatures():
+                    ts_ns = np.full(len(effect.inst), effect.bar_ns)
+                    features.append(feature_rows(ts_ns, effect.inst, effect.x, names))
+                case SaveSignals():
+                    signals += effect.signals
+                case _:
+                    pass
+    rows = [np.concatenate(bars), np.concatenate(features), signal_rows(signals)]
+    for r in rows:
+        r["inst"] = keep[r["inst"]]
+    return Rowset(*(newest(r) for r in rows))
+
+
+def collect_bars(engine: Engine, events: Iterable[Event]) -> Bars:
+    """The on-time candles an engine hands out."""
+    effects = (effect for event in events for effect in engine.process(event))
+    bars = np.concatenate([empty(BAR), *(e.bars for e in effects if isinstance(e, SaveBars))])
+    return bars[(bars["flags"] & BarFlag.LATE) == 0]
+
+
+def _nothing(n_features: int) -> tuple[I8, np.ndarray[tuple[int], np.dtype[np.int32]], np.ndarray[tuple[int, int], np.dtype[np.float32]]]:
+    return np.zeros(0, np.int64), np.zeros(0, np.int32), np.zeros((0, n_features), np.float32)
+
+

@@ -1,0 +1,208 @@
+"""``intraday verify``: does what is stored of a day follow from what was received, and from what is known today?
+
+*As known*: the journal through the engine again, in several ways, must give the stored candles, features and signals: zero differences.
+*As corrected*: the day from the best bars; every difference must have a cause that the evidence supports.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from intraday.backtest.compare import Difference, Rows, compare, feature_rows, newest, signal_rows
+from intraday.backtest.corrected import CandleDifference, Cause, RowDifferences, explain_candles, explain_rows
+from intraday.backtest.known import Check, KnownVerifier, Rowset
+from intraday.core.candles import HistoricalAggregator, day_start_ns
+from intraday.core.features import FeatureCalculator
+from intraday.core.panel import panel_of
+from intraday.domain.arrays import DAY_NS, MINUTE_NS, TICK, I8, Bars, Ticks, empty
+from intraday.domain.errors import JournalError, SkewError, VerifyError
+from intraday.domain.events import Frame, Signal
+from intraday.domain.ports import BarStore, FeatureStore, RunDay, RunStore, SignalStore
+from intraday.domain.session import Session, SessionTable
+from intraday.live.assembly import LoadedModel
+from intraday.live.engine import Engine
+from intraday.live.journal import JournalReader
+from intraday.live.warmup import warm
+
+LoadModel = Callable[[str], LoadedModel]  # by model id; SkewError when this program computes other features
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyReport:
+    """What verify found. ``symbols`` names the dense rows."""
+
+    run: RunDay
+    symbols: tuple[str, ...]
+    checks: tuple[Check, ...]
+    candles: tuple[CandleDifference, ...]
+    n_best: int  # best bars of the day
+    features: RowDifferences
+    signals: RowDifferences
+    complete: bool  # the journal was closed as it should
+
+    @property
+    def n_known(self) -> int:
+        """Differences as known; must be zero."""
+        return sum(len(c.differences) for c in self.checks)
+
+    @property
+    def n_unexplained(self) -> int:
+        """Differences as corrected without a cause; must be zero."""
+        return self.causes[Cause.UNEXPLAINED] + len(self.features.unexplained) + len(self.signals.unexplained)
+
+    @property
+    def causes(self) -> Counter[Cause]:
+        """Candle differences by cause."""
+        return Counter(c.cause for c in self.candles)
+
+    @property
+    def ok(self) -> bool:
+        """Whether the day is proven."""
+        return self.n_known == 0 and self.n_unexplained == 0
+
+
+class Verifier:
+    """Verifies stored days of one database."""
+
+    def __init__(
+        self, bars: BarStore, features: FeatureStore, signals: SignalStore, runs: RunStore, sessions: SessionTable, load: LoadModel
+    ) -> None:
+        self._bars = bars
+        self._features = features
+        self._signals = signals
+        self._runs = runs
+        self._sessions = sessions
+        self._load = load
+
+    def verify(self, run: RunDay) -> VerifyReport:
+        """Both parts for one stored day. Raises JournalError for a damaged journal, ArtifactError for a missing model."""
+        journal = JournalReader(Path(run.journal))
+        if journal.header.run_id != run.run_id:
+            raise JournalError(f"{run.journal}: expected the journal of run {run.run_id}, found that of {journal.header.run_id}")
+        stored = None
+        try:
+            model = self._load(run.model_id)
+            stored = self._stored(run, model)
+            checks = tuple(self._known(journal, model).checks(journal, stored))
+        except SkewError as error:
+            return _skewed(run, journal, str(error))
+        return self._corrected(run, journal, model, stored, checks)
+
+    def _known(self, journal: JournalReader, model: LoadedModel) -> KnownVerifier:
+        """Raises SkewError when the journal was made by other feature code."""
+
+        def calculator(reader: JournalReader) -> FeatureCalculator:
+            fresh = model.calculator(np.array(reader.header.has_volume))
+            fresh.restore(reader.state)
+            return fresh
+
+        def engine(reader: JournalReader, keep: I8) -> Engine:
+            header = reader.header
+            ticks = np.array(header.tick_sizes)[keep]
+            return model.engine(self._sessions.get(header.day), calculator(reader).columns(keep), ticks, header.grace_ns)
+
+        return KnownVerifier(engine, calculator, self._sessions, model.feature_set.names)
+
+    def _stored(self, run: RunDay, model: LoadedModel) -> Rowset:
+        start_ns, end_ns = _span(self._sessions.get(run.day))
+        names = model.feature_set.names
+        ids = run.instrument_ids
+        features = feature_rows(*self._features.read(run.feature_set_id, run.source, ids, start_ns, end_ns), names)
+        signals = self._signals.read(run.source, ids, start_ns, end_ns, run.model_id)
+        return Rowset(self._bars.read(ids, start_ns, end_ns, run.source), features, newest(signal_rows(signals)))
+
+    def _corrected(
+        self, run: RunDay, journal: JournalReader, model: LoadedModel, stored: Rowset, checks: tuple[Check, ...]
+    ) -> VerifyReport:
+        session = self._sessions.get(run.day)
+        best = self._bars.read(run.instrument_ids, *_span(session))
+        candles = explain_candles(session, journal.events(), self._other_recordings(run), stored.bars, best)
+        again, history = self._again(run, journal, model, best)
+        minutes = run.timeframe
+        moved = _keys_of_differences(stored.features, again.features)
+        features = explain_rows(moved, len(stored.features), candles, minutes, history, set())
+        changed = _keys_of_differences(stored.signals, again.signals)
+        signals = explain_rows(changed, len(stored.signals), candles, minutes, history, moved)
+        return VerifyReport(
+            run, journal.header.instruments, checks, tuple(candles), len(best), features, signals, journal.complete
+        )
+
+    def _again(self, run: RunDay, journal: JournalReader, model: LoadedModel, best: Bars) -> tuple[Rowset, set[int]]:
+        """Features and signals of the day from the best bars, and the instruments whose starting state has changed since."""
+        header, session = journal.header, self._sessions.get(run.day)
+        has_volume = np.array(header.has_volume)
+        calculator, then = model.calculator(has_volume), model.calculator(has_volume)
+        warm(calculator, self._bars, run.instrument_ids, session, self._sessions)
+        then.restore(journal.state)
+        history = set(np.flatnonzero(~calculator.same_state(then)).tolist())
+        decisions = HistoricalAggregator(len(has_volume)).aggregate(best, run.timeframe)
+        names = model.feature_set.names
+        if len(decisions) == 0:
+            return Rowset(best, feature_rows(*_nothing(names), names), signal_rows([])), history
+        panel = panel_of(decisions, len(has_volume), run.timeframe, self._sessions)
+        x = calculator.batch(panel)
+        decider = model.decider(session, np.array(header.tick_sizes))
+        i_sigma = model.feature_set.column("sigma")
+        signals: list[Signal] = []
+        for t, ts_ns in enumerate(panel.ts_ns):
+            bars = decisions[decisions["ts_ns"] == ts_ns]
+            rows = x[t, bars["inst"]]
+            now_ns = min(int(ts_ns) + run.timeframe * MINUTE_NS, session.close_ns) + header.grace_ns
+            signals += decider.decide(bars, rows[:, i_sigma], model.predictor.predict(rows), now_ns, session)
+        t_row, inst = np.nonzero(panel.mask)
+        features = feature_rows(panel.ts_ns[t_row], inst.astype(np.int32), x[t_row, inst], names)
+        return Rowset(best, features, newest(signal_rows(signals))), history
+
+    def _other_recordings(self, run: RunDay) -> Ticks:
+        """Ticks of this session that stand in the newest journals of other days of the same source, in this run's dense rows."""
+        start_ns = day_start_ns(self._sessions.get(run.day))
+        seen: set[object] = {run.day}
+        parts: list[Ticks] = [empty(TICK)]
+        for other in self._runs.days(source=run.source):
+            if other.day in seen or not Path(other.journal).is_dir():
+                continue
+            seen.add(other.day)
+            rows = {i: run.instrument_ids.index(d) for i, d in enumerate(other.instrument_ids) if d in run.instrument_ids}
+            for event in JournalReader(Path(other.journal)).events():
+                if isinstance(event, Frame):
+                    stray = (event.ticks["event_ns"] >= start_ns) & (event.ticks["event_ns"] < start_ns + DAY_NS)
+                    parts += [_renumbered(event.ticks[stray], rows)] if stray.any() else []
+        return np.concatenate(parts)
+
+
+def require(runs: Sequence[RunDay], day: object) -> RunDay:
+    """The newest of ``runs``; VerifyError with what to do when there is none."""
+    if not runs:
+        raise VerifyError(f"{day}: nothing was replayed or run live on that day; expected a journalled day (intraday replay --from {day})")
+    return runs[0]
+
+
+def _span(session: Session) -> tuple[int, int]:
+    start_ns = day_start_ns(session)
+    return start_ns, start_ns + DAY_NS
+
+
+def _keys_of_differences(stored: Rows, again: Rows) -> set[tuple[int, int]]:
+    return {(d.ts_ns, d.inst) for d in compare("", "", stored, again)}
+
+
+def _renumbered(ticks: Ticks, rows: dict[int, int]) -> Ticks:
+    out = ticks[np.isin(ticks["inst"], list(rows))].copy()
+    out["inst"] = [rows[i] for i in out["inst"].tolist()]
+    return out
+
+
+def _nothing(names: Sequence[str]) -> tuple[I8, np.ndarray[tuple[int], np.dtype[np.int32]], np.ndarray[tuple[int, int], np.dtype[np.float32]]]:
+    return np.zeros(0, np.int64), np.zeros(0, np.int32), np.zeros((0, len(names)), np.float32)
+
+
+def _skewed(run: RunDay, journal: JournalReader, text: str) -> VerifyReport:
+    """The program computes other features than the run did: one difference that stands for all."""
+    found = Difference("feature", "the same program", -1, 0, "feature set", run.feature_set_id, text)
+    nothing = RowDifferences(0, {}, ())
+    return VerifyReport(run, journal.header.instruments, (Check("the same program", 1, (found,)),), (), 0, nothing, nothing, True)

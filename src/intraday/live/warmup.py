@@ -1,0 +1,45 @@
+"""Before the first tick: bring a cold calculator to the state it would have, had it run since the anchor."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from intraday.core.candles import HistoricalAggregator
+from intraday.core.features import FeatureCalculator
+from intraday.core.panel import panel_of
+from intraday.domain.arrays import Panel
+from intraday.domain.ports import BarStore
+from intraday.domain.session import Session, SessionTable
+
+BLOCK = 5  # sessions read at once: bounds memory, changes no bit
+
+
+def decision_panels(
+    bars: BarStore, ids: Sequence[int], days: Sequence[Session], timeframe: int, sessions: SessionTable, block: int = BLOCK
+) -> Iterator[Panel]:
+    """Panels of the decision timeframe from the best one-minute bars of ``days``, ``block`` sessions at a time, in order."""
+    aggregator = HistoricalAggregator(len(ids))
+    for i in range(0, len(days), block):
+        part = days[i : i + block]
+        rows = bars.read(ids, part[0].open_ns, part[-1].close_ns)
+        if len(rows):
+            yield panel_of(aggregator.aggregate(rows, timeframe), len(ids), timeframe, sessions)
+
+
+def warm(calculator: FeatureCalculator, bars: BarStore, ids: Sequence[int], session: Session, sessions: SessionTable) -> bool:
+    """Advance ``calculator`` from the anchor of ``session`` to the evening before it.
+
+    Returns whether the stored bars reach back to the anchor session. When they don't, its features are missing (NaN) for the day: a state
+    started elsewhere would give other values than history has.
+    """
+    anchor = calculator.feature_set.anchor.anchor(session.day, sessions)
+    days = [s for s in sessions.between(anchor, session.day) if s.number < session.number]
+    reached = not days
+    for panel in decision_panels(bars, ids, days, calculator.feature_set.timeframe, sessions):
+        reached = reached or bool(np.any(panel.session == days[0].number))
+        calculator.batch(panel)
+    if not reached:
+        calculator.silence()
+    return reached

@@ -1,0 +1,1 @@
+"""HISTORICAL_MODE: the steps in order; speaks ports only."""

@@ -1,0 +1,248 @@
+"""``intraday import``: bar files into the database, row by row accounted for.
+
+A file is read, given an instrument, validated against the session table and stored in one transaction, or not at all. What was
+rejected goes to quarantine with its reason. Importing the same files again changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from intraday.core.validate import CandleValidator, RejectReason, Validation
+from intraday.domain.arrays import I8, MINUTE_NS, Bars
+from intraday.domain.errors import InputError
+from intraday.domain.instruments import Instrument, Kind
+from intraday.domain.ports import BarStore, InstrumentStore, Progress, Quarantined, Source, WriteReport
+from intraday.domain.session import SessionTable
+from intraday.history.manifest import BarFile, discover, is_index_name
+from intraday.history.readers import RawBars, ReadOptions, read_bars
+from intraday.history.timezone import explain_bad_hours
+
+MOSTLY_OUTSIDE = 0.5  # share of rows outside trading hours above which the stamps, not the rows, are wrong
+DIFFERS = "differs_from_stored"
+
+
+@dataclass(frozen=True, slots=True)
+class ImportOptions:
+    """What the user may say about the files.
+
+    ``symbol``, ``kind``, ``exchange``: of all files, where file and manifest say nothing. ``replace``: a row that differs from one
+    imported earlier becomes its new version; otherwise the stored one stays and the row goes to quarantine, so that importing
+    overlapping files in any order, any number of times, ends the same. ``strict``: stop at the first file that fails.
+    """
+
+    read: ReadOptions = field(default_factory=ReadOptions)
+    symbol: str | None = None
+    kind: Kind | None = None
+    exchange: str = "NSE"
+    manifest: Path | None = None
+    replace: bool = False
+    strict: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class FileReport:
+    """What became of one file: ``rows == stored + unchanged + revised + sum(rejected)`` unless ``error`` is set."""
+
+    path: str
+    symbol: str = ""
+    exchange: str = ""
+    kind: str = ""
+    kind_reason: str = ""
+    rows: int = 0
+    stored: int = 0
+    unchanged: int = 0  # already there with the same values
+    revised: int = 0  # a new version of a stored row (only with ``replace``)
+    rejected: Mapping[str, int] = field(default_factory=dict)  # rows by reason
+    gap_minutes: int = 0
+    gap_ranges: int = 0
+    first_ns: int | None = None  # open times of the first and last accepted bar
+    last_ns: int | None = None
+    seconds: float = 0.0
+    error: str | None = None
+    instrument_id: int = 0
+    gaps: tuple[tuple[int, int], ...] = field(default=(), repr=False)  # [start_ns, end_ns) each
+
+    @property
+    def n_rejected(self) -> int:
+        """Rows rejected for any reason."""
+        return sum(self.rejected.values())
+
+
+@dataclass(slots=True)
+class _Run:
+    """What one call of ``import_paths`` knows: instruments by key, and the ids that have bars already."""
+
+    options: ImportOptions
+    known: dict[str, Instrument]
+    filled: set[int]
+
+
+class Importer:
+    """Imports bar files through the ports. ``now_ns`` is the shell's clock: it dates new versions and times the work."""
+
+    def __init__(
+        self, instruments: InstrumentStore, bars: BarStore, sessions: SessionTable, now_ns: Callable[[], int], progress: Progress
+    ) -> None:
+        self._instruments = instruments
+        self._bars = bars
+        self._sessions = sessions
+        self._validator = CandleValidator(sessions)
+        self._now_ns = now_ns
+        self._progress = progress
+
+    def import_paths(self, paths: Sequence[Path], options: ImportOptions) -> list[FileReport]:
+        """Import files and folders; one report a file, in order.
+
+        InputError when a path holds no bar files, or (``strict``) at the first file that cannot be used; otherwise such a file's
+        report has ``error`` set and the others go on. StorageError ends the run: the file at hand is rolled back, those before it
+        are stored.
+        """
+        files = discover(paths, options.manifest).files
+        known = {instrument.key: instrument for instrument in self._instruments.all()}
+        run = _Run(options, known, {instrument_id for instrument_id, _, _ in self._bars.coverage()})
+        reports = []
+        for i, file in enumerate(files):
+            self._progress("import", i, len(files))
+            reports.append(self._import_or_report(file, run))
+        self._progress("import", len(files), len(files))
+        return reports
+
+    def _import_or_report(self, file: BarFile, run: _Run) -> FileReport:
+        started_ns = self._now_ns()
+        try:
+            report = self._import(file, run)
+        except InputError as error:
+            if run.options.strict:
+                raise
+            report = FileReport(str(file.path), error=str(error))
+        return replace(report, seconds=(self._now_ns() - started_ns) / 1e9)
+
+    def _import(self, file: BarFile, run: _Run) -> FileReport:
+        raw = read_bars(file.path, run.options.read)
+        wanted, kind_reason = identify(file, raw, run.options)
+        instrument = _settle(wanted, run, explicit=bool(file.listing or run.options.kind), path=file.path)
+        found = self._validate(file.path, raw, instrument)
+        if not instrument.id:
+            instrument = run.known[instrument.key] = self._instruments.upsert([instrument])[0]
+        rows, unchanged, differing = found.accepted, 0, found.accepted[:0]
+        if instrument.id in run.filled:
+            rows, unchanged, differing = self._against_stored(instrument, raw.bars, rows, run.options.replace)
+        written = WriteReport()
+        if rows.size:
+            written = self._bars.write([instrument.id], raw.bars[rows], Source.IMPORT, self._now_ns())
+            run.filled.add(instrument.id)
+        self._quarantine(file.path, instrument, raw.bars, found, differing)
+        return _report(file.path, instrument, kind_reason, raw.bars, found, written, unchanged, differing.size)
+
+    def _validate(self, path: Path, raw: RawBars, instrument: Instrument) -> Validation:
+        if not instrument.has_volume:
+            raw.bars["volume"] = np.nan
+        elif not raw.has_volume_column:
+            raise InputError(
+                f"{path}: expected a volume column; map one with --column volume=NAME, or say --kind index if it has none"
+            )
+        found = self._validator.check(raw.bars, instrument.has_volume)
+        outside = found.counts().get(RejectReason.OUT_OF_SESSION, 0)
+        if outside > MOSTLY_OUTSIDE * raw.bars.shape[0]:
+            raise InputError(explain_bad_hours(path, raw.bars["ts_ns"], raw.zone, outside, self._validator.in_session))
+        unknown = found.counts().get(RejectReason.UNKNOWN_DAY, 0)
+        if unknown == raw.bars.shape[0]:
+            raise InputError(
+                f"{path}: expected days between {self._sessions.first} and {self._sessions.last}, found none; "
+                "check --tz, --time-format and the ts column"
+            )
+        return found
+
+    def _against_stored(self, instrument: Instrument, bars: Bars, rows: I8, replace_stored: bool) -> tuple[I8, int, I8]:
+        """(rows to write, number already there with the same values, rows that differ from what is stored and stay out)."""
+        if rows.size == 0:
+            return rows, 0, rows
+        ts = bars["ts_ns"][rows]
+        stored = self._bars.read([instrument.id], int(ts[0]), int(ts[-1]) + MINUTE_NS, Source.IMPORT)
+        at = np.minimum(np.searchsorted(stored["ts_ns"], ts), max(stored.shape[0] - 1, 0))
+        there = stored["ts_ns"][at] == ts if stored.shape[0] else np.zeros(rows.size, dtype=np.bool_)
+        same = there.copy()
+        for name in ("open", "high", "low", "close") + (("volume",) if instrument.has_volume else ()):
+            same[there] &= stored[name][at[there]] == bars[name][rows[there]]
+        differs = there & ~same
+        if replace_stored:
+            return rows[~same], int(same.sum()), rows[:0]
+        return rows[~there], int(same.sum()), rows[differs]
+
+    def _quarantine(self, path: Path, instrument: Instrument, bars: Bars, found: Validation, differing: I8) -> None:
+        reasons = {int(row): str(found.reason(int(row))) for row in np.flatnonzero(found.code)}
+        reasons |= {int(row): DIFFERS for row in differing}
+        if reasons:
+            origin = path.resolve()
+            self._bars.quarantine([_quarantined(f"{origin}:{row + 1}", instrument, bars, row, why) for row, why in reasons.items()])
+
+
+def identify(file: BarFile, raw: RawBars, options: ImportOptions) -> tuple[Instrument, str]:
+    """The instrument a file holds, not yet stored, and why its kind was taken."""
+    listing = file.listing
+    given = options.symbol
+    if raw.symbol and given and raw.symbol != given:
+        raise InputError(f"{file.path}: expected symbol {given} (--symbol), found {raw.symbol} in the file; leave --symbol out")
+    symbol = raw.symbol or given or (listing.symbol if listing else file.path.stem)
+    exchange = listing.exchange if listing and listing.exchange else options.exchange
+    if listing:
+        kind, why = listing.kind, "manifest"
+    elif options.kind:
+        kind, why = options.kind, "option"
+    elif is_index_name(symbol):
+        kind, why = Kind.INDEX, "assumed: an index by its name"
+    elif raw.has_volume_column and not np.nan_to_num(raw.bars["volume"]).any():
+        kind, why = Kind.INDEX, "assumed: the whole volume column is zero"
+    else:
+        kind, why = Kind.EQUITY, "assumed: it has volume"
+    return Instrument(exchange, symbol, kind), why
+
+
+def _settle(wanted: Instrument, run: _Run, explicit: bool, path: Path) -> Instrument:
+    """The stored instrument of that key if there is one; what was stored wins over what was assumed, not over what was said."""
+    stored = run.known.get(wanted.key)
+    if stored is None:
+        return wanted
+    if explicit and stored.kind is not wanted.kind:
+        raise InputError(
+            f"{path}: expected {wanted.key} to be of kind {stored.kind}, as stored; found {wanted.kind}; "
+            "use another symbol or the stored kind"
+        )
+    return stored
+
+
+def _quarantined(origin: str, instrument: Instrument, bars: Bars, row: int, reason: str) -> Quarantined:
+    bar = bars[row]
+    values = {name: float(bar[name]) for name in ("open", "high", "low", "close", "volume")}
+    ts_ns = int(bar["ts_ns"])
+    return Quarantined(instrument.symbol, origin, ts_ns or None, reason, {k: None if np.isnan(v) else v for k, v in values.items()})
+
+
+def _report(
+    path: Path, instrument: Instrument, why: str, bars: Bars, found: Validation, written: WriteReport, unchanged: int, n_differ: int
+) -> FileReport:
+    rejected = {reason.value: n for reason, n in found.counts().items()} | ({DIFFERS: n_differ} if n_differ else {})
+    ts = bars["ts_ns"][found.accepted]
+    return FileReport(
+        path=str(path),
+        symbol=instrument.symbol,
+        exchange=instrument.exchange,
+        kind=instrument.kind.value,
+        kind_reason=why,
+        rows=bars.shape[0],
+        stored=written.inserted,
+        unchanged=written.unchanged + unchanged,
+        revised=written.revised,
+        rejected=rejected,
+        gap_minutes=found.gap_minutes,
+        gap_ranges=found.gaps.shape[0],
+        first_ns=int(ts[0]) if ts.size else None,
+        last_ns=int(ts[-1]) if ts.size else None,
+        instrument_id=instrument.id,
+        gaps=tuple((int(a), int(b)) for a, b in found.gaps),
+    )

@@ -1,0 +1,262 @@
+"""HISTORICAL_MODE after import: stored one-minute bars become candles, features, labels, a walk-forward model and its artifact.
+
+Work goes block by block (some instruments over one anchor segment), each stored before the next is read: memory does not grow with
+the history, and an interrupted run leaves whole blocks, which the next run finds unchanged. Only the rows to learn from are held
+together, since LightGBM wants them so. Run twice on the same bars, it changes no row and gives the same model id.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from datetime import date, timedelta
+from itertools import groupby
+
+import numpy as np
+
+from intraday.core.anchor import EPOCH, Segment
+from intraday.core.costs import Costs
+from intraday.core.decision import latest_bar_ns
+from intraday.domain.arrays import DAY_NS, F4, IST_NS, Bars, Mask, Panel
+from intraday.domain.errors import NotEnoughData
+from intraday.domain.instruments import Instrument, Kind
+from intraday.domain.ports import (
+    FeatureSetRecord,
+    ModelRecord,
+    Progress,
+    Source,
+    WriteReport,
+)
+from intraday.domain.session import SessionTable
+from intraday.history.golden import cold_start, golden_instruments, golden_sessions
+from intraday.history.plan import HistoricalPlan, HistoricalResult, Stores, TaskMap
+from intraday.history.steps import StepTimer
+from intraday.history.tasks import BlockResult, BlockTask, compute_block
+from intraday.model.artifacts import Artifact, Lineage, save
+from intraday.model.dataset import Dataset, join
+from intraday.model.trainer import LGBMTrainer, Trained
+
+BLOCK_BARS_MAX = 1_500_000  # one-minute bars of a block: about 100 MB, and twice that as panels
+
+
+@dataclass(frozen=True, slots=True)
+class _Range:
+    """The days a run covers, resolved against what is stored."""
+
+    first: date
+    last: date
+    n_sessions: int
+
+    @property
+    def start_ns(self) -> int:
+        return _midnight_ns(self.first)
+
+    @property
+    def end_ns(self) -> int:
+        return _midnight_ns(self.last + timedelta(days=1))
+
+
+class HistoricalPipeline:
+    """Runs the plan on the stores. ``monotonic_ns`` only times the steps."""
+
+    def __init__(
+        self,
+        plan: HistoricalPlan,
+        stores: Stores,
+        sessions: SessionTable,
+        costs: Costs,
+        monotonic_ns: Callable[[], int],
+        progress: Progress,
+        map_tasks: TaskMap = map,
+    ) -> None:
+        self._plan = plan
+        self._stores = stores
+        self._sessions = sessions
+        self._costs = costs
+        self._monotonic_ns = monotonic_ns
+        self._progress = progress
+        self._map = map_tasks
+
+    def run(self, instruments: Sequence[Instrument]) -> HistoricalResult:
+        """All steps for stored instruments (with ids). NotEnoughData when there are too few bars or sessions for one fold."""
+        timer = StepTimer(self._monotonic_ns)
+        span, universe = self._span(instruments)
+        self._register()
+        warnings = self._compute(universe, span, timer)
+        with timer.step("dataset") as step:
+            dataset = self._dataset(universe, span)
+            step.rows = len(dataset)
+        with timer.step("train") as step:
+            trained = LGBMTrainer(self._plan.training).train(dataset, self._plan.features.names, self._progress)
+            step.rows = trained.rows
+        with timer.step("artifact") as step:
+            artifact = self._save(trained, universe, span)
+            step.rows = 1
+        return HistoricalResult(
+            model_id=artifact.id,
+            verdict=trained.verdict,
+            reason=trained.reason,
+            artifact=artifact,
+            trained=trained,
+            first=span.first,
+            last=span.last,
+            n_sessions=span.n_sessions,
+            steps=timer.reports(),
+            warnings=warnings,
+        )
+
+    def _span(self, instruments: Sequence[Instrument]) -> tuple[_Range, list[Instrument]]:
+        """The days to cover, and the instruments that have bars in them (by kind, then id)."""
+        plan, ids = self._plan, {i.id for i in instruments}
+        lowest, highest = plan.first or date.min, plan.last or date.max
+        held = [(i, day) for i, day, n in self._stores.bars.coverage() if i in ids and n and lowest <= day <= highest]
+        if not held:
+            wanted = f"{plan.first or 'the beginning'} to {plan.last or 'the end'}"
+            raise NotEnoughData(f"no stored bars of the {len(ids)} instruments from {wanted}: import some (intraday import)")
+        days = {day for _, day in held}
+        there = {i for i, _ in held}
+        return _Range(min(days), max(days), len(days)), sorted(
+            (i for i in instruments if i.id in there), key=lambda i: (i.kind, i.id)
+        )
+
+    def _register(self) -> None:
+        features, labels = self._plan.features, self._plan.labels
+        self._stores.features.register(self._record())
+        self._stores.labels.register(labels.id, labels.definition())
+        assert features.timeframe == labels.timeframe, (features.timeframe, labels.timeframe)
+
+    def _record(self) -> FeatureSetRecord:
+        features = self._plan.features
+        return FeatureSetRecord(features.id, features.timeframe, features.names, features.definition())
+
+    def _compute(self, universe: list[Instrument], span: _Range, timer: StepTimer) -> tuple[str, ...]:
+        """Candles, features and labels of every block, stored block by block; returns the warnings."""
+        segments = self._plan.features.anchor.segments(span.first, span.last, self._sessions)
+        parts = [(block, s) for s in segments for block in self._blocks(universe, s.anchor, s.last)]
+        unanchored: dict[Segment, int] = dict.fromkeys(segments, 0)
+        results = iter(self._map(compute_block, (self._task(block, segment, timer) for block, segment in parts)))
+        for done, (block, segment) in enumerate(parts):
+            self._progress("candles, features, labels", done, len(parts))
+            with timer.step("features and labels") as step:
+                result = next(results)
+                step.rows = len(result.ts_ns)
+            self._store([i.id for i in block], segment, result, timer)
+            unanchored[segment] += int(result.no_anchor.sum())
+        self._progress("candles, features, labels", len(parts), len(parts))
+        return tuple(_anchor_warning(segment, n) for segment, n in unanchored.items() if n)
+
+    def _blocks(self, universe: list[Instrument], first: date, last: date) -> list[list[Instrument]]:
+        """Groups of one kind (what a round trip costs depends on it), small enough for the days ``first .. last``, in order."""
+        bars = sum(session.minutes for session in self._sessions.between(first, last))
+        size = max(1, min(self._plan.block_instruments, BLOCK_BARS_MAX // max(1, bars)))
+        kinds = [list(group) for _, group in groupby(universe, key=lambda i: i.kind)]
+        return [same[k : k + size] for same in kinds for k in range(0, len(same), size)]
+
+    def _task(self, block: list[Instrument], segment: Segment, timer: StepTimer) -> BlockTask:
+        start_ns, end_ns = _midnight_ns(segment.anchor), _midnight_ns(segment.last + timedelta(days=1))
+        with timer.step("bars") as step:
+            bars = self._read(block, start_ns, end_ns)
+            step.rows = len(bars)
+        plan, tick = self._plan, np.array([i.tick_size / 100.0 for i in block])
+        return BlockTask(bars, _has_volume(block), tick, segment, plan.features, plan.labels, self._sessions, plan.known_ns)
+
+    def _read(self, block: Sequence[Instrument], start_ns: int, end_ns: int) -> Bars:
+        return self._stores.bars.read([i.id for i in block], start_ns, end_ns, self._plan.source)
+
+    def _store(self, ids: list[int], segment: Segment, result: BlockResult, timer: StepTimer) -> None:
+        plan = self._plan
+        with timer.step("store features") as step:
+            step.written = WriteReport()
+            if len(result.ts_ns):
+                step.written = self._stores.features.write(
+                    plan.features.id, Source.HISTORY, ids, result.ts_ns, result.inst, result.x
+                )
+            step.rows = len(result.ts_ns)
+        with timer.step("store labels") as step:
+            first_ns, end_ns = _midnight_ns(segment.first), _midnight_ns(segment.last + timedelta(days=1))
+            step.written = self._stores.labels.write(plan.labels.id, ids, result.labels, first_ns, end_ns)
+            step.rows = len(result.labels)
+
+    def _dataset(self, universe: list[Instrument], span: _Range) -> Dataset:
+        """Rows to learn from, read back from the stores: what is trained on is what is stored. ``inst`` counts the universe."""
+        blocks = self._blocks(universe, span.first, span.last)
+        parts: list[Dataset] = []
+        offset = 0
+        for done, block in enumerate(blocks):
+            self._progress("dataset", done, len(blocks))
+            parts.append(_renumbered(self._rows(block, span), offset))
+            offset += len(block)
+        self._progress("dataset", len(blocks), len(blocks))
+        return _together(parts)
+
+    def _rows(self, block: list[Instrument], span: _Range) -> Dataset:
+        plan, ids = self._plan, [i.id for i in block]
+        ts, inst, x = self._stores.features.read(plan.features.id, Source.HISTORY, ids, span.start_ns, span.end_ns)
+        labels = self._stores.labels.read(plan.labels.id, ids, span.start_ns, span.end_ns)
+        kind = block[0].kind
+        return join(ts, inst, x, labels, lambda number: self._cost(number, kind), self._latest)
+
+    def _cost(self, number: int, kind: Kind) -> float:
+        return self._costs.round_trip_bps(EPOCH + timedelta(days=number), self._plan.notional, kind) * 1e-4
+
+    def _latest(self, number: int) -> int:
+        return latest_bar_ns(self._plan.labels, self._sessions.get(EPOCH + timedelta(days=number)))
+
+    def _save(self, trained: Trained, universe: list[Instrument], span: _Range) -> Artifact:
+        plan = self._plan
+        panel, has_volume, x = self._golden(universe, span)
+        lineage = Lineage(
+            features=self._record(),
+            anchor=plan.features.anchor.text,
+            label_set_id=plan.labels.id,
+            label_definition=plan.labels.definition(),
+            view=plan.view,
+            symbols=tuple(i.key for i in universe),
+        )
+        artifact = save(plan.directory, trained, lineage, panel, has_volume, x)
+        manifest = (artifact.path / "manifest.json").read_text(encoding="utf-8")
+        self._stores.models.save(
+            ModelRecord(
+                artifact.id, plan.features.id, plan.labels.id, str(artifact.path), trained.verdict, span.first, span.last, manifest
+            )
+        )
+        return artifact
+
+    def _golden(self, universe: list[Instrument], span: _Range) -> tuple[Panel, Mask, F4]:
+        """Bars of a few instruments (one without volume among them, if there is any) over the last sessions, and their features."""
+        plan = self._plan
+        chosen = golden_instruments(universe, plan.golden_instruments)
+        days = self._sessions.between(span.first, span.last)[-golden_sessions(plan.features) :]
+        bars = self._read(chosen, _midnight_ns(days[0].day), span.end_ns)
+        panel, x = cold_start(bars, _has_volume(chosen), plan.features, self._sessions)
+        return panel, _has_volume(chosen), x
+
+
+def _midnight_ns(day: date) -> int:
+    """00:00 IST of ``day``."""
+    return (day - EPOCH).days * DAY_NS - IST_NS
+
+
+def _has_volume(block: Sequence[Instrument]) -> Mask:
+    return np.array([i.has_volume for i in block], dtype=np.bool_)
+
+
+def _renumbered(part: Dataset, offset: int) -> Dataset:
+    """The rows with ``inst`` counted over all blocks."""
+    arrays = {f.name: getattr(part, f.name) for f in fields(Dataset)}
+    arrays["inst"] = (part.inst + offset).astype(np.int32)
+    return Dataset(**arrays)
+
+
+def _together(parts: Sequence[Dataset]) -> Dataset:
+    """One dataset ordered by (ts, inst); the parts may be let go of."""
+    whole = Dataset(*(np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(Dataset)))
+    return whole.rows(np.lexsort((whole.inst, whole.ts_ns)))
+
+
+def _anchor_warning(segment: Segment, n: int) -> str:
+    return (
+        f"{n} instruments have no bars on {segment.anchor}, where the state of {segment.first} to {segment.last} should start: "
+        f"it starts at their first stored bar, and importing older bars will change their features; "
+        f"model.anchor can name a day that is there"
+    )

@@ -1,0 +1,96 @@
+"""What a run of HISTORICAL_MODE is told, what it works on, and what it gives back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Protocol
+
+from intraday.core.features import FeatureSet
+from intraday.core.labels import LabelSpec
+from intraday.domain.ports import BarStore, FeatureStore, LabelStore, ModelStore, Source
+from intraday.history.steps import StepReport
+from intraday.history.tasks import BlockResult, BlockTask
+from intraday.model.artifacts import Artifact
+from intraday.model.trainer import Trained, TrainSpec
+
+
+class TaskMap(Protocol):
+    """How tasks are run: the builtin ``map``, or a pool's, as long as results come in order."""
+
+    def __call__(self, function: Callable[[BlockTask], BlockResult], tasks: Iterable[BlockTask], /) -> Iterator[BlockResult]:
+        """Results in the order of the tasks."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class HistoricalPlan:
+    """What to do. ``first`` and ``last`` day inclusive, None: all that is stored. ``source`` None: the best version of each bar.
+
+    ``known_ns`` is the moment up to which bars are complete; None when every session in the range is over.
+    """
+
+    features: FeatureSet
+    labels: LabelSpec
+    training: TrainSpec
+    directory: Path  # of model artifacts
+    notional: float = 100_000.0  # rupees of one trade, for its charges
+    first: date | None = None
+    last: date | None = None
+    source: Source | None = None
+    known_ns: int | None = None
+    block_instruments: int = 32
+    golden_instruments: int = 8
+
+    @property
+    def view(self) -> str:
+        """Which bars are read, in words; part of the artifact."""
+        return "best version" if self.source is None else f"source {self.source}"
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """Where rows come from and go to."""
+
+    bars: BarStore
+    features: FeatureStore
+    labels: LabelStore
+    models: ModelStore
+
+
+@dataclass(frozen=True, slots=True)
+class HistoricalResult:
+    """What came of it. ``steps`` in the order they ran; ``warnings`` for people."""
+
+    model_id: str
+    verdict: str
+    reason: str
+    artifact: Artifact
+    trained: Trained
+    first: date
+    last: date
+    n_sessions: int
+    steps: tuple[StepReport, ...]
+    warnings: tuple[str, ...]
+
+    def summary(self) -> dict[str, object]:
+        """JSON-ready, for the run's record and ``--json``."""
+        m = self.trained.metrics
+        return {
+            "model_id": self.model_id,
+            "verdict": self.verdict,
+            "reason": self.reason,
+            "artifact": str(self.artifact.path),
+            "first": str(self.first),
+            "last": str(self.last),
+            "sessions": self.n_sessions,
+            "rows": self.trained.rows,
+            "log_loss": m.log_loss,
+            "log_loss_prior": m.log_loss_prior,
+            "net_bps_trade": m.net_bps_trade,
+            "trades": m.trades,
+            "steps": [step.summary() for step in self.steps],
+            "warnings": list(self.warnings),
+        }

@@ -1,0 +1,321 @@
+"""Importer: accounting, idempotence, every way a file can be wrong."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from intraday.domain.arrays import MINUTE_NS
+from intraday.domain.clock import SimClock
+from intraday.domain.errors import InputError, StorageFull
+from intraday.domain.instruments import Instrument, Kind
+from intraday.domain.ports import Source
+from intraday.domain.session import SessionTable
+from intraday.history.importing import FileReport, Importer, ImportOptions
+from intraday.history.readers import ReadOptions
+from memory_stores import MemoryBars, MemoryInstruments
+
+TABLE = SessionTable.load()
+DAY = TABLE.get(date(2024, 1, 3))
+
+
+class Bench:
+    """An importer over stores in memory."""
+
+    def __init__(self, room: int | None = None) -> None:
+        self.instruments, self.bars, self.clock = MemoryInstruments(), MemoryBars(room), SimClock(10**18)
+        self.progress: list[tuple[str, int, int]] = []
+        self.importer = Importer(
+            self.instruments,
+            self.bars,
+            TABLE,
+            self.clock.now_ns,
+            lambda what, done, total: self.progress.append((what, done, total)),
+        )
+
+    def run(self, path: Path, options: ImportOptions | None = None) -> FileReport:
+        (report,) = self.importer.import_paths([path], options or ImportOptions())
+        if report.error is None:
+            assert report.rows == report.stored + report.unchanged + report.revised + report.n_rejected
+        return report
+
+    def fails(self, path: Path, match: str, options: ImportOptions | None = None) -> None:
+        before = (dict(self.bars.best), dict(self.bars.quarantined), self.instruments.all())
+        report = self.run(path, options)
+        assert report.error is not None
+        assert "\n" not in report.error
+        assert report.error.startswith(str(path))
+        for part in match.split(" .. "):
+            assert part in report.error, report.error
+        assert (self.bars.best, self.bars.quarantined, self.instruments.all()) == before
+
+
+def frame(n: int = 375, day_open: int = DAY.open_ns) -> pl.DataFrame:
+    """A clean session: naive IST stamps."""
+    close = 100.0 + np.arange(n) % 7
+    ts = pl.Series("ts", day_open + np.arange(n) * MINUTE_NS).cast(pl.Datetime("ns", "UTC")).dt.convert_time_zone("Asia/Kolkata")
+    return pl.DataFrame(
+        {
+            "ts": ts.dt.replace_time_zone(None),
+            "open": close,
+            "high": close + 1,
+            "low": close - 1,
+            "close": close,
+            "volume": np.arange(n) + 1,
+        }
+    )
+
+
+def save(df: pl.DataFrame, path: Path) -> Path:
+    df.write_parquet(path) if path.suffix == ".parquet" else df.write_csv(path)
+    return path
+
+
+@pytest.mark.parametrize("name", ["RELIANCE.parquet", "RELIANCE.csv"])
+def test_a_clean_file_is_stored_once_and_then_unchanged(tmp_path: Path, name: str) -> None:
+    bench, path = Bench(), save(frame(), tmp_path / name)
+    report = bench.run(path)
+    assert (report.rows, report.stored, report.unchanged, dict(report.rejected)) == (375, 375, 0, {})
+    assert (report.symbol, report.exchange, report.kind, report.kind_reason) == (
+        "RELIANCE",
+        "NSE",
+        "equity",
+        "assumed: it has volume",
+    )
+    assert (report.first_ns, report.last_ns) == (DAY.open_ns, DAY.close_ns - MINUTE_NS)
+    assert (report.gap_minutes, report.gap_ranges) == (0, 0)
+    assert bench.progress == [("import", 0, 1), ("import", 1, 1)]
+    bench.clock.set(2 * 10**18)
+    again = bench.run(path)
+    assert (again.stored, again.unchanged, again.revised) == (0, 375, 0)
+    assert len(bench.bars.versions) == 375
+    stored = bench.bars.read([1], 0, 2**62, Source.IMPORT)
+    assert stored["volume"].tolist() == list(range(1, 376))
+    assert stored["close"].tolist() == frame()["close"].to_list()
+
+
+@pytest.mark.parametrize(
+    ("stamps", "options"),
+    [
+        ({"date": ["2024-01-03 09:15:00+05:30", "2024-01-03 09:16:00+05:30"]}, {}),
+        ({"date": ["2024-01-03T09:15:00+0530", "2024-01-03T09:16:00+0530"]}, {}),
+        ({"datetime": ["2024-01-03 09:15:00", "2024-01-03 09:16:00"]}, {}),
+        ({"Timestamp": ["03-01-2024 09:15", "03-01-2024 09:16"]}, {}),
+        ({"<DATE>": ["20240103", "20240103"], "<TIME>": ["09:15", "09:16"]}, {}),
+        ({"Date": ["2024/01/03", "2024/01/03"], "Time": ["09:15:00", "09:16:00"]}, {}),
+        ({"ts": [DAY.open_ns // 10**9, DAY.open_ns // 10**9 + 60]}, {}),
+        ({"ts": [DAY.open_ns // 10**6, DAY.open_ns // 10**6 + 60_000]}, {}),
+        ({"ts": [DAY.open_ns, DAY.open_ns + MINUTE_NS]}, {}),
+        ({"ts": [DAY.open_ns / 1e9, DAY.open_ns / 1e9 + 60]}, {}),
+        ({"when": ["2024-01-03 03:45", "2024-01-03 03:46"]}, {"columns": {"ts": "when"}, "tz": "UTC"}),
+        ({"ts": ["01/03/2024 09:15", "01/03/2024 09:16"]}, {"time_format": "%m/%d/%Y %H:%M"}),
+    ],
+)
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_stamps_as_strangers_write_them(
+    tmp_path: Path, stamps: dict[str, list[object]], options: dict[str, object], suffix: str
+) -> None:
+    prices = {"Open": [1.0, 1.0], "HIGH": [1.5, 1.5], " low ": [0.5, 0.5], "<CLOSE>": [1.0, 1.0], "Vol": [5, 5]}
+    path = save(pl.DataFrame({**stamps, **prices}), tmp_path / f"X{suffix}")
+    report = Bench().run(path, ImportOptions(read=ReadOptions(**options)))  # type: ignore[arg-type]
+    assert (report.error, report.stored, report.first_ns, report.last_ns) == (None, 2, DAY.open_ns, DAY.open_ns + MINUTE_NS)
+
+
+def test_rejected_rows_are_quarantined_once_with_origin_and_reason(tmp_path: Path) -> None:
+    df = frame(5)
+    df = pl.concat(
+        [df, df.tail(1), df.tail(1).with_columns(close=pl.lit(104.5)), df.head(1).with_columns(low=pl.lit(None, pl.Float64))]
+    )
+    bench, path = Bench(), save(df, tmp_path / "X.csv")
+    report = bench.run(path)
+    assert dict(report.rejected) == {"bad_ohlc": 1, "duplicate": 1, "conflict": 1}
+    rows = {row.origin.rsplit(":", 1)[1]: row for row in bench.bars.quarantined.values()}
+    assert {n: row.reason for n, row in rows.items()} == {"6": "duplicate", "7": "conflict", "8": "bad_ohlc"}
+    assert rows["7"].row["close"] == 104.5
+    assert rows["8"].row["low"] is None
+    bench.run(path)
+    assert len(bench.bars.quarantined) == 3
+
+
+def test_an_overlapping_file_keeps_what_came_first_in_any_order_and_number_of_imports(tmp_path: Path) -> None:
+    first = save(frame(10), tmp_path / "a.parquet")
+    second = save(frame(12).with_columns(close=pl.col("close") + 0.5), tmp_path / "b.parquet")
+    bench, options = Bench(), ImportOptions(symbol="X")
+    bench.run(first, options)
+    report = bench.run(second, options)
+    assert (report.stored, dict(report.rejected)) == (2, {"differs_from_stored": 10})
+    n = len(bench.bars.versions)
+    for path in (first, second, first):
+        bench.run(path, options)
+    assert len(bench.bars.versions) == n
+    replaced = bench.run(second, ImportOptions(symbol="X", replace=True))
+    assert (replaced.revised, replaced.unchanged) == (10, 2)
+
+
+def test_gaps_are_reported(tmp_path: Path) -> None:
+    report = Bench().run(save(frame().filter(~pl.int_range(375).is_in([3, 4, 9])), tmp_path / "X.parquet"))
+    assert (report.gap_minutes, report.gap_ranges) == (3, 2)
+    assert report.gaps[0] == (DAY.open_ns + 3 * MINUTE_NS, DAY.open_ns + 5 * MINUTE_NS)
+
+
+@pytest.mark.parametrize(
+    ("name", "volume", "options", "kind", "why"),
+    [
+        ("NIFTY50", 7, ImportOptions(), "index", "assumed: an index by its name"),
+        ("BANKNIFTY", 0, ImportOptions(), "index", "assumed: an index by its name"),
+        ("NIFTY-I", 7, ImportOptions(), "equity", "assumed: it has volume"),
+        ("NIFTYBEES", 7, ImportOptions(), "equity", "assumed: it has volume"),
+        ("WHATEVER", 0, ImportOptions(), "index", "assumed: the whole volume column is zero"),
+        ("NIFTY-I", 7, ImportOptions(kind=Kind.FUTURE), "future", "option"),
+    ],
+)
+def test_kind_is_reported_with_its_reason(
+    tmp_path: Path, name: str, volume: int, options: ImportOptions, kind: str, why: str
+) -> None:
+    bench = Bench()
+    report = bench.run(save(frame(3).with_columns(volume=pl.lit(volume)), tmp_path / f"{name}.parquet"), options)
+    assert (report.kind, report.kind_reason, report.stored) == (kind, why, 3)
+    assert np.isnan(bench.bars.read([1], 0, 2**62, Source.IMPORT)["volume"]).all() == (kind == "index")
+
+
+def test_an_index_needs_no_volume_column(tmp_path: Path) -> None:
+    assert Bench().run(save(frame(3).drop("volume"), tmp_path / "NIFTY50.csv")).stored == 3
+
+
+def test_a_stored_instrument_keeps_its_tick_size_and_its_kind(tmp_path: Path) -> None:
+    bench = Bench()
+    bench.instruments.upsert([Instrument("NSE", "ODD", Kind.FUTURE, tick_size=1)])
+    report = bench.run(save(frame(3), tmp_path / "ODD.parquet"))
+    assert report.kind == "future"
+    assert bench.instruments.all()[0].tick_size == 1
+    bench.fails(tmp_path / "ODD.parquet", "to be of kind future", ImportOptions(kind=Kind.EQUITY))
+
+
+def test_symbol_column_option_and_stem(tmp_path: Path) -> None:
+    path = save(frame(3).with_columns(Ticker=pl.lit("M&M")), tmp_path / "M_M.csv")
+    assert Bench().run(path).symbol == "M&M"
+    Bench().fails(path, "expected symbol OTHER (--symbol), found M&M", ImportOptions(symbol="OTHER"))
+    mixed = save(frame(3).with_columns(symbol=pl.Series(["A", "B", "B"])), tmp_path / "mixed.csv")
+    Bench().fails(mixed, "expected one symbol a file, found 2 (A, B")
+
+
+MANIFEST = "file,symbol,kind,exchange\nbars/set/M_M.parquet,M&M,equity,NSE\nbars/set/N.parquet,NIFTY50,index,NSE\n"
+
+
+@pytest.mark.parametrize("where", ["", "bars", "bars/set"])
+def test_a_manifest_above_is_found_and_decides_what_a_bar_file_is(tmp_path: Path, where: str) -> None:
+    folder = tmp_path / "bars" / "set"
+    folder.mkdir(parents=True)
+    (tmp_path / "instruments.csv").write_text(MANIFEST)
+    (folder / "notes.csv").write_text("not,bars\n1,2\n")
+    save(frame(3), folder / "M_M.parquet")
+    save(frame(3), folder / "N.parquet")
+    reports = Bench().importer.import_paths([tmp_path / where], ImportOptions())
+    assert [(r.symbol, r.kind, r.kind_reason, r.error) for r in reports] == [
+        ("M&M", "equity", "manifest", None),
+        ("NIFTY50", "index", "manifest", None),
+    ]
+    assert Bench().run(folder / "M_M.parquet").symbol == "M&M"
+
+
+def test_a_bad_manifest_is_refused(tmp_path: Path) -> None:
+    path = save(frame(3), tmp_path / "X.parquet")
+    bad = tmp_path / "list.csv"
+    bad.write_text("a,b\n1,2\n")
+    with pytest.raises(InputError, match="expected a manifest with columns file, symbol, kind, exchange; found a, b"):
+        Bench().importer.import_paths([path], ImportOptions(manifest=bad))
+    bad.write_text("file,symbol,kind,exchange\nX.parquet,X,warrant,NSE\n")
+    with pytest.raises(InputError, match="found 'warrant'"):
+        Bench().importer.import_paths([path], ImportOptions(manifest=bad))
+
+
+def test_a_truncated_parquet_file(tmp_path: Path) -> None:
+    whole = save(frame(), tmp_path / "whole.parquet").read_bytes()
+    path = tmp_path / "X.parquet"
+    for cut in (0, 3, len(whole) // 2, len(whole) - 9):
+        path.write_bytes(whole[:cut])
+        Bench().fails(path, "expected a whole Parquet file, found a damaged or truncated one .. get it again")
+    damaged = bytearray(whole)
+    damaged[20:200] = bytes(180)
+    path.write_bytes(bytes(damaged))
+    Bench().fails(path, "damaged")
+
+
+def test_an_empty_or_missing_or_binary_file(tmp_path: Path) -> None:
+    path = tmp_path / "X.csv"
+    path.write_text("")
+    Bench().fails(path, "found an empty one")
+    path.write_text("ts,open,high,low,close,volume\n")
+    Bench().fails(path, "found a file without rows")
+    path.write_bytes(bytes(range(128, 256)) * 20)
+    Bench().fails(path, "expected")
+    with pytest.raises(InputError, match="found nothing there"):
+        Bench().importer.import_paths([tmp_path / "no.csv"], ImportOptions())
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="expected Parquet or CSV files, found none"):
+        Bench().importer.import_paths([tmp_path / "empty"], ImportOptions())
+
+
+def test_a_missing_column_names_those_found_and_the_option(tmp_path: Path) -> None:
+    path = save(frame(3).rename({"high": "hi", "low": "lo"}), tmp_path / "X.csv")
+    Bench().fails(path, "found ts, open, hi, lo, close, volume; .. --column high=NAME (missing: high, low)")
+    assert Bench().run(path, ImportOptions(read=ReadOptions(columns={"high": "hi", "low": "lo"}))).stored == 3
+    Bench().fails(path, "--column high=top: expected a column 'top'", ImportOptions(read=ReadOptions(columns={"high": "top"})))
+    Bench().fails(path, "--column hgh=hi: expected one of", ImportOptions(read=ReadOptions(columns={"hgh": "hi"})))
+    Bench().fails(save(frame(3).drop("volume"), tmp_path / "Y.csv"), "expected a volume column .. --kind index")
+
+
+def test_a_cell_that_is_no_number_or_no_stamp(tmp_path: Path) -> None:
+    df = frame(3).with_columns(close=pl.Series(["1", "abc", "2"]))
+    Bench().fails(save(df, tmp_path / "X.csv"), "row 2, column 'close': expected a number, found 'abc' (1 such cells)")
+    df = frame(3).with_columns(ts=pl.Series(["2024-01-03 09:15:00", "2024-01-03 09:16:00", "soon"]))
+    Bench().fails(save(df, tmp_path / "Y.csv"), "expected time stamps such as .. --time-format")
+    many = frame(375).with_columns(pl.col("ts").dt.to_string("%Y-%m-%d %H:%M:%S"))
+    many[300, "ts"] = "soon"
+    Bench().fails(
+        save(many, tmp_path / "Z.csv"), "row 301, column 'ts': expected a time stamp like '2024-01-03 09:15:00', found 'soon'"
+    )
+    Bench().fails(save(frame(3).with_columns(ts=True), tmp_path / "B.parquet"), "column 'ts': expected time stamps, found Boolean")
+    Bench().fails(save(frame(3).with_columns(open=True), tmp_path / "C.parquet"), "column 'open': expected numbers, found Boolean")
+
+
+def test_an_empty_cell_is_a_bad_row_not_a_bad_file(tmp_path: Path) -> None:
+    df = frame(4).with_columns(pl.col("close").cast(pl.String), pl.col("ts").dt.to_string("%Y-%m-%d %H:%M:%S"))
+    df[1, "close"], df[2, "ts"] = None, None
+    assert dict(Bench().run(save(df, tmp_path / "X.csv")).rejected) == {"bad_ohlc": 1, "stale_zero_time": 1}
+
+
+def test_a_wrong_time_zone_says_which_would_fit(tmp_path: Path) -> None:
+    df = frame().with_columns(pl.col("ts") - pl.duration(minutes=330))
+    path = save(df, tmp_path / "X.csv")
+    Bench().fails(path, "rows outside .. a shift of +330 minutes would fit best (100% inside) .. look like UTC: use --tz UTC")
+    assert Bench().run(path, ImportOptions(read=ReadOptions(tz="UTC"))).stored == 375
+    Bench().fails(path, "--tz Mars/Phobos: expected a zone name", ImportOptions(read=ReadOptions(tz="Mars/Phobos")))
+    Bench().fails(
+        save(df.with_columns(pl.col("ts").dt.offset_by("-20y")), tmp_path / "Y.csv"), "expected days between 2010-01-01 and"
+    )
+
+
+def test_others_go_on_unless_strict(tmp_path: Path) -> None:
+    (tmp_path / "A.csv").write_text("")
+    save(frame(3), tmp_path / "B.csv")
+    bench = Bench()
+    first, second = bench.importer.import_paths([tmp_path], ImportOptions())
+    assert first.error is not None
+    assert second.stored == 3
+    with pytest.raises(InputError, match="empty"):
+        bench.importer.import_paths([tmp_path], ImportOptions(strict=True))
+
+
+def test_a_full_disk_ends_the_run_with_the_earlier_files_stored(tmp_path: Path) -> None:
+    save(frame(3), tmp_path / "A.csv")
+    save(frame(30).vstack(frame(1)), tmp_path / "B.csv")
+    bench = Bench(room=10)
+    with pytest.raises(StorageFull):
+        bench.importer.import_paths([tmp_path], ImportOptions())
+    assert [i for i, _, _ in bench.bars.coverage()] == [1]
+    assert bench.bars.quarantined == {}

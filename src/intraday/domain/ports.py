@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from intraday.domain.arrays import F4, I4, I8, Bars, Labels
 from intraday.domain.events import Alert, Effect, Event, Signal
 from intraday.domain.instruments import Instrument
+from intraday.domain.session import Session
 
 
 class Source(StrEnum):
@@ -89,6 +90,27 @@ class RunDay:
     timeframe: int
 
 
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Minutes of a session that are missing: open times ``start_ns <= t < end_ns`` of one instrument."""
+
+    instrument_id: int
+    start_ns: int
+    end_ns: int
+    reason: str
+    n_minutes: int
+
+
+@dataclass(frozen=True, slots=True)
+class TickReject:
+    """Ticks the engine refused in one minute, counted by reason."""
+
+    instrument_id: int
+    ts_ns: int
+    reason: str
+    n: int
+
+
 class InstrumentStore(Protocol):
     """Instruments, keyed by exchange and symbol."""
 
@@ -119,6 +141,34 @@ class BarStore(Protocol):
 
     def quarantine(self, rows: Sequence[Quarantined]) -> int:
         """Keep rejected rows; the same row twice is kept once. Returns how many were new."""
+        ...
+
+
+class SessionStore(Protocol):
+    """The session table, for people and dashboards; the program itself reads its own."""
+
+    def save_sessions(self, sessions: Sequence[Session]) -> int:
+        """Store what is new or changed; returns how many rows that was."""
+        ...
+
+
+class GapStore(Protocol):
+    """Missing minutes."""
+
+    def save_gaps(self, gaps: Sequence[Gap]) -> int:
+        """Store what is new or changed; returns how many rows that was."""
+        ...
+
+    def gaps(self, ids: Sequence[int], start_ns: int, end_ns: int) -> list[Gap]:
+        """Gaps that begin in the range, ordered by (instrument, start)."""
+        ...
+
+
+class RejectStore(Protocol):
+    """Ticks that were refused."""
+
+    def save_rejects(self, run_id: str, rejects: Sequence[TickReject]) -> int:
+        """Store the counts of a run; the same again changes nothing. Returns how many rows were new or changed."""
         ...
 
 

@@ -1,0 +1,144 @@
+"""Rows between numpy and PostgreSQL in bulk: COPY's binary form built with numpy, Arrow columns back to numpy, SQL literals.
+
+Source: PostgreSQL documentation, "COPY", file formats, binary format. Each field is a 4-byte big-endian length and its bytes, so
+rows of fixed-width columns are one structured array; 345 k rows/s from numpy against 5-6 s of building tuples (DATABASE.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import psycopg
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from intraday.domain.arrays import F8, I8
+
+PG_EPOCH_NS = 946_684_800_000_000_000  # 2000-01-01 UTC
+_HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
+_TRAILER = b"\xff\xff"
+_BLOCK = 1 << 16
+_CODES = {"smallint": ">i2", "integer": ">i4", "bigint": ">i8", "double": ">f8", "timestamptz": ">i8"}
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of a COPY. ``kind``: smallint, integer, bigint, double, timestamptz (values int64 ns), text (one string for
+    all rows), bytes (uint8 [n, width]) or null (no value in any row)."""
+
+    name: str
+    kind: str
+    values: Any = None
+
+
+def copy_rows(connection: psycopg.Connection[Any], table: str, columns: Sequence[Column], keep: NDArray[Any] | None = None) -> int:
+    """COPY the rows into ``table``; ``keep`` picks rows by index or mask. Returns how many. Rows go in blocks: memory is bounded.
+
+    Rows of which some lack a value in a column are written by two calls, one with the column as ``null``.
+    """
+    picked = columns if keep is None else [_pick(c, keep) for c in columns]
+    n = _count(picked) if keep is None else int(keep.sum() if keep.dtype == bool else keep.shape[0])
+    if n == 0:
+        return 0
+    names = ", ".join(c.name for c in columns)
+    with connection.cursor().copy(f"COPY {table} ({names}) FROM STDIN (FORMAT binary)") as copy:
+        copy.write(_HEADER)
+        for block in encode(picked, n):
+            copy.write(block)
+        copy.write(_TRAILER)
+    return n
+
+
+def encode(columns: Sequence[Column], n: int) -> Iterator[bytes]:
+    """The rows in COPY's binary form, without header and trailer, in blocks."""
+    layout = _layout(columns)
+    for start in range(0, n, _BLOCK):
+        stop = min(start + _BLOCK, n)
+        rows = np.zeros(stop - start, dtype=layout)
+        rows["n"] = len(columns)
+        for k, column in enumerate(columns):
+            rows[f"l{k}"] = -1 if column.kind == "null" else layout[f"v{k}"].itemsize
+            if column.kind != "null":
+                rows[f"v{k}"] = _values(column, start, stop)
+        yield rows.tobytes()
+
+
+def _layout(columns: Sequence[Column]) -> np.dtype[Any]:
+    fields: list[Any] = [("n", ">i2")]
+    for k, column in enumerate(columns):
+        fields.append((f"l{k}", ">i4"))
+        if column.kind == "text":
+            fields.append((f"v{k}", f"S{len(column.values.encode())}"))
+        elif column.kind == "bytes":
+            fields.append((f"v{k}", "u1", (column.values.shape[1],)))
+        elif column.kind != "null":
+            fields.append((f"v{k}", _CODES[column.kind]))
+    return np.dtype(fields)
+
+
+def _values(column: Column, start: int, stop: int) -> Any:
+    if column.kind == "text":
+        return column.values.encode()
+    part = column.values[start:stop]
+    return (part - PG_EPOCH_NS) // 1000 if column.kind == "timestamptz" else part
+
+
+def _pick(column: Column, keep: NDArray[Any]) -> Column:
+    return column if column.kind in {"text", "null"} else Column(column.name, column.kind, column.values[keep])
+
+
+def _count(columns: Sequence[Column]) -> int:
+    return next(int(c.values.shape[0]) for c in columns if c.kind not in {"text", "null"})
+
+
+def ints(table: pa.Table, name: str) -> I8:
+    """An integer column without NULLs as int64."""
+    return np.asarray(table.column(name).to_numpy(), dtype=np.int64)
+
+
+def floats(table: pa.Table, name: str) -> F8:
+    """A double column as float64; NULL becomes NaN."""
+    return np.asarray(table.column(name).to_numpy(), dtype=np.float64)
+
+
+def times(table: pa.Table, name: str) -> I8:
+    """A timestamptz column as int64 ns since the epoch, UTC."""
+    column = table.column(name)
+    if column.type != pa.timestamp("us", "UTC"):
+        column = column.cast(pa.timestamp("us", "UTC"))
+    return np.asarray(column.cast(pa.int64()).to_numpy(), dtype=np.int64) * 1000
+
+
+def vectors(table: pa.Table, name: str, width: int) -> NDArray[np.uint8]:
+    """A bytea column, every value ``width`` bytes long, as uint8 [n, width]."""
+    out = np.empty((table.num_rows, width), dtype=np.uint8)
+    at = 0
+    for chunk in table.column(name).cast(pa.binary(width)).chunks:
+        n = len(chunk)
+        raw = np.frombuffer(chunk.buffers()[1], dtype=np.uint8, count=(chunk.offset + n) * width)
+        out[at : at + n] = raw[chunk.offset * width :].reshape(n, width)
+        at += n
+    return out
+
+
+def time_literal(ns: int) -> str:
+    """A timestamptz literal, exact to the microsecond; open ends beyond PostgreSQL's range become infinities."""
+    if ns >= 9_000_000_000_000_000_000:
+        return "'infinity'::timestamptz"
+    if ns <= -9_000_000_000_000_000_000:
+        return "'-infinity'::timestamptz"
+    stamp = np.datetime64(-(-ns // 1000), "us")  # rounded up: ts >= bound and ts < bound stay right between microseconds
+    return f"'{stamp}+00'::timestamptz"
+
+
+def ids_literal(ids: Sequence[int]) -> str:
+    """An integer array literal."""
+    return f"'{{{','.join(str(int(i)) for i in ids)}}}'::integer[]"
+
+
+def text_literal(text: str) -> str:
+    """A string literal; the server has standard_conforming_strings on, as every one since 9.1."""
+    return "'" + text.replace("'", "''") + "'"

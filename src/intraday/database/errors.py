@@ -1,0 +1,79 @@
+"""Driver errors become ours, in one place. A message never holds a DSN: libpq's connection texts are cut to what is safe."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import asyncpg
+import psycopg
+from adbc_driver_manager import Error as AdbcError
+
+from intraday.domain.errors import StorageError, StorageFull, StorageUnavailable
+
+Room = Callable[[], int]  # bytes left on the server's disk, where we can know it
+
+ROOM_MIN = 64 * 2**20  # four WAL segments: below this a write is refused before the server meets the wall
+_GONE = ("57P01", "57P02", "57P03", "53300")  # admin shutdown, crash shutdown, cannot connect now, too many connections
+
+
+def check_room(room: Room | None, need: int = 0) -> None:
+    """Raise StorageFull unless ``need`` bytes fit and leave a reserve.
+
+    A server that runs out of room while writing its log stops at once and can't even recover, so we ask before we write.
+    """
+    if room is None:
+        return
+    left = room()
+    if left < need + ROOM_MIN:
+        raise StorageFull(
+            f"no room left on the database's disk: {left // 2**20} MiB free, about {(need + ROOM_MIN) // 2**20} MiB needed; "
+            "nothing was stored, free some and run again"
+        )
+
+
+@contextmanager
+def mapped(room: Room | None = None) -> Iterator[None]:
+    """Raise StorageUnavailable, StorageFull or StorageError for whatever psycopg, asyncpg or ADBC raise inside."""
+    try:
+        yield
+    except psycopg.Error as error:
+        lost = isinstance(error, psycopg.OperationalError) and error.sqlstate is None
+        raise _ours(error.sqlstate, lost, _first_line(error), room) from None
+    except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        state = getattr(error, "sqlstate", None)
+        lost = isinstance(error, asyncpg.InterfaceError) and "clos" in str(error)
+        raise _ours(state, lost, _first_line(error), room) from None
+    except AdbcError as error:
+        state = error.sqlstate if error.sqlstate and error.sqlstate.strip("\0") else None
+        raise _ours(state, state is None, _first_line(error), room) from None
+    except (ConnectionError, TimeoutError, FileNotFoundError) as error:
+        raise _ours(None, True, _first_line(error), room) from None
+
+
+def _ours(state: str | None, lost: bool, text: str, room: Room | None) -> StorageError:
+    if state in {"53100", "58030"} and ("space" in text or state == "53100"):
+        return StorageFull("no room left on the database's disk; the transaction was rolled back, free some and run again")
+    if lost or state in _GONE or (state or "").startswith("08"):
+        if room is not None and _room_left(room) < ROOM_MIN:
+            return StorageFull(
+                "the database stopped: no room left on its disk; nothing half-written remains, free some and start again"
+            )
+        return StorageUnavailable(f"no connection to the database: {_safe(text)}")
+    return StorageError(f"the database refused: {text} (SQLSTATE {state})")
+
+
+def _room_left(room: Room) -> int:
+    try:
+        return room()
+    except OSError:
+        return ROOM_MIN
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error) or type(error).__name__).strip().splitlines()[0]
+
+
+def _safe(text: str) -> str:
+    """Connection errors quote host and port at most; anything that looks like a DSN is dropped."""
+    return "connection failed" if "://" in text or "password=" in text else text

@@ -29,6 +29,7 @@ from intraday.live.engine import Engine
 from intraday.live.journal import JournalReader
 from intraday.live.warmup import warm
 
+NEARBY_DAYS = 10  # how far away a recording may hold ticks of the day: files were named after the wrong day, not the wrong month
 LoadModel = Callable[[str], LoadedModel]  # by model id; SkewError when this program computes other features
 
 
@@ -164,7 +165,7 @@ class Verifier:
         seen: set[object] = {run.day}
         parts: list[Ticks] = [empty(TICK)]
         for other in self._runs.days(source=run.source):
-            if other.day in seen or not Path(other.journal).is_dir():
+            if other.day in seen or abs((other.day - run.day).days) > NEARBY_DAYS or not Path(other.journal).is_dir():
                 continue
             seen.add(other.day)
             rows = {i: run.instrument_ids.index(d) for i, d in enumerate(other.instrument_ids) if d in run.instrument_ids}

@@ -1,0 +1,134 @@
+"""One session through the engine: warm up, open a journal, run the feed, remember the run. Replay and live do exactly this."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from intraday.core.candles import day_start_ns
+from intraday.core.features import FeatureCalculator
+from intraday.domain.arrays import DAY_NS
+from intraday.domain.events import Alert
+from intraday.domain.instruments import Instrument
+from intraday.domain.ports import BarStore, EffectWriter, EventSource, RunDay, RunStore, SignalStore, Source
+from intraday.domain.session import Session, SessionTable
+from intraday.live.assembly import LoadedModel
+from intraday.live.consumer import Alerts, SessionCounts, StreamConsumer
+from intraday.live.journal import JournalHeader, JournalWriter
+from intraday.live.queue import TickQueue
+from intraday.live.warmup import warm
+
+OpenWriter = Callable[[RunDay], AbstractAsyncContextManager[EffectWriter]]
+
+
+@dataclass(frozen=True, slots=True)
+class DayPlan:
+    """The plain values of a run. ``instruments`` are stored ones, in order of dense rows."""
+
+    run_id: str
+    source: Source
+    instruments: tuple[Instrument, ...]
+    journal_root: Path
+    grace_ns: int
+    queue_max: int
+    fsync: str
+
+
+@dataclass(frozen=True, slots=True)
+class DayResult:
+    """What one session gave."""
+
+    run: RunDay
+    counts: SessionCounts
+    anchored: bool  # False: the stored bars do not reach the anchor, so the day has no features
+
+
+class DayRunner:
+    """Runs sessions of one plan with one model."""
+
+    def __init__(
+        self,
+        plan: DayPlan,
+        model: LoadedModel,
+        bars: BarStore,
+        signals: SignalStore,
+        runs: RunStore,
+        sessions: SessionTable,
+        open_writer: OpenWriter,
+    ) -> None:
+        self._plan = plan
+        self._model = model
+        self._bars = bars
+        self._signals = signals
+        self._runs = runs
+        self._sessions = sessions
+        self._open_writer = open_writer
+
+    async def run(self, session: Session, feed: EventSource, alerts: Alerts) -> DayResult:
+        """One session from its first event to its last effect. What an earlier run of the same source stored of it is replaced.
+
+        On a failure or an interruption the journal is kept as far as it got, and every minute written so far is whole.
+        """
+        plan, run = self._plan, self._run_day(session)
+        calculator, anchored = self._warm(session)
+        if not anchored:
+            anchor = self._model.feature_set.anchor.anchor(session.day, self._sessions)
+            text = f"no bars of the anchor session {anchor}: features are missing for {session.day}; import from there on or set model.anchor"
+            alerts.offer(Alert(session.open_ns, "warning", "features", text))
+        start_ns = day_start_ns(session)
+        ids = run.instrument_ids
+        self._signals.clear_day(plan.source, ids, start_ns, start_ns + DAY_NS)
+        engine = self._model.engine(session, calculator, self._tick_rupees(), plan.grace_ns)
+        journal = JournalWriter(Path(run.journal), self._header(session), calculator.snapshot(), plan.fsync)
+        try:
+            async with self._open_writer(run) as writer:
+                consumer = StreamConsumer(TickQueue(plan.queue_max), journal, engine, writer, alerts)
+                counts = await consumer.run(feed)
+        except BaseException:
+            journal.abandon()
+            raise
+        journal.close(consumer.now_ns)
+        self._runs.save_day(run)
+        return DayResult(run, counts, anchored)
+
+    def _warm(self, session: Session) -> tuple[FeatureCalculator, bool]:
+        calculator = self._model.calculator(np.array([i.has_volume for i in self._plan.instruments]))
+        ids = [i.id for i in self._plan.instruments]
+        return calculator, warm(calculator, self._bars, ids, session, self._sessions)
+
+    def _tick_rupees(self) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+        return np.array([i.tick_size / 100.0 for i in self._plan.instruments])
+
+    def _run_day(self, session: Session) -> RunDay:
+        plan = self._plan
+        folder = plan.journal_root / plan.source / session.day.isoformat() / plan.run_id
+        return RunDay(
+            run_id=plan.run_id,
+            source=plan.source,
+            day=session.day,
+            journal=str(folder),
+            feature_set_id=self._model.feature_set.id,
+            model_id=self._model.id,
+            instrument_ids=tuple(i.id for i in plan.instruments),
+            timeframe=self._model.feature_set.timeframe,
+        )
+
+    def _header(self, session: Session) -> JournalHeader:
+        plan = self._plan
+        return JournalHeader(
+            run_id=plan.run_id,
+            source=plan.source,
+            day=session.day,
+            timeframe=self._model.feature_set.timeframe,
+            grace_ns=plan.grace_ns,
+            feature_set_id=self._model.feature_set.id,
+            model_id=self._model.id,
+            instruments=tuple(i.key for i in plan.instruments),
+            instrument_ids=tuple(i.id for i in plan.instruments),
+            has_volume=tuple(i.has_volume for i in plan.instruments),
+            tick_sizes=tuple(i.tick_size / 100.0 for i in plan.instruments),
+        )

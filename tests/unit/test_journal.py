@@ -1,0 +1,121 @@
+"""The journal: what was told is what is read back, and damage is never passed over."""
+
+from datetime import date
+
+import numpy as np
+import pytest
+from intraday.domain.arrays import BAR, TICK
+from intraday.domain.errors import JournalError
+from intraday.domain.events import Backfilled, Command, Frame, LinkLost, LinkUp, Timer
+from intraday.live.journal import JournalHeader, JournalReader, JournalWriter
+
+HEADER = JournalHeader(
+    "run-1", "replay", date(2024, 1, 10), 5, 1_500_000_000, "f" * 16, "m" * 16, ("NSE:A", "NSE:B"), (7, 9), (True, False), (0.05, 0.05)
+)
+
+
+def ticks(n, seed=0):
+    rng = np.random.default_rng(seed)
+    rows = np.zeros(n, TICK)
+    rows["event_ns"] = rng.integers(0, 2**60, n)
+    rows["price"] = rng.integers(1, 2**30, n)
+    rows["volume"] = rng.integers(-1, 2**40, n)
+    return rows
+
+
+def events(n=50):
+    bars = np.zeros(3, BAR)
+    bars["volume"] = np.nan
+    kinds = [
+        lambda i: Frame(i, ticks(i % 7, i)),
+        Timer,
+        lambda i: LinkLost(i, "gone — ünïcode"),
+        LinkUp,
+        lambda i: Backfilled(i, bars),
+        lambda i: Command(i, "pause", "NSE:A"),
+    ]
+    return [kinds[i % len(kinds)](i) for i in range(n)]
+
+
+def equal(a, b):
+    if type(a) is not type(b) or a.now_ns != b.now_ns:
+        return False
+    for name in a.__slots__:
+        x, y = getattr(a, name), getattr(b, name)
+        if isinstance(x, np.ndarray):
+            if x.dtype != y.dtype or x.tobytes() != y.tobytes():
+                return False
+        elif x != y:
+            return False
+    return True
+
+
+def write(folder, told, **kwargs):
+    journal = JournalWriter(folder, HEADER, b"state", **kwargs)
+    for event in told:
+        journal.append(event)
+    return journal
+
+
+@pytest.mark.parametrize("segment_bytes", [200, 1 << 20])
+@pytest.mark.parametrize("fsync", ["never", "minute", "event"])
+def test_events_come_back_as_they_were(tmp_path, segment_bytes, fsync):
+    told = events()
+    write(tmp_path / "j", told, segment_bytes=segment_bytes, fsync=fsync).close(99)
+    reader = JournalReader(tmp_path / "j")
+    assert (reader.header, reader.state) == (HEADER, b"state")
+    for _ in range(2):  # it may be read again
+        read = list(reader.events())
+        assert len(read) == len(told) and all(equal(a, b) for a, b in zip(told, read, strict=True))
+        assert reader.complete
+    assert (len(list((tmp_path / "j").iterdir())) > 1) == (segment_bytes == 200)
+
+
+def test_a_crash_loses_at_most_the_record_being_written(tmp_path):
+    told = events()
+    write(tmp_path / "j", told).abandon()
+    path = tmp_path / "j" / "00000.seg"
+    whole = path.read_bytes()
+    for cut in (1, 5, 16):
+        path.write_bytes(whole[:-cut])
+        reader = JournalReader(tmp_path / "j")
+        read = list(reader.events())
+        assert not reader.complete
+        assert len(read) == len(told) - 1 and all(equal(a, b) for a, b in zip(told, read, strict=False))
+
+
+def test_every_altered_byte_is_noticed(tmp_path):
+    write(tmp_path / "j", events(12)).close(99)
+    path = tmp_path / "j" / "00000.seg"
+    whole = bytearray(path.read_bytes())
+    rng = np.random.default_rng(0)
+    for at in rng.choice(len(whole), 120, replace=False):
+        damaged = bytearray(whole)
+        damaged[at] ^= 0x40
+        path.write_bytes(damaged)
+        try:
+            reader = JournalReader(tmp_path / "j")
+            read = list(reader.events())
+            complete = reader.complete
+        except JournalError:
+            continue
+        assert not complete, f"byte {at} was altered, the journal still reads as whole with {len(read)} events"
+
+
+def test_a_short_middle_segment_is_an_error(tmp_path):
+    write(tmp_path / "j", events(), segment_bytes=200).close(99)
+    path = tmp_path / "j" / "00001.seg"
+    path.write_bytes(path.read_bytes()[:-3])
+    with pytest.raises(JournalError, match="truncated"):
+        list(JournalReader(tmp_path / "j").events())
+
+
+def test_a_journal_is_never_written_over(tmp_path):
+    write(tmp_path / "j", []).close(0)
+    with pytest.raises(FileExistsError):
+        write(tmp_path / "j", [])
+
+
+def test_no_journal_says_where_it_looked(tmp_path):
+    with pytest.raises(JournalError, match="expected a journal"):
+        JournalReader(tmp_path)

@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from intraday.core.anchor import AnchorRule
 from intraday.core.feature import Feature
@@ -20,7 +21,7 @@ from intraday.core.plan import Plan, compile_plan
 from intraday.domain.arrays import F4, F8, I8, Bars, Mask, Panel
 from intraday.domain.errors import ArtifactError, ConfigError, SkewError
 
-BLOCK = 64  # instruments worked at once, so that their state stays in the cache; changes no bit
+BLOCK = 128  # instruments worked at once, so that their state stays in the cache; changes no bit
 PRICE_FIELDS = ("open", "high", "low", "close", "volume")
 
 
@@ -90,7 +91,8 @@ class FeatureCalculator:
 
     def __init__(self, feature_set: FeatureSet, has_volume: Mask) -> None:
         self.feature_set = feature_set
-        self._has_volume = np.ascontiguousarray(has_volume, np.bool_)
+        self._has_volume = _kernel_array(has_volume, np.bool_)
+        self._silent = False
         self._plan = feature_set.plan
         self._state = self._plan.state(len(has_volume))
         self._reg = _registers(self._plan, len(has_volume))
@@ -107,10 +109,13 @@ class FeatureCalculator:
         assert panel.timeframe == self.feature_set.timeframe, (panel.timeframe, self.feature_set.timeframe)
         assert panel.n_instruments == self.n_instruments, (panel.n_instruments, self.n_instruments)
         out = np.empty((len(panel), self.n_instruments, len(self.feature_set.features)), np.float32)
-        prices = [np.ascontiguousarray(getattr(panel, name), np.float64) for name in PRICE_FIELDS]
-        session = np.ascontiguousarray(panel.session, np.int32)
-        clock = (session, np.ascontiguousarray(panel.minute, np.float64), np.ascontiguousarray(panel.minutes, np.float64))
-        self._run(prices, np.ascontiguousarray(panel.mask, np.bool_), clock, out)
+        prices = [_kernel_array(getattr(panel, name), np.float64) for name in PRICE_FIELDS]
+        clock = (
+            _kernel_array(panel.session, np.int32),
+            _kernel_array(panel.minute, np.float64),
+            _kernel_array(panel.minutes, np.float64),
+        )
+        self._run(prices, _kernel_array(panel.mask, np.bool_), clock, out)
         return out
 
     def update(self, bars: Bars, session: int, minute: float, minutes: float) -> F4:
@@ -129,29 +134,37 @@ class FeatureCalculator:
         self._run(self._step, mask, clock, self._out)
         return np.ascontiguousarray(self._out[0, inst])
 
+    def silence(self) -> None:
+        """Give NaN from now on, whatever comes in: the state did not start at the anchor, so its values would match no others."""
+        self._silent = True
+
     def snapshot(self) -> bytes:
         """The state as npz, with the set's id and S."""
         buffer = io.BytesIO()
-        np.savez(buffer, feature_set=np.array(self.feature_set.id), has_volume=self._has_volume, state=self._state)
+        silent = np.array(self._silent)
+        np.savez(buffer, feature_set=np.array(self.feature_set.id), has_volume=self._has_volume, state=self._state, silent=silent)
         return buffer.getvalue()
 
     def restore(self, snapshot: bytes) -> None:
         """Go back to a snapshot. SkewError: of another feature set or other instruments; ArtifactError: unreadable."""
         try:
             with np.load(io.BytesIO(snapshot), allow_pickle=False) as stored:
-                found, has_volume, state = str(stored["feature_set"]), stored["has_volume"], stored["state"]
+                found, silent = str(stored["feature_set"]), stored["silent"]
+                has_volume, state = stored["has_volume"], stored["state"]
         except (ValueError, KeyError, OSError, EOFError) as error:
             raise ArtifactError(f"feature snapshot: expected npz, found {error}; rebuild it from the anchor") from error
         if found != self.feature_set.id:
             raise SkewError(f"feature snapshot: expected set {self.feature_set.id}, found {found}; rebuild it from the anchor")
         if not np.array_equal(has_volume, self._has_volume) or state.shape != self._state.shape:
             raise SkewError(f"feature snapshot: expected these {self.n_instruments} instruments, found {len(has_volume)} others")
-        self._state = np.ascontiguousarray(state, np.float64)
+        self._state = _kernel_array(state, np.float64)
+        self._silent = bool(silent)
 
     def columns(self, keep: I8) -> FeatureCalculator:
         """A calculator of the instruments ``keep``, in that order, with a copy of their state."""
         other = FeatureCalculator(self.feature_set, self._has_volume[keep])
         other._state = np.ascontiguousarray(self._state[:, keep])
+        other._silent = self._silent
         return other
 
     def _run(self, prices: list[F8], mask: Mask, clock: tuple[Any, F8, F8], out: F4) -> None:
@@ -159,6 +172,13 @@ class FeatureCalculator:
             open_, high, low, close, volume = prices
             panel = (open_, high, low, close, volume, mask, self._has_volume)
             run_plan(self._plan.tables, panel, clock, self._state, self._reg, out)
+        if self._silent:
+            out[:] = np.nan
+
+
+def _kernel_array(array: NDArray[Any], dtype: type[np.generic]) -> NDArray[Any]:
+    """Contiguous and writable: a read-only array is another type to numba, and would compile everything a second time."""
+    return np.require(array, dtype, ["C_CONTIGUOUS", "WRITEABLE"])
 
 
 def _registers(plan: Plan, n_instruments: int) -> F8:

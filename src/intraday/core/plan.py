@@ -35,7 +35,7 @@ class Plan:
 
     def state(self, n_instruments: int) -> F8:
         """float64 [R, S] before the first bar."""
-        return np.ascontiguousarray(np.broadcast_to(self.initial[:, None], (len(self.initial), n_instruments)))
+        return np.repeat(self.initial[:, None], n_instruments, axis=1)
 
 
 def compile_plan(expressions: Sequence[Expr], timeframe: int) -> Plan:

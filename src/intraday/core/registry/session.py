@@ -39,7 +39,7 @@ def _time() -> list[Feature]:
     position = ratio(minute(), minutes())
     turn = position * (2.0 * math.pi)
     return [
-        Feature("session_pos", "time", position, "minutes from the session's open to the bar's / its length", "0 .. 1", "definition"),
+        Feature("session_pos", "time", position, "minutes since the session opened / its length", "0 .. 1", "definition"),
         Feature("tod_sin", "time", sin(turn), "sin(2 pi session_pos)", "-1 .. 1", "definition"),
         Feature("tod_cos", "time", cos(turn), "cos(2 pi session_pos)", "-1 .. 1", "definition"),
     ]

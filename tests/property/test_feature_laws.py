@@ -1,0 +1,348 @@
+"""The laws on every registered feature, and proof that each law catches what it is there for."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from datetime import date, timedelta
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from intraday.core.anchor import EPOCH, AnchorRule, from_anchor, reaches
+from intraday.core.features import FeatureCalculator, FeatureSet
+from intraday.core.registry import default_registry
+from intraday.domain.arrays import BAR, F4, I8, Bars, Mask, Panel
+from property import laws
+
+REGISTRY = default_registry()
+NAMES = list(REGISTRY)
+STEPS_A_DAY, DAYS, TIMEFRAME = 40, 8, 5
+QUICK = settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+SEEDS = st.integers(0, 2**20)
+CUTS = st.lists(st.integers(0, STEPS_A_DAY * DAYS), max_size=6)
+
+
+def clean_panel(seed: int, n_instruments: int = 5) -> Panel:
+    """Every instrument trades in every row; the third session is short, and starts late as an evening session does."""
+    rng = np.random.default_rng(seed)
+    day = np.repeat(np.arange(DAYS), STEPS_A_DAY)
+    slot = np.tile(np.arange(STEPS_A_DAY), DAYS)
+    keep = (day != 2) | (slot < 12)
+    day, slot = day[keep], slot[keep]
+    shape = (len(day), n_instruments)
+    move = rng.standard_t(4, shape) * 1e-3 + np.where((slot == 0)[:, None], rng.normal(0, 0.01, shape), 0.0)
+    close = 500.0 * np.exp(np.cumsum(move, axis=0))
+    open_ = close * np.exp(rng.normal(0, 5e-4, shape))
+    return Panel(
+        TIMEFRAME, (day * 400 + slot).astype(np.int64), (20_000 + day).astype(np.int32), slot * float(TIMEFRAME),
+        np.where(day == 2, 60.0, 200.0), open_, np.maximum(open_, close) * (1 + rng.random(shape) * 1e-3),
+        np.minimum(open_, close) * (1 - rng.random(shape) * 1e-3), close, np.floor(rng.lognormal(7, 1, shape)) + 1,
+        np.ones(shape, np.bool_),
+    )  # fmt: skip
+
+
+def rough_panel(seed: int) -> Panel:
+    """The same with an index, missing bars, a late riser, minutes without trades and a flat stretch."""
+    rng = np.random.default_rng(seed + 1)
+    panel = clean_panel(seed)
+    mask = rng.random(panel.mask.shape) > 0.1
+    mask[:100, 1] = False
+    prices = {name: getattr(panel, name).copy() for name in laws.PRICES}
+    prices["volume"][:, 0] = np.nan
+    prices["volume"][:, 2] *= rng.random(len(panel)) > 0.5
+    prices["volume"][150:190, 3] = 0.0
+    for name in ("open", "high", "low", "close"):
+        prices[name][150:190, 3] = 321.0
+    for column in prices.values():
+        column[~mask] = np.nan
+    return dataclasses.replace(panel, mask=mask, **prices)
+
+
+def feature_set(*names: str) -> FeatureSet:
+    return FeatureSet.of(TIMEFRAME, names, REGISTRY, AnchorRule())
+
+
+def maker(name: str) -> Callable[[Mask], FeatureCalculator]:
+    one = feature_set(name)
+    return lambda has_volume: FeatureCalculator(one, has_volume)
+
+
+def day_of(session: int) -> date:
+    return EPOCH + timedelta(days=session)
+
+
+# --------------------------------------------------------------------------------------------- every registered feature
+
+
+@pytest.mark.parametrize("name", NAMES)
+@QUICK
+@given(seed=SEEDS, cuts=CUTS)
+def test_chunks_change_nothing(name: str, seed: int, cuts: list[int]) -> None:
+    laws.chunks(maker(name), rough_panel(seed), cuts)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_step_is_a_small_batch(name: str) -> None:
+    laws.steps(maker(name), rough_panel(11), np.random.default_rng(3))
+
+
+@pytest.mark.parametrize("name", NAMES)
+@QUICK
+@given(seed=SEEDS, keep=st.permutations(range(5)), n=st.integers(1, 5), cut=st.integers(0, 250))
+def test_other_instruments_change_nothing(name: str, seed: int, keep: list[int], n: int, cut: int) -> None:
+    laws.instruments(maker(name), rough_panel(seed), np.array(keep[:n]), cut)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@QUICK
+@given(seed=SEEDS, cut=st.integers(1, 280))
+def test_the_future_changes_no_past(name: str, seed: int, cut: int) -> None:
+    laws.truncation(maker(name), rough_panel(seed), cut)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@QUICK
+@given(seed=SEEDS, extra=st.lists(st.integers(0, 270), max_size=20))
+def test_empty_rows_change_nothing(name: str, seed: int, extra: list[int]) -> None:
+    laws.absences(maker(name), rough_panel(seed), extra)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@QUICK
+@given(seed=SEEDS, cut=st.integers(0, 280))
+def test_a_restored_snapshot_goes_on(name: str, seed: int, cut: int) -> None:
+    laws.recovery(maker(name), rough_panel(seed), cut)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@QUICK
+@given(seed=SEEDS, anchor=st.integers(0, DAYS - 1))
+def test_history_before_the_anchor_changes_nothing(name: str, seed: int, anchor: int) -> None:
+    panel = rough_panel(seed)
+    laws.anchored(anchored(name, 20_000 + anchor), panel, int(np.searchsorted(panel.session, 20_000 + anchor)))
+
+
+def anchored(name: str, session: int) -> Callable[[Panel], F4]:
+    def compute(panel: Panel) -> F4:
+        used = from_anchor(panel, day_of(session))
+        out = np.full((len(panel), panel.n_instruments, 1), np.nan, np.float32)
+        out[len(panel) - len(used) :] = FeatureCalculator(feature_set(name), laws.volumes(panel)).batch(used)
+        return out
+
+    return compute
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_declared_warmup_is_exact(name: str) -> None:
+    laws.warmup(maker(name), clean_panel(5), REGISTRY[name].warmup, REGISTRY[name].sessions)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_index_lacks_volume_features_and_nothing_else(name: str) -> None:
+    panel = clean_panel(6)
+    has_volume = np.array([False, True, True, True, True])
+    values = FeatureCalculator(feature_set(name), has_volume).batch(panel)
+    if REGISTRY[name].needs_volume:
+        assert np.isnan(values[:, 0]).all()
+    else:
+        assert np.isfinite(values[-1, 0]).all()
+    assert np.isfinite(values[-1, 1:]).all()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_flat_prices_without_trades_poison_nothing(name: str) -> None:
+    """A session of frozen prices and no volume: only features that say so are undefined in it, and all recover."""
+    panel = clean_panel(7)
+    prices = {field: getattr(panel, field).copy() for field in laws.PRICES}
+    frozen = panel.session == 20_004
+    for field in ("open", "high", "low", "close"):
+        prices[field][frozen] = 400.0
+    prices["volume"][frozen] = 0.0
+    values = FeatureCalculator(feature_set(name), np.ones(5, np.bool_)).batch(dataclasses.replace(panel, **prices))
+    warm = panel.session >= 20_003
+    if not REGISTRY[name].undefined:
+        first = 220 if name == "ema_dist_200" else 0
+        assert np.isfinite(values[warm][first:]).all()
+    assert np.isfinite(values[panel.session == 20_007]).all()
+    assert not np.isinf(values).any()
+
+
+def test_all_features_together_are_what_each_is_alone() -> None:
+    panel = rough_panel(8)
+    whole = FeatureCalculator(feature_set(*NAMES), laws.volumes(panel)).batch(panel)
+    for f, name in enumerate(NAMES):
+        laws.same(np.ascontiguousarray(whole[:, :, f : f + 1]), maker(name)(laws.volumes(panel)).batch(panel), name)
+
+
+@pytest.mark.parametrize("n_instruments", [1, 127, 128, 129, 300])
+def test_block_borders_change_no_bit(n_instruments: int) -> None:
+    panel = clean_panel(9, n_instruments)
+    names = feature_set(*NAMES)
+    whole = FeatureCalculator(names, np.ones(n_instruments, np.bool_)).batch(panel)
+    for s in {0, n_instruments // 2, n_instruments - 1}:
+        alone = FeatureCalculator(names, np.ones(1, np.bool_)).batch(panel.columns(np.array([s])))
+        laws.same(alone, np.ascontiguousarray(whole[:, [s]]), f"instrument {s} of {n_instruments}")
+
+
+# ------------------------------------------------------------------------------------------------- the laws have teeth
+
+
+class Planted:
+    """A real feature, then one thing done wrong to it."""
+
+    def __init__(self, has_volume: Mask, spoil: Callable[[Panel, F4], F4], before: Callable[[Panel], Panel] = lambda p: p) -> None:
+        self._real = FeatureCalculator(feature_set("ret_3"), has_volume)
+        self._has_volume, self._spoil, self._before = has_volume, spoil, before
+
+    def batch(self, panel: Panel) -> F4:
+        return self._spoil(panel, self._real.batch(self._before(panel)))
+
+    def update(self, bars: Bars, session: int, minute: float, minutes: float) -> F4:
+        one = np.full((1, len(self._has_volume)), np.nan)
+        columns = {name: one.copy() for name in laws.PRICES}
+        for name, column in columns.items():
+            column[0, bars["inst"]] = bars[name]
+        mask = ~np.isnan(columns["close"])
+        clock = np.zeros(1, np.int64), np.array([session], np.int32), np.array([minute]), np.array([minutes])
+        return self.batch(Panel(TIMEFRAME, *clock, *columns.values(), mask))[0, bars["inst"]]
+
+    def snapshot(self) -> bytes:
+        return self._real.snapshot()
+
+    def restore(self, snapshot: bytes) -> None:
+        self._real.restore(snapshot)
+
+    def columns(self, keep: I8) -> Planted:
+        other = Planted(self._has_volume[keep], self._spoil, self._before)
+        other._real = self._real.columns(keep)
+        return other
+
+
+def peek(panel: Panel, values: F4) -> F4:
+    """The next row's value."""
+    return np.concatenate([values[1:], values[-1:]])
+
+
+def centre(panel: Panel, values: F4) -> F4:
+    """Mean of the rows before, at and after."""
+    ends = np.concatenate([values[:1], values, values[-1:]])
+    return np.asarray((ends[:-2] + ends[1:-1] + ends[2:]) / np.float32(3), np.float32)
+
+
+def standardise(panel: Panel, values: F4) -> F4:
+    """Less the mean of the whole sample."""
+    return np.asarray(values - np.nanmean(values, axis=0, keepdims=True), np.float32)
+
+
+def pool(panel: Panel, values: F4) -> F4:
+    """Less the mean of the other instruments."""
+    return np.asarray(values - np.nanmean(values, axis=1, keepdims=True), np.float32)
+
+
+def back_fill(panel: Panel, values: F4) -> F4:
+    """The first value stands for the warm-up, too."""
+    out = values.copy()
+    for s in range(out.shape[1]):
+        known = np.flatnonzero(~np.isnan(out[:, s, 0]))
+        out[: known[0] if len(known) else 0, s] = out[known[0], s] if len(known) else np.nan
+    return out
+
+
+def fill(panel: Panel) -> Panel:
+    """Every row counts as a bar, at some price."""
+    close = np.where(panel.mask, panel.close, 100.0)
+    return dataclasses.replace(panel, close=close, mask=np.ones_like(panel.mask))
+
+
+def untouched(panel: Panel, values: F4) -> F4:
+    return values
+
+
+def planted(spoil: Callable[[Panel, F4], F4], before: Callable[[Panel], Panel] = lambda p: p) -> laws.Make:
+    return lambda has_volume: Planted(has_volume, spoil, before)
+
+
+ALL = np.arange(5)
+BROKEN = [
+    (peek, "chunks"), (peek, "steps"), (peek, "truncation"), (centre, "chunks"), (centre, "steps"), (centre, "truncation"),
+    (standardise, "chunks"), (standardise, "truncation"), (pool, "instruments"), (back_fill, "warmup"),
+]  # fmt: skip
+
+
+def apply(law: str, make: laws.Make) -> None:
+    rough, clean = rough_panel(1), clean_panel(1)
+    calls: dict[str, Callable[[], None]] = {
+        "chunks": lambda: laws.chunks(make, rough, [60, 61, 200]),
+        "steps": lambda: laws.steps(make, rough, np.random.default_rng(0)),
+        "instruments": lambda: laws.instruments(make, rough, np.array([3, 1]), 100),
+        "truncation": lambda: laws.truncation(make, rough, 170),
+        "absences": lambda: laws.absences(make, rough, [5, 5, 80, 200]),
+        "recovery": lambda: laws.recovery(make, rough, 120),
+        "warmup": lambda: laws.warmup(make, clean, 3, 0),
+    }
+    calls[law]()
+
+
+@pytest.mark.filterwarnings("ignore:Mean of empty slice")
+@pytest.mark.parametrize(("spoil", "law"), BROKEN, ids=lambda x: getattr(x, "__name__", x))
+def test_a_planted_fault_breaks_the_law(spoil: Callable[[Panel, F4], F4], law: str) -> None:
+    apply(law, planted(untouched))
+    with pytest.raises(AssertionError):
+        apply(law, planted(spoil))
+
+
+def test_counting_empty_rows_breaks_the_law() -> None:
+    with pytest.raises(AssertionError):
+        apply("absences", planted(untouched, fill))
+
+
+def test_a_state_that_a_snapshot_forgets_breaks_the_law() -> None:
+    class Forgetful(Planted):
+        def restore(self, snapshot: bytes) -> None:
+            self._real = FeatureCalculator(feature_set("ret_3"), self._has_volume)
+
+    with pytest.raises(AssertionError):
+        apply("recovery", lambda has_volume: Forgetful(has_volume, untouched))
+
+
+def test_starting_wherever_history_happens_to_start_breaks_the_law() -> None:
+    panel = rough_panel(1)
+
+    def from_the_first_bar(part: Panel) -> F4:
+        return FeatureCalculator(feature_set("rsi_14"), laws.volumes(part)).batch(part)
+
+    with pytest.raises(AssertionError):
+        laws.anchored(from_the_first_bar, panel, int(np.searchsorted(panel.session, 20_003)))
+
+
+def test_a_wrong_warmup_breaks_the_law() -> None:
+    for wrong in (13, 15):
+        with pytest.raises(AssertionError):
+            laws.warmup(maker("rsi_14"), clean_panel(5), wrong, 0)
+
+
+def test_a_silenced_calculator_says_nothing_also_after_recovery() -> None:
+    panel = clean_panel(3)
+    calculator = maker("ret_1")(np.ones(5, np.bool_))
+    calculator.batch(panel.rows(0, 20))
+    calculator.silence()
+    assert np.isnan(calculator.batch(panel.rows(20, 30))).all()
+    other = maker("ret_1")(np.ones(5, np.bool_))
+    other.restore(calculator.snapshot())
+    assert np.isnan(other.batch(panel.rows(30, 40))).all()
+    assert np.isnan(other.columns(np.array([1])).batch(panel.columns(np.array([1])).rows(40, 50))).all()
+
+
+def test_reaching_the_anchor_is_told_by_instrument() -> None:
+    panel = rough_panel(2)
+    assert reaches(panel, day_of(20_000)).tolist() == [True, False, True, True, True]
+    assert not reaches(panel, day_of(19_000)).any()
+
+
+def test_update_refuses_an_instrument_twice() -> None:
+    bars = np.zeros(2, BAR)
+    with pytest.raises(AssertionError, match="twice"):
+        maker("ret_1")(np.ones(3, np.bool_)).update(bars, 1, 0.0, 375.0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -40,18 +42,35 @@ def choose_threshold(rule: DecisionRule, p: F8, data: Dataset, min_signals_per_s
     ``min_signals_per_session``, so that a model without an edge still shows what it would say (observe mode). Without any
     such candidate the lowest one is taken. A tie goes to the higher threshold.
     """
+    found = list(_candidates(rule, p, data, min_signals_per_session))
+    best = found[0][0] if found else float("inf")
+    best_net = -np.inf
+    for threshold, enough, net in found:
+        if enough and net >= best_net:
+            best, best_net = threshold, net
+    return best
+
+
+def shows_enough(rule: DecisionRule, p: F8, data: Dataset, min_signals_per_session: float) -> float:
+    """The highest threshold at which a model's own forecasts ``p`` for ``data`` still average the signals asked for.
+
+    A cap for ``choose_threshold``: thresholds come from other models' forecasts, and one that spreads its forecasts less would say
+    nothing at all. Of ``data`` only what was known at the decision counts, and when trades ended; not how.
+    """
+    found = list(_candidates(rule, p, data, min_signals_per_session))
+    return max((threshold for threshold, enough, _ in found if enough), default=found[0][0] if found else float("inf"))
+
+
+def _candidates(rule: DecisionRule, p: F8, data: Dataset, min_signals_per_session: float) -> Iterator[tuple[float, bool, float]]:
+    """Quantiles of the expected net return, ascending; whether enough trades pass; the sum of their net returns."""
     side, score = best_side(rule, p, data.sigma, data.cost)
     usable = data.eligible & (side != 0)
     if not usable.any():
-        return float("inf")
-    candidates = np.unique(np.quantile(score[usable], QUANTILES))
+        return
     least = min_signals_per_session * np.unique(data.session).size
-    best, best_net = float(candidates[0]), -np.inf
-    for threshold in candidates.tolist():
+    for threshold in np.unique(np.quantile(score[usable], QUANTILES)).tolist():
         trades, net = _net_of(np.where(usable & (score >= threshold), side, 0).astype(np.int8), data)
-        if trades >= least and net >= best_net:
-            best, best_net = float(threshold), net
-    return best
+        yield float(threshold), trades >= least, net
 
 
 def _net_of(side: NDArray[np.int8], data: Dataset) -> tuple[int, float]:

@@ -22,7 +22,7 @@ from intraday.model.calibration import Calibrator, fit_temperature, log_prior_of
 from intraday.model.dataset import Dataset
 from intraday.model.metrics import BPS, Metrics, OutOfSample, log_losses, measure
 from intraday.model.splits import Fold, SplitSpec, uniqueness, walk_forward
-from intraday.model.thresholds import choose_threshold, payoffs, sides_and_trades
+from intraday.model.thresholds import choose_threshold, payoffs, shows_enough, sides_and_trades
 
 EDGE, NO_EDGE, TOO_LITTLE = "edge", "no tradable edge", "not enough data"
 
@@ -160,15 +160,21 @@ class LGBMTrainer:
         score = data.rows(fold.score)
         seen, past = _known_before(data, folds[:-1], parts, int(score.ts_ns.min()))
         calibrator = Calibrator(_temperature(past), log_prior_of(training.label))
+        stop = data.rows(fold.stop)
+        stop_p = calibrator.apply(raw_scores(booster, stop.x))
         if past is None:  # the first fold has no out-of-sample rows behind it: its early-stop rows stand in
-            seen = data.rows(fold.stop)
-            seen_p = calibrator.apply(raw_scores(booster, seen.x))
+            seen, seen_p = stop, stop_p
         else:
             seen_p = calibrator.apply_margin(_margin(past))
-        rule = payoffs(training)
-        rule = replace(rule, threshold=choose_threshold(rule, seen_p, seen, self._spec.min_signals_per_session))
+        rule = self._rule(payoffs(training), seen, seen_p, stop, stop_p)
         part = _out_of_sample(score, len(parts), raw_scores(booster, score.x), calibrator, rule)
         return part, _figures(fold, booster.num_trees() // 3, calibrator, rule, part)
+
+    def _rule(self, rule: DecisionRule, seen: Dataset, seen_p: F8, own: Dataset, own_p: F8) -> DecisionRule:
+        """The best threshold on what was ``seen``, capped so that the model's ``own`` forecasts show enough signals."""
+        least = self._spec.min_signals_per_session
+        best = choose_threshold(rule, seen_p, seen, least)
+        return replace(rule, threshold=min(best, shows_enough(rule, own_p, own, least)))
 
     def _boost(self, data: Dataset, weight: F8, names: tuple[str, ...], fold: Fold) -> lgb.Booster:
         """Fit with early stopping; bins are made from the fit rows alone."""

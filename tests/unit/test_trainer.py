@@ -1,0 +1,176 @@
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from intraday.core.decision import DecisionRule, decide_sides, expected_net
+from intraday.domain.errors import NotEnoughData
+from intraday.model.dataset import Dataset
+from intraday.model.metrics import take_flat
+from intraday.model.splits import SplitSpec, walk_forward
+from intraday.model.thresholds import choose_threshold, payoffs
+from intraday.model.trainer import EDGE, NO_EDGE, TOO_LITTLE, LGBMTrainer, Trained, TrainSpec
+from model_cases import FIRST_SESSION, NAMES, dataset
+
+SPEC = TrainSpec(
+    split=SplitSpec(min_train=12, test=5), num_boost_round=60, early_stopping_rounds=10, min_data_in_leaf=50, threads=1
+)
+
+
+def train(data: Dataset, spec: TrainSpec = SPEC) -> Trained:
+    return LGBMTrainer(spec).train(data, NAMES)
+
+
+@pytest.fixture(scope="module")
+def edge() -> Trained:
+    return train(dataset(sessions=32))
+
+
+def test_a_planted_edge_is_found_and_its_feature_leads(edge: Trained) -> None:
+    assert edge.verdict == EDGE, edge.reason
+    assert edge.importance[0].name == "signal"
+    m = edge.metrics
+    assert m.log_loss < m.log_loss_prior
+    assert m.skill_brier > 0
+    assert m.ic.low > 0.1
+    assert m.net_bps_session.low > 0
+    assert m.net_bps_trade == pytest.approx(m.gross_bps_trade - m.cost_bps_trade)
+
+
+def test_without_an_edge_there_is_none_and_observe_mode_still_shows_signals() -> None:
+    found = train(dataset(sessions=34, edge=0.0, seed=5))
+    assert found.verdict == NO_EDGE, found.reason
+    m = found.metrics
+    assert abs(m.ic.mean) < 0.05
+    assert m.net_bps_session.mean < 0
+    assert m.trades >= m.sessions  # below zero expected value, and shown all the same
+    assert found.rule.threshold < 0
+
+
+def test_false_edges_are_rare_without_costs() -> None:
+    """Gross, since net of costs the test could not fail; 20 markets without an edge."""
+    spec = replace(SPEC, num_boost_round=20, min_verdict_sessions=10, min_verdict_trades=20)
+    found = [train(dataset(sessions=28, edge=0.0, cost=0.0, seed=100 + k, bars=20), spec).verdict for k in range(20)]
+    assert found.count(EDGE) <= 3  # 0.5 expected at 2.5 %
+    assert TOO_LITTLE not in found
+
+
+def test_too_few_sessions_give_no_verdict() -> None:
+    found = train(dataset(sessions=22))
+    assert found.verdict == TOO_LITTLE
+    assert "a verdict needs 15 sessions" in found.reason
+
+
+def test_too_little_to_train_is_said() -> None:
+    with pytest.raises(NotEnoughData, match="found 10"):
+        train(dataset(sessions=10))
+    with pytest.raises(NotEnoughData, match="no row"):
+        train(dataset(sessions=20).rows(np.empty(0, dtype=np.int64)))
+
+
+def test_two_trainings_are_equal_byte_for_byte(edge: Trained) -> None:
+    again = train(dataset(sessions=32))
+    assert again.model_text == edge.model_text
+    assert again.oos.p.tobytes() == edge.oos.p.tobytes()
+    assert (again.metrics, again.rule, again.calibrator, again.folds) == (edge.metrics, edge.rule, edge.calibrator, edge.folds)
+    assert train(dataset(sessions=32), replace(SPEC, seed=8)).model_text != edge.model_text
+
+
+def test_out_of_sample_rows_are_the_later_sessions_once(edge: Trained) -> None:
+    oos = edge.oos
+    assert np.unique(oos.session).tolist() == list(range(FIRST_SESSION + 13, FIRST_SESSION + 32))
+    assert len(oos) == 19 * 30 * 6
+    keys = oos.ts_ns * 100 + oos.inst
+    assert np.all(np.diff(keys) > 0)
+    assert oos.p.sum(axis=1) == pytest.approx(np.ones(len(oos)))
+
+
+def test_a_fold_knows_nothing_of_its_score_window(edge: Trained) -> None:
+    """Change everything about the last fold's rows: no earlier prediction, side, calibration or threshold may move."""
+    data = dataset(sessions=32)
+    last = walk_forward(data.ts_ns, data.t1_ns, data.session, SPEC.split)[-1].score
+    label, x, ret = data.label.copy(), data.x.copy(), data.ret_long.copy()
+    label[last], x[last], ret[last] = -label[last], -3 * x[last], 5.0
+    changed = train(replace(data, label=label, x=x, ret_long=ret))
+    rows = edge.oos.fold < edge.oos.fold.max()
+    assert changed.oos.p[rows].tobytes() == edge.oos.p[rows].tobytes()
+    assert changed.oos.side[rows].tobytes() == edge.oos.side[rows].tobytes()
+    ours, theirs = edge.folds[-1], changed.folds[-1]
+    assert (ours.temperature, ours.threshold, ours.rounds) == (theirs.temperature, theirs.threshold, theirs.rounds)
+    assert ours.log_loss != theirs.log_loss
+
+
+def test_first_fold_is_not_calibrated_and_later_ones_are(edge: Trained) -> None:
+    assert edge.folds[0].temperature == 1.0
+    assert all(f.temperature != 1.0 for f in edge.folds[1:])
+
+
+def test_the_final_model_has_the_folds_median_rounds(edge: Trained) -> None:
+    assert edge.rounds == int(np.median([f.rounds for f in edge.folds]))
+    assert edge.model_text.count("Tree=") == 3 * edge.rounds
+    assert edge.sessions == (FIRST_SESSION, FIRST_SESSION + 31)
+
+
+def test_progress_reaches_its_end() -> None:
+    seen: list[tuple[int, int]] = []
+    LGBMTrainer(replace(SPEC, num_boost_round=3)).train(
+        dataset(sessions=16), NAMES, lambda what, done, total: seen.append((done, total))
+    )
+    assert seen[0][0] == 0
+    assert seen[-1][0] == seen[-1][1]
+
+
+def test_rows_that_are_not_eligible_never_trade() -> None:
+    data = dataset(sessions=20)
+    half = data.inst < 3
+    found = train(replace(data, eligible=half))
+    assert found.oos.side.any()
+    assert set(np.unique(found.oos.inst[found.oos.side != 0])) <= {0, 1, 2}
+
+
+# ------------------------------------------------------------------------------------------------------ rule, threshold
+
+
+def test_expected_net_by_hand() -> None:
+    rule = DecisionRule((-3.0, 0.5, 3.0), (3.0, -0.5, -3.0), 0.0)
+    p = np.array([[0.2, 0.2, 0.6], [0.6, 0.2, 0.2], [0.3, 0.4, 0.3], [np.nan, 0.4, 0.3]])
+    sigma, cost = np.full(4, 0.001), np.full(4, 0.0006)
+    long, short = expected_net(rule, p, sigma, cost)
+    assert long[:3] == pytest.approx([0.0013 - 0.0006, -0.0011 - 0.0006, 0.0002 - 0.0006])
+    assert short[:3] == pytest.approx([-0.0013 - 0.0006, 0.0011 - 0.0006, -0.0002 - 0.0006])
+    assert decide_sides(rule, p, sigma, cost).tolist() == [1, -1, 0, 0]
+    assert decide_sides(replace(rule, threshold=-0.0005), p, sigma, cost).tolist() == [1, -1, 1, 0]
+    assert decide_sides(replace(rule, threshold=math.inf), p, sigma, cost).tolist() == [0, 0, 0, 0]
+
+
+def test_payoffs_are_sums_over_sums() -> None:
+    data = dataset(sessions=2)
+    rule = payoffs(data)
+    up = data.label == 1
+    assert rule.long[2] == pytest.approx(data.ret_long[up].sum() / data.sigma[up].sum())
+    assert rule.short[2] == pytest.approx(-rule.long[2])
+    assert payoffs(data.rows(up)).long[:2] == (0.0, 0.0)
+
+
+def test_threshold_is_the_best_of_the_past_among_those_that_show_enough() -> None:
+    data = dataset(sessions=10)
+    rng = np.random.default_rng(0)
+    p = rng.dirichlet([2, 2, 2], len(data))
+    rule = payoffs(data)
+
+    def trades_and_net(threshold: float) -> tuple[int, float]:
+        side = decide_sides(replace(rule, threshold=threshold), p, data.sigma, data.cost)
+        taken = take_flat(side, data.inst, data.ts_ns, data.t1_ns)
+        gross = np.where(side > 0, data.ret_long, data.ret_short)
+        return int(taken.sum()), float((gross - data.cost)[taken].sum())
+
+    few, many = choose_threshold(rule, p, data, 1.0), choose_threshold(rule, p, data, 12.0)
+    assert few > many
+    assert trades_and_net(few)[0] >= 10
+    assert trades_and_net(many)[0] >= 120
+    assert trades_and_net(few)[1] > trades_and_net(many)[1]  # random forecasts lose the cost on every trade
+    assert trades_and_net(choose_threshold(rule, p, data, 1e9))[0] > 200  # cannot be met: the lowest candidate
+    assert choose_threshold(rule, p, replace(data, eligible=np.zeros(len(data), dtype=np.bool_)), 1.0) == math.inf

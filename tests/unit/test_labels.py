@@ -188,7 +188,7 @@ def test_tally_counts(table: SessionTable) -> None:
 
 def test_barriers_round_away_from_the_close() -> None:
     b = barriers(
-        np.array([100.02, 100.0, 100.0, np.nan, 0.05]), np.array([0.01, 0.0101, 1e-9, 0.01, 5.0]), np.full(5, 0.05), 1.0, 1.0, 1.0
+        np.array([100.02, 100.0, 100.0, np.nan, 0.05]), np.array([0.01, 0.0101, 1e-12, 0.01, 5.0]), np.full(5, 0.05), 1.0, 1.0, 1.0
     )
     np.testing.assert_array_equal(b.long_target, [101.05, 101.05, 100.05, np.nan, 0.3])
     np.testing.assert_array_equal(b.long_stop, [99.0, 98.95, 99.95, np.nan, 0.05])

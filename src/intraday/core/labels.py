@@ -129,7 +129,7 @@ class Labeler:
     def _barriers(self, decisions: Panel, sigma: F4, keep: I8) -> F8:
         """Float64 [4, S, D], NaN where there is no decision."""
         spec, shape = self._spec, (len(keep), len(decisions))
-        close = np.where(decisions.mask[:, keep], decisions.close[:, keep], np.nan).T.ravel()
+        close = decisions.close[:, keep].T.ravel()  # NaN where the instrument has no bar
         tick = np.repeat(self._tick[keep], shape[1])
         four = barriers(close, sigma[:, keep].T.ravel(), tick, spec.horizon_bars, spec.target_sigma, spec.stop_sigma)
         return np.stack(four).reshape(4, *shape)

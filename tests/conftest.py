@@ -21,5 +21,7 @@ def shared() -> Path:
     """The folder of real market data beside the project (INTRADAY_SHARED names another); skips where there is none."""
     folder = Path(os.environ.get("INTRADAY_SHARED") or ROOT.parent / "shared").resolve()
     if not (folder / "data" / "README.md").is_file():
-        pytest.skip(f"no real market data beside the project: {folder.name}/data/README.md not found (INTRADAY_SHARED names the folder)")
+        pytest.skip(
+            f"no real market data beside the project: {folder.name}/data/README.md not found (INTRADAY_SHARED names the folder)"
+        )
     return folder

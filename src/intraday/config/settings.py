@@ -100,7 +100,7 @@ class SyntheticSettings(Section):
     instruments: int = Field(default=20, ge=1, le=3000, description="number of instruments")
     sessions: int = Field(default=40, ge=2, le=2500, description="number of sessions; the last one is replayed by the demo")
     seed: int = Field(default=7, ge=0, description="same seed, same market")
-    edge: float = Field(default=0.35, ge=0, le=1, description="strength of the planted predictability, 0 is a martingale")
+    edge: float = Field(default=0.6, ge=0, le=2, description="strength of the planted predictability, 0 is a martingale")
     start_day: date = Field(
         default=date(2025, 1, 1), description="first day; the market starts at the first session on or after it"
     )
@@ -144,7 +144,7 @@ class WalkForwardSettings(Section):
     min_train_sessions: int = Field(default=15, ge=2, description="sessions in the first training window")
     test_sessions: int = Field(default=5, ge=1, description="sessions scored by each fold")
     embargo_sessions: int = Field(
-        default=0, ge=0, description="sessions left out between training and scoring; labels are purged by time anyway"
+        default=1, ge=0, description="sessions left out between training and scoring; labels are purged by time anyway"
     )
 
 
@@ -157,7 +157,7 @@ class ModelSettings(Section):
         description="where recursive state starts: first session of the previous quarter, or a fixed day",
     )
     walk_forward: WalkForwardSettings = Field(default=WalkForwardSettings(), description="walk-forward validation")
-    num_boost_round: int = Field(default=300, ge=1, description="most trees a class")
+    num_boost_round: int = Field(default=400, ge=1, description="most trees a class")
     early_stopping_rounds: int = Field(
         default=30, ge=1, description="stop when the early-stopping sessions have not improved for so many rounds"
     )

@@ -1,0 +1,5 @@
+"""``python -m intraday``."""
+
+from intraday.cli import main
+
+main()

@@ -1,0 +1,94 @@
+"""What people see of a result: tables of figures, signals and checks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from intraday.app import Outcome, Verification
+    from intraday.report.inputs import SignalRow
+
+DIFFERENCES_SHOWN = 20
+
+
+def show_historical(out: Console, result: Outcome) -> None:
+    """Counts of each step, the honest figures, the verdict."""
+    from intraday.report import terminal
+
+    show_facts(out, result)
+    if result.report.figures:
+        out.print(terminal.figures_table(result.report.figures))
+    if result.report.folds:
+        out.print(terminal.folds_table(result.report.folds))
+    out.print(terminal.verdict_panel(result.report.header))
+    _page(out, result)
+
+
+def show_replay(out: Console, result: Outcome) -> None:
+    """What went through the engine and what it said."""
+    from intraday.report import terminal
+
+    show_facts(out, result)
+    out.print(terminal.signals_table(result.report.signals, n_hold=result.report.n_hold))
+    _page(out, result)
+
+
+def show_demo(out: Console, result: Outcome) -> None:
+    """Everything: training, signals, verify."""
+    from intraday.report import terminal
+
+    show_facts(out, result)
+    if result.report.figures:
+        out.print(terminal.figures_table(result.report.figures))
+    out.print(terminal.signals_table(result.report.signals, n_hold=result.report.n_hold))
+    if result.report.checks:
+        out.print(terminal.checks_table(result.report.checks))
+    out.print(terminal.verdict_panel(result.report.header))
+    _page(out, result)
+
+
+def show_signals(out: Console, signals: Sequence[SignalRow], limit: int) -> None:
+    """A table, newest last."""
+    from intraday.report import terminal
+
+    shown = [s for s in signals if s.action != "HOLD"]
+    out.print(terminal.signals_table(shown, limit=limit, n_hold=len(signals) - len(shown)))
+
+
+def show_verification(out: Console, result: Verification) -> None:
+    """The checks of each day and the first differences."""
+    from intraday.report import terminal
+
+    out.print(terminal.checks_table(result.checks))
+    for text in result.differences[:DIFFERENCES_SHOWN]:
+        out.print(Text(text), soft_wrap=True)
+    hidden = len(result.differences) - DIFFERENCES_SHOWN
+    if hidden > 0:
+        out.print(f"… and {hidden:,} more: --json lists all", markup=False)
+
+
+def show_facts(out: Console, result: Outcome) -> None:
+    """One row a figure of the summary."""
+    table = Table(show_header=False, box=None, pad_edge=False)
+    for name, value in result.summary.items():
+        if not isinstance(value, dict | list | tuple):
+            table.add_row(Text(name.replace("_", " "), style="dim"), Text(_number(value)))
+    out.print(table)
+
+
+def _number(value: object) -> str:
+    if isinstance(value, bool) or value is None:
+        return "-" if value is None else ("yes" if value else "no")
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value:,.4g}" if isinstance(value, float) else str(value)
+
+
+def _page(out: Console, result: Outcome) -> None:
+    if result.page is not None:
+        out.print(f"report: {result.page}", markup=False, soft_wrap=True)

@@ -1,85 +1,130 @@
-"""InstrumentStore and BarStore in memory: the ports' promises in the fewest lines, for tests without a server."""
+"""The stores of ``domain.ports`` in memory: the same promises as the database's, for tests that need no server."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import date, timedelta
+from typing import TypeVar
 
 import numpy as np
 
-from intraday.domain.arrays import BAR, Bars, empty, session_number
-from intraday.domain.errors import StorageFull
-from intraday.domain.instruments import Instrument
-from intraday.domain.ports import Quarantined, Source, WriteReport
+from intraday.domain.arrays import BAR, DAY_NS, F4, I4, I8, IST_NS, LABEL, Bars, Labels, empty
+from intraday.domain.errors import ArtifactError
+from intraday.domain.ports import FeatureSetRecord, ModelRecord, Quarantined, Source, WriteReport
 
-FIELDS = ["open", "high", "low", "close", "volume"]
-
-
-class MemoryInstruments:
-    """Instruments by key, ids from 1."""
-
-    def __init__(self) -> None:
-        self.by_key: dict[str, Instrument] = {}
-
-    def upsert(self, instruments: Sequence[Instrument]) -> list[Instrument]:
-        for wanted in instruments:
-            known = self.by_key.get(wanted.key)
-            self.by_key[wanted.key] = replace(wanted, id=known.id if known else len(self.by_key) + 1)
-        return [self.by_key[wanted.key] for wanted in instruments]
-
-    def all(self) -> list[Instrument]:
-        return sorted(self.by_key.values(), key=lambda instrument: instrument.id)
+K = TypeVar("K")
 
 
 class MemoryBars:
-    """Bars by (id, source, minute); every version ever written is in ``versions``. ``room``: rows until the disk is full."""
+    """One version of each bar."""
 
-    def __init__(self, room: int | None = None) -> None:
-        self.best: dict[tuple[int, Source], dict[int, tuple[float, ...]]] = {}
-        self.versions: list[tuple[int, Source, int, int]] = []
-        self.quarantined: dict[tuple[str, str], Quarantined] = {}
-        self.room = room
+    def __init__(self) -> None:
+        self.rows: dict[tuple[int, int], bytes] = {}
 
     def write(self, ids: Sequence[int], bars: Bars, source: Source, known_ns: int) -> WriteReport:
-        if self.room is not None and bars.shape[0] > self.room:
-            raise StorageFull("no room left on the database's disk")
-        counts = [0, 0, 0]
-        for bar in bars:
-            minutes = self.best.setdefault((ids[int(bar["inst"])], source), {})
-            ts, values = int(bar["ts_ns"]), tuple(float(bar[name]) for name in FIELDS)
-            old = minutes.get(ts)
-            kind = 0 if old is None else 1 if np.array_equal(old, values, equal_nan=True) else 2
-            counts[kind] += 1
-            if kind != 1:
-                minutes[ts] = values
-                self.versions.append((ids[int(bar["inst"])], source, ts, known_ns))
-        return WriteReport(*counts)
+        new = {(int(b["ts_ns"]), ids[int(b["inst"])]): _bytes(b) for b in bars}
+        return _merge(self.rows, new)
 
     def read(self, ids: Sequence[int], start_ns: int, end_ns: int, source: Source | None = None) -> Bars:
-        assert source is not None, "this double keeps sources apart"
-        rows = sorted(
-            (ts, i, values)
-            for i, instrument_id in enumerate(ids)
-            for ts, values in self.best.get((instrument_id, source), {}).items()
-            if start_ns <= ts < end_ns
-        )
-        bars = empty(BAR, len(rows))
-        for k, (ts, i, values) in enumerate(rows):
-            bars[k]["ts_ns"], bars[k]["inst"] = ts, i
-            for name, value in zip(FIELDS, values, strict=True):
-                bars[k][name] = value
-        return bars
+        row_of = {i: k for k, i in enumerate(ids)}
+        keys = sorted((ts, row_of[i], i) for ts, i in self.rows if i in row_of and start_ns <= ts < end_ns)
+        out = np.frombuffer(b"".join(self.rows[ts, i] for ts, _, i in keys), dtype=BAR).copy() if keys else empty(BAR)
+        out["inst"] = [k for _, k, _ in keys]
+        return out
 
     def coverage(self) -> list[tuple[int, date, int]]:
-        counts: dict[tuple[int, int], int] = {}
-        for (instrument_id, _), minutes in self.best.items():
-            for ts in minutes:
-                key = (instrument_id, session_number(ts))
-                counts[key] = counts.get(key, 0) + 1
-        return [(i, date(1970, 1, 1) + timedelta(days=day), n) for (i, day), n in sorted(counts.items())]
+        count: dict[tuple[int, int], int] = {}
+        for ts, i in self.rows:
+            key = (i, (ts + IST_NS) // DAY_NS)
+            count[key] = count.get(key, 0) + 1
+        return [(i, date(1970, 1, 1) + timedelta(days=n), k) for (i, n), k in sorted(count.items())]
 
     def quarantine(self, rows: Sequence[Quarantined]) -> int:
-        before = len(self.quarantined)
-        self.quarantined |= {(row.origin, row.reason): row for row in rows}
-        return len(self.quarantined) - before
+        raise NotImplementedError
+
+
+class MemoryFeatures:
+    """Vectors as bytes."""
+
+    def __init__(self) -> None:
+        self.sets: dict[str, FeatureSetRecord] = {}
+        self.rows: dict[tuple[str, Source, int, int], bytes] = {}
+
+    def register(self, record: FeatureSetRecord) -> None:
+        self.sets[record.id] = record
+
+    def write(self, set_id: str, source: Source, ids: Sequence[int], ts_ns: I8, inst: I4, x: F4) -> WriteReport:
+        assert set_id in self.sets
+        new = {(set_id, source, int(t), ids[k]): v.tobytes() for t, k, v in zip(ts_ns, inst.tolist(), x, strict=True)}
+        first, last = int(ts_ns.min()), int(ts_ns.max())
+        held = [k for k in self.rows if k[:2] == (set_id, source) and first <= k[2] <= last and k[3] in ids]
+        for key in held:
+            if key not in new:
+                del self.rows[key]
+        return _merge(self.rows, new)
+
+    def read(self, set_id: str, source: Source, ids: Sequence[int], start_ns: int, end_ns: int) -> tuple[I8, I4, F4]:
+        row_of = {i: k for k, i in enumerate(ids)}
+        mine = [k for k in self.rows if k[:2] == (set_id, source) and k[3] in row_of and start_ns <= k[2] < end_ns]
+        keys = sorted((k[2], row_of[k[3]], k) for k in mine)
+        x = np.frombuffer(b"".join(self.rows[k] for _, _, k in keys), dtype="<f4").reshape(len(keys), len(self.sets[set_id].names))
+        return np.array([t for t, _, _ in keys], dtype=np.int64), np.array([r for _, r, _ in keys], dtype=np.int32), x.copy()
+
+
+class MemoryLabels:
+    """LABEL rows as bytes."""
+
+    def __init__(self) -> None:
+        self.sets: dict[str, str] = {}
+        self.rows: dict[tuple[str, int, int], bytes] = {}
+
+    def register(self, set_id: str, definition: str) -> None:
+        self.sets[set_id] = definition
+
+    def write(self, set_id: str, ids: Sequence[int], labels: Labels, start_ns: int, end_ns: int) -> WriteReport:
+        assert set_id in self.sets
+        new = {(set_id, int(r["ts_ns"]), ids[int(r["inst"])]): _bytes(r) for r in labels}
+        assert all(start_ns <= k[1] < end_ns for k in new)
+        for key in [k for k in self.rows if k[0] == set_id and start_ns <= k[1] < end_ns and k[2] in ids and k not in new]:
+            del self.rows[key]
+        return _merge(self.rows, new)
+
+    def read(self, set_id: str, ids: Sequence[int], start_ns: int, end_ns: int) -> Labels:
+        row_of = {i: k for k, i in enumerate(ids)}
+        keys = sorted((k[1], row_of[k[2]], k) for k in self.rows if k[0] == set_id and k[2] in row_of and start_ns <= k[1] < end_ns)
+        out = np.frombuffer(b"".join(self.rows[k] for _, _, k in keys), dtype=LABEL).copy() if keys else empty(LABEL)
+        out["inst"] = [r for _, r, _ in keys]
+        return out
+
+
+class MemoryModels:
+    """Newest last."""
+
+    def __init__(self) -> None:
+        self.records: dict[str, ModelRecord] = {}
+
+    def save(self, record: ModelRecord) -> None:
+        self.records[record.id] = record
+
+    def latest(self, feature_set_id: str | None = None) -> ModelRecord | None:
+        found = [r for r in self.records.values() if feature_set_id in (None, r.feature_set_id)]
+        return found[-1] if found else None
+
+    def get(self, model_id: str) -> ModelRecord:
+        if model_id not in self.records:
+            raise ArtifactError(f"no model {model_id}")
+        return self.records[model_id]
+
+
+def _bytes(row: np.void) -> bytes:
+    """A row without the dense number, which is the caller's and not stored."""
+    kept = row.copy()
+    kept["inst"] = 0
+    return kept.tobytes()
+
+
+def _merge(held: dict[K, bytes], new: dict[K, bytes]) -> WriteReport:
+    inserted = sum(k not in held for k in new)
+    unchanged = sum(held.get(k) == v for k, v in new.items())
+    held.update(new)
+    return WriteReport(inserted, unchanged, len(new) - inserted - unchanged)

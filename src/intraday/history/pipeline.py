@@ -36,8 +36,6 @@ from intraday.model.artifacts import Artifact, Lineage, save
 from intraday.model.dataset import Dataset, join
 from intraday.model.trainer import LGBMTrainer, Trained
 
-BLOCK_BARS_MAX = 1_500_000  # one-minute bars of a block: about 100 MB, and twice that as panels
-
 
 @dataclass(frozen=True, slots=True)
 class _Range:
@@ -46,6 +44,7 @@ class _Range:
     first: date
     last: date
     n_sessions: int
+    at_end: frozenset[int]  # ids with bars on the last day
 
     @property
     def start_ns(self) -> int:
@@ -114,10 +113,9 @@ class HistoricalPipeline:
             wanted = f"{plan.first or 'the beginning'} to {plan.last or 'the end'}"
             raise NotEnoughData(f"no stored bars of the {len(ids)} instruments from {wanted}: import some (intraday import)")
         days = {day for _, day in held}
-        there = {i for i, _ in held}
-        return _Range(min(days), max(days), len(days)), sorted(
-            (i for i in instruments if i.id in there), key=lambda i: (i.kind, i.id)
-        )
+        there, last = {i for i, _ in held}, max(days)
+        span = _Range(min(days), last, len(days), frozenset(i for i, day in held if day == last))
+        return span, sorted((i for i in instruments if i.id in there), key=lambda i: (i.kind, i.id))
 
     def _register(self) -> None:
         features, labels = self._plan.features, self._plan.labels
@@ -148,7 +146,7 @@ class HistoricalPipeline:
     def _blocks(self, universe: list[Instrument], first: date, last: date) -> list[list[Instrument]]:
         """Groups of one kind (what a round trip costs depends on it), small enough for the days ``first .. last``, in order."""
         bars = sum(session.minutes for session in self._sessions.between(first, last))
-        size = max(1, min(self._plan.block_instruments, BLOCK_BARS_MAX // max(1, bars)))
+        size = max(1, min(self._plan.block_instruments, self._plan.block_bars // max(1, bars)))
         kinds = [list(group) for _, group in groupby(universe, key=lambda i: i.kind)]
         return [same[k : k + size] for same in kinds for k in range(0, len(same), size)]
 
@@ -225,7 +223,7 @@ class HistoricalPipeline:
     def _golden(self, universe: list[Instrument], span: _Range) -> tuple[Panel, Mask, F4]:
         """Bars of a few instruments (one without volume among them, if there is any) over the last sessions, and their features."""
         plan = self._plan
-        chosen = golden_instruments(universe, plan.golden_instruments)
+        chosen = golden_instruments([i for i in universe if i.id in span.at_end], plan.golden_instruments)
         days = self._sessions.between(span.first, span.last)[-golden_sessions(plan.features) :]
         bars = self._read(chosen, _midnight_ns(days[0].day), span.end_ns)
         panel, x = cold_start(bars, _has_volume(chosen), plan.features, self._sessions)

@@ -42,6 +42,7 @@ class HistoricalPlan:
     source: Source | None = None
     known_ns: int | None = None
     block_instruments: int = 32
+    block_bars: int = 1_500_000  # most one-minute bars of a block: about 100 MB, and twice that as panels
     golden_instruments: int = 8
 
     @property

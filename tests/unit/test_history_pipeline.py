@@ -1,0 +1,229 @@
+"""HISTORICAL_MODE end to end on a small made-up market, with stores in memory."""
+
+from __future__ import annotations
+
+import pickle
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from intraday.core.anchor import AnchorRule, Segment
+from intraday.core.costs import Costs
+from intraday.core.features import FeatureSet
+from intraday.core.labels import LabelSpec
+from intraday.core.registry import default_registry
+from intraday.core.synthetic import SyntheticMarket, SyntheticSpec
+from intraday.domain.arrays import Bars
+from intraday.domain.clock import SystemClock
+from intraday.domain.errors import NotEnoughData
+from intraday.domain.instruments import Instrument
+from intraday.domain.ports import Source
+from intraday.domain.session import SessionTable
+from intraday.history.pipeline import HistoricalPipeline
+from intraday.history.plan import HistoricalPlan, HistoricalResult, Stores
+from intraday.history.steps import StepTimer
+from intraday.history.tasks import BlockTask, compute_block
+from intraday.model.artifacts import read_oos
+from intraday.model.predictor import ModelPredictor
+from intraday.model.splits import SplitSpec
+from intraday.model.trainer import TrainSpec
+from memory_stores import MemoryBars, MemoryFeatures, MemoryLabels, MemoryModels
+
+FIRST, LAST = date(2025, 3, 20), date(2025, 4, 21)  # the anchor changes on 1 April
+NAMES = ("sigma", "rsi_14", "session_pos", "ret_1", "vwap_dist")
+
+
+@pytest.fixture(scope="module")
+def sessions() -> SessionTable:
+    return SessionTable.load()
+
+
+@pytest.fixture(scope="module")
+def market(sessions: SessionTable) -> tuple[list[Instrument], list[Bars]]:
+    days = sessions.between(FIRST, LAST)
+    market = SyntheticMarket(SyntheticSpec(instruments=4, seed=3), days)
+    instruments = [replace(x, id=11 + 3 * k) for k, x in enumerate(market.instruments)]
+    return instruments, [market.bars(k) for k in range(len(days))]
+
+
+@pytest.fixture
+def stores(market: tuple[list[Instrument], list[Bars]]) -> Stores:
+    bars = MemoryBars()
+    for day in market[1]:
+        bars.write([i.id for i in market[0]], day, Source.IMPORT, 1)
+    return Stores(bars, MemoryFeatures(), MemoryLabels(), MemoryModels())
+
+
+def plan_of(directory: Path, **changes: Any) -> HistoricalPlan:
+    registry = default_registry()
+    features = FeatureSet.of(5, NAMES, registry, AnchorRule())
+    training = TrainSpec(split=SplitSpec(min_train=8, test=4), num_boost_round=20, min_data_in_leaf=50, threads=1)
+    return HistoricalPlan(features, LabelSpec(), training, directory, **changes)
+
+
+def pipeline(plan: HistoricalPlan, stores: Stores, sessions: SessionTable, progress: Any = lambda *_: None) -> HistoricalPipeline:
+    return HistoricalPipeline(plan, stores, sessions, Costs.load(), SystemClock().monotonic_ns, progress)
+
+
+def rows_of(stores: Stores) -> dict[str, Any]:
+    return {
+        "features": dict(stores.features.rows),  # type: ignore[attr-defined]
+        "labels": dict(stores.labels.rows),  # type: ignore[attr-defined]
+        "models": dict(stores.models.records),  # type: ignore[attr-defined]
+    }
+
+
+def writes(result: HistoricalResult) -> dict[str, tuple[int, int, int]]:
+    return {s.name: (s.written.inserted, s.written.unchanged, s.written.revised) for s in result.steps if s.written is not None}
+
+
+def test_end_to_end(tmp_path: Path, market: Any, stores: Stores, sessions: SessionTable) -> None:
+    plan = plan_of(tmp_path)
+    result = pipeline(plan, stores, sessions).run(market[0])
+    assert (result.first, result.last, result.n_sessions) == (FIRST, LAST, len(market[1]))
+    names = [s.name for s in result.steps]
+    assert set(names) == {"bars", "features and labels", "store features", "store labels", "dataset", "train", "artifact"}
+    steps = {s.name: s for s in result.steps}
+    decision_bars = len(rows_of(stores)["features"])
+    assert steps["store features"].rows == decision_bars > 0
+    assert steps["dataset"].rows == result.trained.rows == len(rows_of(stores)["labels"])
+    record = stores.models.get(result.model_id)
+    assert (record.verdict, record.path) == (result.verdict, str(result.artifact.path))
+    assert record.manifest == (result.artifact.path / "manifest.json").read_text()
+    assert result.artifact.manifest["data"]["symbols"] == ["NSE:SYN01", "NSE:SYN02", "NSE:SYN03", "NSE:SYNIDX"]
+    assert len(read_oos(result.artifact.path)) == result.trained.metrics.rows
+    assert result.summary()["model_id"] == result.model_id
+
+
+def test_the_artifact_loads_against_the_same_features(tmp_path: Path, market: Any, stores: Stores, sessions: SessionTable) -> None:
+    plan = plan_of(tmp_path)
+    result = pipeline(plan, stores, sessions).run(market[0])
+    golden = result.artifact.golden
+    assert golden.x.shape[1] == 4
+    assert golden.has_volume.tolist() == [True, True, True, False]
+    assert np.isfinite(golden.x).any(axis=(0, 1)).all()
+
+    def recompute(panel: Any, has_volume: Any) -> Any:
+        from intraday.core.features import FeatureCalculator
+
+        return FeatureCalculator(plan.features, has_volume).batch(panel)
+
+    assert ModelPredictor.load(result.artifact.path, recompute, result.artifact.features).warnings == ()
+
+
+def test_a_second_run_changes_nothing(tmp_path: Path, market: Any, stores: Stores, sessions: SessionTable) -> None:
+    first = pipeline(plan_of(tmp_path), stores, sessions).run(market[0])
+    before = rows_of(stores)
+    second = pipeline(plan_of(tmp_path), stores, sessions).run(list(reversed(market[0])))
+    assert second.model_id == first.model_id
+    assert rows_of(stores) == before
+    assert all(inserted == revised == 0 for inserted, _, revised in writes(second).values())
+    assert [p.name for p in tmp_path.iterdir()] == [first.model_id]
+
+
+@pytest.mark.parametrize("size", [1, 2])
+def test_blocks_change_no_bit(tmp_path: Path, market: Any, stores: Stores, sessions: SessionTable, size: int) -> None:
+    whole = pipeline(plan_of(tmp_path), stores, sessions).run(market[0])
+    again = pipeline(plan_of(tmp_path, block_instruments=size), stores, sessions).run(market[0])
+    assert again.model_id == whole.model_id
+    assert all(inserted == revised == 0 for inserted, _, revised in writes(again).values())
+
+
+def test_long_segments_make_smaller_blocks(tmp_path: Path, market: Any, stores: Stores, sessions: SessionTable) -> None:
+    seen: list[int] = []
+
+    def spy(function: Any, tasks: Any) -> Any:
+        for task in tasks:
+            seen.append(len(task.has_volume))
+            yield function(task)
+
+    plan = plan_of(tmp_path, block_bars=100_000)  # October to March: 46 thousand minutes; January to April: 28 thousand
+    run = HistoricalPipeline(plan, stores, sessions, Costs.load(), SystemClock().monotonic_ns, lambda *_: None, spy)
+    run.run(market[0])
+    assert seen == [2, 1, 1, 3, 1]  # the index is of another kind, so in a block of its own
+
+
+def test_an_interrupted_run_is_completed_by_the_next(tmp_path: Path, market: Any, stores: Stores, sessions: SessionTable) -> None:
+    def stop(what: str, done: int, total: int) -> None:
+        if what.startswith("candles") and done == 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        pipeline(plan_of(tmp_path), stores, sessions, stop).run(market[0])
+    kept = rows_of(stores)
+    assert 0 < len(kept["features"])
+    assert kept["models"] == {}
+    assert list(tmp_path.iterdir()) == []
+    result = pipeline(plan_of(tmp_path), stores, sessions).run(market[0])
+    assert writes(result)["store features"][1] == len(kept["features"])
+    assert rows_of(stores)["features"].items() >= kept["features"].items()
+
+
+def test_days_can_be_narrowed(tmp_path: Path, market: Any, stores: Stores, sessions: SessionTable) -> None:
+    plan = plan_of(tmp_path, first=date(2025, 3, 24), last=date(2025, 4, 15))
+    result = pipeline(plan, stores, sessions).run(market[0])
+    assert (result.first, result.last) == (date(2025, 3, 24), date(2025, 4, 15))
+    stamps = [key[2] for key in rows_of(stores)["features"]]
+    assert sessions.get(result.first).open_ns <= min(stamps) and max(stamps) < sessions.get(result.last).close_ns
+
+
+def test_a_missing_anchor_is_said(tmp_path: Path, market: Any, stores: Stores, sessions: SessionTable) -> None:
+    result = pipeline(plan_of(tmp_path), stores, sessions).run(market[0])
+    assert len(result.warnings) == 2
+    assert "4 instruments have no bars on 2024-10-01" in result.warnings[0]
+    fixed = plan_of(tmp_path)
+    fixed = replace(fixed, features=replace(fixed.features, anchor=AnchorRule(str(FIRST))))
+    assert pipeline(fixed, stores, sessions).run(market[0]).warnings == ()
+
+
+def test_nothing_stored(tmp_path: Path, market: Any, sessions: SessionTable) -> None:
+    empty = Stores(MemoryBars(), MemoryFeatures(), MemoryLabels(), MemoryModels())
+    with pytest.raises(NotEnoughData, match="no stored bars of the 4 instruments from the beginning to the end"):
+        pipeline(plan_of(tmp_path), empty, sessions).run(market[0])
+
+
+def test_too_few_sessions_for_a_fold(tmp_path: Path, market: Any, stores: Stores, sessions: SessionTable) -> None:
+    with pytest.raises(NotEnoughData):
+        pipeline(plan_of(tmp_path, last=date(2025, 3, 25)), stores, sessions).run(market[0])
+
+
+def test_progress_reaches_its_total_in_every_step(tmp_path: Path, market: Any, stores: Stores, sessions: SessionTable) -> None:
+    seen: dict[str, list[tuple[int, int]]] = {}
+    note = lambda what, done, total: seen.setdefault(what, []).append((done, total))  # noqa: E731
+    pipeline(plan_of(tmp_path), stores, sessions, note).run(market[0])
+    assert set(seen) == {"candles, features, labels", "dataset", "walk-forward training"}
+    assert all(calls[-1][0] == calls[-1][1] and calls == sorted(calls) for calls in seen.values())
+
+
+def test_tasks_and_results_pickle(tmp_path: Path, market: Any, sessions: SessionTable) -> None:
+    plan = plan_of(tmp_path)
+    bars = np.concatenate(market[1][-3:])
+    day = sessions.get(LAST).day
+    task = BlockTask(
+        bars, np.array([True, True, True, False]), np.full(4, 0.05), Segment(FIRST, day, day), plan.features, plan.labels, sessions
+    )
+    here, there = compute_block(task), pickle.loads(pickle.dumps(compute_block(pickle.loads(pickle.dumps(task)))))  # noqa: S301
+    assert all(np.array_equal(getattr(here, n), getattr(there, n), equal_nan=n == "x") for n in ("ts_ns", "inst", "x", "labels"))
+    assert set(here.ts_ns.tolist()) <= set(range(sessions.get(day).open_ns, sessions.get(day).close_ns, 5 * 60 * 10**9))
+
+
+def test_no_bars_in_a_block_is_no_rows(tmp_path: Path, market: Any, sessions: SessionTable) -> None:
+    plan = plan_of(tmp_path)
+    task = BlockTask(
+        market[1][0][:0], np.array([True]), np.array([0.05]), Segment(FIRST, FIRST, LAST), plan.features, plan.labels, sessions
+    )
+    result = compute_block(task)
+    assert len(result.ts_ns) == len(result.labels) == result.n_minutes == 0
+    assert result.x.shape == (0, len(plan.features.names))
+
+
+def test_nested_steps_count_only_for_themselves() -> None:
+    ticks = iter([0, 10, 40, 100])
+    timer = StepTimer(lambda: next(ticks) * 10**9)
+    with timer.step("outer"), timer.step("inner") as step:
+        step.rows = 5
+    assert [(r.name, r.rows, r.seconds) for r in timer.reports()] == [("outer", 0, 70.0), ("inner", 5, 30.0)]

@@ -43,7 +43,7 @@ class ModelPredictor:
         same_machine = artifact.manifest["fingerprint"] == fingerprint()
         warnings += compare(artifact.features.names, golden.x, recompute(golden.panel, golden.has_volume), same_machine)
         try:
-            booster = lgb.Booster(model_str=artifact.model_text, params={"verbosity": -1})
+            booster = lgb.Booster(model_str=artifact.model_text)
         except lgb.basic.LightGBMError as error:
             raise ArtifactError(f"{folder}: LightGBM cannot read model.txt ({error}): train again") from error
         predictor = cls(artifact, booster, warnings)

@@ -86,10 +86,10 @@ class SignalGenerator:
 
 
 def _priced(levels: Barriers) -> NDArray[np.bool_]:
-    """Rows with all four prices; a stop or target at or below zero is no price."""
+    """Rows with all four prices; they are NaN without a close or a volatility."""
     ok = np.ones(levels.long_stop.shape[0], dtype=np.bool_)
     for price in levels:
-        ok &= price > 0.0
+        ok &= np.isfinite(price)
     return ok
 
 

@@ -1,0 +1,238 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from intraday.domain.arrays import F4, MINUTE_NS, Mask, Panel
+from intraday.domain.errors import ArtifactError, SkewError
+from intraday.domain.ports import FeatureSetRecord
+from intraday.model.artifacts import MANIFEST, MODEL, OOS, Artifact, Lineage, read, read_oos, save
+from intraday.model.predictor import ModelPredictor, compare, ulp_distance
+from intraday.model.splits import SplitSpec
+from intraday.model.trainer import LGBMTrainer, Trained, TrainSpec
+from model_cases import NAMES, dataset
+
+FEATURES = FeatureSetRecord("f" * 16, 5, NAMES, '{"signal": "made up"}')
+LINEAGE = Lineage(FEATURES, "previous_quarter", "l" * 16, '{"horizon_min": 60}', "best version", ("NSE:AAA", "NSE:BBB"))
+
+
+def panel() -> Panel:
+    rng = np.random.default_rng(4)
+    t, s = 12, 3
+    price = 100 + np.cumsum(rng.standard_normal((t, s)), axis=0)
+    mask = rng.random((t, s)) < 0.9
+    price[~mask] = np.nan
+    ts = np.arange(t, dtype=np.int64) * 5 * MINUTE_NS
+    return Panel(
+        5,
+        ts,
+        np.zeros(t, dtype=np.int32),
+        np.arange(t) * 5.0,
+        np.full(t, 375.0),
+        price,
+        price + 1,
+        price - 1,
+        price,
+        price * 10,
+        mask,
+    )
+
+
+def compute(panel: Panel, has_volume: Mask) -> F4:
+    """Four made-up features [T, S, 4]."""
+    volume = np.where(has_volume, panel.volume, np.nan)
+    minute = np.broadcast_to(panel.minute[:, None], panel.close.shape)
+    return np.stack([panel.close / panel.open - 1, panel.high - panel.low, volume, minute], axis=2).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def trained() -> Trained:
+    spec = TrainSpec(split=SplitSpec(min_train=12, test=5), num_boost_round=30, min_data_in_leaf=50, threads=1)
+    return LGBMTrainer(spec).train(dataset(sessions=20), NAMES)
+
+
+def store(directory: Path, trained: Trained) -> Artifact:
+    golden, has_volume = panel(), np.array([True, True, False])
+    return save(directory, trained, LINEAGE, golden, has_volume, compute(golden, has_volume))
+
+
+@pytest.fixture
+def artifact(tmp_path: Path, trained: Trained) -> Artifact:
+    return store(tmp_path / "models", trained)
+
+
+def test_what_was_saved_comes_back(artifact: Artifact, trained: Trained) -> None:
+    again = read(artifact.path)
+    assert again.path.name == again.id == artifact.id
+    assert again.features == FEATURES
+    assert (again.calibrator, again.rule, again.cost) == (trained.calibrator, trained.rule, trained.cost)
+    assert again.verdict == trained.verdict
+    assert again.manifest["metrics"]["log_loss"] == trained.metrics.log_loss
+    assert again.manifest["labels"] == {"id": "l" * 16, "definition": '{"horizon_min": 60}'}
+    oos = read_oos(artifact.path)
+    assert oos.p.tobytes() == trained.oos.p.tobytes()
+    assert oos.side.dtype == np.int8
+    assert again.golden.panel.close.tobytes() == panel().close.tobytes()
+
+
+def test_the_same_model_has_the_same_id_and_bytes(tmp_path: Path, artifact: Artifact, trained: Trained) -> None:
+    other = store(tmp_path / "elsewhere", trained)
+    assert other.id == artifact.id
+    for file in artifact.path.iterdir():
+        assert file.read_bytes() == (other.path / file.name).read_bytes(), file.name
+    changed = store(tmp_path / "models", replace(trained, cost=trained.cost * 2))
+    assert changed.id != artifact.id
+    assert sorted(p.name for p in (tmp_path / "models").iterdir()) == sorted([artifact.id, changed.id])  # no temporary folder left
+
+
+def test_saving_again_changes_nothing_and_mends_a_damaged_folder(tmp_path: Path, artifact: Artifact, trained: Trained) -> None:
+    before = {p.name: p.stat().st_mtime_ns for p in artifact.path.iterdir()}
+    store(tmp_path / "models", trained)
+    assert {p.name: p.stat().st_mtime_ns for p in artifact.path.iterdir()} == before
+    (artifact.path / OOS).unlink()
+    store(tmp_path / "models", trained)
+    assert read(artifact.path).id == artifact.id
+
+
+@pytest.mark.parametrize("name", [MODEL, "golden.npz", OOS])
+def test_a_changed_byte_is_refused(artifact: Artifact, name: str) -> None:
+    path = artifact.path / name
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ArtifactError, match=name.replace(".", r"\.") + ".*altered or damaged"):
+        read(artifact.path)
+
+
+def manifest_with(artifact: Artifact, change: Callable[[dict[str, object]], None]) -> None:
+    path = artifact.path / MANIFEST
+    manifest = json.loads(path.read_text())
+    change(manifest)
+    path.write_text(json.dumps(manifest))
+
+
+def test_an_edited_manifest_is_refused(artifact: Artifact) -> None:
+    manifest_with(artifact, lambda m: m.update(verdict="edge"))
+    with pytest.raises(ArtifactError, match="manifest.json: altered"):
+        read(artifact.path)
+
+
+def test_another_format_a_missing_file_and_no_json_are_refused(artifact: Artifact) -> None:
+    manifest_with(artifact, lambda m: m.update(format=99))
+    with pytest.raises(ArtifactError, match="expected artifact format 1, found 99"):
+        read(artifact.path)
+    (artifact.path / MANIFEST).write_text("{")
+    with pytest.raises(ArtifactError, match="not JSON"):
+        read(artifact.path)
+    (artifact.path / MANIFEST).unlink()
+    with pytest.raises(ArtifactError, match="cannot be read"):
+        read(artifact.path)
+
+
+def test_a_full_disk_keeps_nothing(tmp_path: Path, trained: Trained) -> None:
+    blocked = tmp_path / "models"
+    blocked.write_text("a file where the folder should be")
+    with pytest.raises(ArtifactError, match="cannot be written.*nothing was kept"):
+        store(blocked, trained)
+    assert [p.name for p in tmp_path.iterdir()] == ["models"]
+
+
+# ------------------------------------------------------------------------------------------------------------ predictor
+
+
+def test_it_loads_and_predicts_like_the_folds_calibrator(artifact: Artifact) -> None:
+    predictor = ModelPredictor.load(artifact.path, compute, FEATURES)
+    assert predictor.warnings == ()
+    assert predictor.observe == (artifact.verdict != "edge")
+    p = predictor.predict(artifact.golden.x.reshape(-1, 4))
+    assert p.dtype == np.float64
+    assert p.tobytes() == artifact.golden.p.tobytes()
+    assert p.sum(axis=1) == pytest.approx(np.ones(len(p)))
+
+
+def test_a_row_alone_and_in_any_batch_gives_the_same_bits(artifact: Artifact) -> None:
+    predictor = ModelPredictor.load(artifact.path, compute, FEATURES)
+    x = np.random.default_rng(1).standard_normal((203, 4)).astype(np.float32)
+    x[::7, 1] = np.nan
+    together = predictor.predict(x)
+    assert np.concatenate([predictor.predict(x[i : i + 1]) for i in range(len(x))]).tobytes() == together.tobytes()
+    assert np.concatenate([predictor.predict(part) for part in np.array_split(x, 9)]).tobytes() == together.tobytes()
+    assert predictor.predict(np.asfortranarray(x)).tobytes() == together.tobytes()
+    assert predictor.predict(x[:0]).shape == (0, 3)
+    assert predictor.predict(np.full((1, 4), np.nan, dtype=np.float32)).sum() == pytest.approx(1.0)
+
+
+def test_other_names_order_or_timeframe_are_skew(artifact: Artifact) -> None:
+    swapped = replace(FEATURES, names=("signal", "noise_b", "noise_a", "minute"))
+    with pytest.raises(SkewError, match="feature 1 is 'noise_a' in the model and 'noise_b' in the program"):
+        ModelPredictor.load(artifact.path, compute, swapped)
+    with pytest.raises(SkewError, match="4 features, the program 3"):
+        ModelPredictor.load(artifact.path, compute, replace(FEATURES, names=NAMES[:3]))
+    with pytest.raises(SkewError, match="5-minute bars, the program on 15"):
+        ModelPredictor.load(artifact.path, compute, replace(FEATURES, timeframe=15))
+    loaded = ModelPredictor.load(artifact.path, compute, replace(FEATURES, id="another"))
+    assert "golden matrix decides" in loaded.warnings[0]
+
+
+def test_a_feature_computed_otherwise_is_refused_and_named(artifact: Artifact) -> None:
+    def wrong(panel: Panel, has_volume: Mask) -> F4:
+        x = compute(panel, has_volume)
+        x[:, :, 1] *= np.float32(1.01)
+        return x
+
+    with pytest.raises(SkewError, match=r"feature 'noise_a'.*trained on.*computed.*1 of 4 features differ"):
+        ModelPredictor.load(artifact.path, wrong, FEATURES)
+
+
+def test_one_ulp_is_refused_on_the_same_machine(artifact: Artifact) -> None:
+    def close(panel: Panel, has_volume: Mask) -> F4:
+        x = compute(panel, has_volume)
+        x[3, 0, 3] = np.nextafter(x[3, 0, 3], np.float32(1e9))
+        return x
+
+    with pytest.raises(SkewError, match="'minute' .golden bar 3, instrument 0.*bit for bit on this machine"):
+        ModelPredictor.load(artifact.path, close, FEATURES)
+
+
+def steps(value: float, n: int) -> np.float32:
+    out = np.float32(value)
+    for _ in range(n):
+        out = np.nextafter(out, np.float32(np.inf))
+    return out
+
+
+def test_four_ulp_pass_with_a_warning_on_another_machine_and_five_do_not() -> None:
+    want = np.full((2, 2, 2), 0.5, dtype=np.float32)
+    found = want.copy()
+    found[1, 0, 1] = steps(0.5, 4)
+    (warning,) = compare(("a", "b"), want, found, same_machine=False)
+    assert "up to 4 float32 ulp" in warning
+    assert "'b'" in warning
+    found[1, 0, 1] = steps(0.5, 5)
+    with pytest.raises(SkewError, match="within 4 ulp"):
+        compare(("a", "b"), want, found, same_machine=False)
+
+
+def test_a_value_where_there_was_none_and_another_shape_are_skew() -> None:
+    want = np.full((1, 1, 2), np.nan, dtype=np.float32)
+    assert compare(("a", "b"), want, want.copy(), same_machine=True) == ()
+    found = want.copy()
+    found[0, 0, 0] = 1.0
+    with pytest.raises(SkewError, match="'a'.*nan.*1.0"):
+        compare(("a", "b"), want, found, same_machine=False)
+    with pytest.raises(SkewError, match="float64"):
+        compare(("a", "b"), want, want.astype(np.float64), same_machine=False)  # type: ignore[arg-type]
+    with pytest.raises(SkewError, match=r"\(1, 1, 1\)"):
+        compare(("a", "b"), want, want[:, :, :1], same_machine=False)
+
+
+def test_ulp_distance_counts_over_zero() -> None:
+    tiny = np.float32(1e-45)
+    a = np.array([0.0, -0.0, tiny, -tiny, 1.0, np.inf], dtype=np.float32)
+    b = np.array([-0.0, tiny, -tiny, -tiny, steps(1.0, 3), np.finfo(np.float32).max], dtype=np.float32)
+    assert ulp_distance(a, b).tolist() == [0, 1, 2, 0, 3, 1]

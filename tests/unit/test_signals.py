@@ -1,0 +1,216 @@
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from datetime import date
+
+import numpy as np
+import pytest
+from loguru import logger
+
+from intraday.core.decision import DecisionRule, latest_bar_ns
+from intraday.core.fills import barriers
+from intraday.core.labels import LabelSpec
+from intraday.domain.arrays import BAR, F8, MINUTE_NS, Bars, empty
+from intraday.domain.events import Action, Alert, Signal
+from intraday.domain.session import Session, SessionTable
+from intraday.signal.alerts import AlertSystem, ConsoleChannel, LogChannel
+from intraday.signal.generator import SignalGenerator, SignalSpec
+from intraday.signal.policy import AlertPolicy, signal_text
+
+LABEL_SPEC = LabelSpec()
+RULE = DecisionRule((-3.0, 0.0, 3.0), (3.0, 0.0, -3.0), 0.0)
+SPEC = SignalSpec(RULE, 0.0006, LABEL_SPEC, np.full(8, 0.05), observe=True, model_id="m1")
+UP, DOWN, FLAT = [0.1, 0.2, 0.7], [0.7, 0.2, 0.1], [0.3, 0.4, 0.3]
+
+
+@pytest.fixture(scope="module")
+def session() -> Session:
+    return SessionTable.load().get(date(2021, 6, 9))
+
+
+def bars_at(session: Session, minute: int, closes: list[float]) -> Bars:
+    bars = empty(BAR, len(closes))
+    bars["ts_ns"] = session.open_ns + minute * MINUTE_NS
+    bars["inst"] = np.arange(len(closes))
+    bars["close"] = closes
+    return bars
+
+
+def decide(session: Session, minute: int, p: list[list[float]], sigma: float = 0.001, spec: SignalSpec = SPEC) -> list[Signal]:
+    bars = bars_at(session, minute, [100.0] * len(p))
+    now = int(bars["ts_ns"][0]) + 5 * MINUTE_NS + 1_500_000_000
+    return list(SignalGenerator(spec).decide(bars, np.full(len(p), sigma, dtype=np.float32), np.array(p), now, session))
+
+
+def test_buy_sell_and_hold_with_the_confidence_of_what_is_said(session: Session) -> None:
+    buy, sell, hold = decide(session, 30, [UP, DOWN, FLAT])
+    assert (buy.action, buy.confidence, buy.p_up) == (Action.BUY, 0.7, 0.7)
+    assert (sell.action, sell.confidence, sell.p_down) == (Action.SELL, 0.7, 0.7)
+    assert (hold.action, hold.confidence) == (Action.HOLD, 0.4)
+    assert np.isnan([hold.stop, hold.target]).all()
+    assert [s.inst for s in (buy, sell, hold)] == [0, 1, 2]
+    assert buy.model_id == "m1"
+    assert buy.observe
+
+
+def test_stop_and_target_are_the_labels(session: Session) -> None:
+    buy, sell = decide(session, 30, [UP, DOWN])
+    one: F8 = np.array([100.0])
+    want = barriers(one, np.array([np.float32(0.001)]), np.array([0.05]), 12.0, 1.0, 1.0)
+    assert (buy.stop, buy.target) == (want.long_stop[0], want.long_target[0])
+    assert (sell.stop, sell.target) == (want.short_stop[0], want.short_target[0])
+    assert buy.stop < 100 - 0.3 < 100 + 0.3 < buy.target
+    assert sell.target < 100 < sell.stop
+
+
+def test_costs_and_volatility_decide_with_the_probabilities(session: Session) -> None:
+    assert decide(session, 30, [UP], sigma=0.0003)[0].action is Action.HOLD  # the barriers lie inside the cost
+    assert decide(session, 30, [UP], spec=replace(SPEC, cost=0.01))[0].action is Action.HOLD
+    shown = replace(SPEC, cost=0.01, rule=replace(RULE, threshold=-1.0))
+    assert decide(session, 30, [UP], spec=shown)[0].action is Action.BUY  # observe mode: shown below zero
+
+
+def test_rows_without_a_prediction_say_nothing(session: Session) -> None:
+    signals = decide(session, 30, [UP, [np.nan] * 3, DOWN])
+    assert [s.inst for s in signals] == [0, 2]
+
+
+@pytest.mark.parametrize("sigma", [float("nan"), 0.0, -1.0])
+def test_without_a_volatility_there_is_no_stop_and_no_trade(session: Session, sigma: float) -> None:
+    (signal,) = decide(session, 30, [UP], sigma=sigma)
+    assert signal.action is Action.HOLD
+    assert np.isnan(signal.stop)
+
+
+def test_no_trade_without_room_for_the_horizon(session: Session) -> None:
+    last = (latest_bar_ns(LABEL_SPEC, session) - session.open_ns) // MINUTE_NS
+    assert last == 360 - 60 - 5  # 15:15 is the last exit, an hour before it the decision bar must have closed
+    assert decide(session, last, [UP])[0].action is Action.BUY
+    assert decide(session, last + 5, [UP])[0].action is Action.HOLD
+
+
+def test_valid_until_the_last_entry_the_label_allows(session: Session) -> None:
+    (signal,) = decide(session, 30, [UP])
+    assert signal.valid_until_ns == session.open_ns + (30 + 5 + 1 + 5) * MINUTE_NS
+    (late,) = decide(session, 370, [FLAT])
+    assert late.valid_until_ns == session.close_ns
+
+
+def test_the_same_input_gives_the_same_signals_row_by_row(session: Session) -> None:
+    rng = np.random.default_rng(2)
+    p = rng.dirichlet([2, 2, 2], 8)
+    bars = bars_at(session, 100, (100 + rng.random(8)).tolist())
+    sigma = (0.001 * rng.random(8)).astype(np.float32)
+    generator = SignalGenerator(SPEC)
+    together = list(generator.decide(bars, sigma, p, 7, session))
+    alone = [s for i in range(8) for s in generator.decide(bars[i : i + 1], sigma[i : i + 1], p[i : i + 1], 7, session)]
+    assert repr(together) == repr(alone)
+
+
+# --------------------------------------------------------------------------------------------------------------- policy
+
+
+def signal(inst: int = 0, action: Action = Action.BUY, minute: int = 0, observe: bool = True) -> Signal:
+    at = minute * MINUTE_NS
+    return Signal(inst, at, at + 1, action, 0.61, 0.2, 0.19, 0.61, 100.0, 99.0, 101.0, at + 9 * MINUTE_NS, observe, "m1")
+
+
+def test_only_new_buys_and_sells_are_told() -> None:
+    policy = AlertPolicy(["AAA", "BBB"], 60 * MINUTE_NS)
+    first = [signal(0), signal(1, Action.SELL), signal(1, Action.HOLD)]
+    assert [a.signal for a in policy.select(first)] == first[:2]
+    assert policy.select([signal(0, minute=5), signal(1, Action.SELL, minute=59)]) == []
+    assert len(policy.select([signal(0, Action.SELL, minute=10)])) == 1  # the other side is news
+    assert len(policy.select([signal(0, minute=60), signal(0, minute=61)])) == 1
+
+
+def test_a_later_day_is_told_again_and_a_repeat_does_not_prolong_the_silence() -> None:
+    policy = AlertPolicy(["AAA"], 60 * MINUTE_NS)
+    told = [minute for minute in range(0, 200, 5) if policy.select([signal(0, minute=minute)])]
+    assert told == [0, 60, 120, 180]
+
+
+def test_every_text_of_an_unproven_model_says_observe() -> None:
+    text = signal_text(signal(), "RELIANCE")
+    assert text.startswith("OBSERVE - no proven edge: BUY RELIANCE at 100.00, stop 99.00, target 101.00, confidence 61%")
+    assert "bar 05:30, enter until 05:39 IST" in text
+    assert "OBSERVE" not in signal_text(signal(observe=False), "RELIANCE")
+
+
+# ------------------------------------------------------------------------------------------------------------- delivery
+
+
+class Broken:
+    async def send(self, alert: Alert) -> None:
+        raise ConnectionError("nobody there")
+
+
+class Stuck:
+    async def send(self, alert: Alert) -> None:
+        await asyncio.Event().wait()
+
+
+def system(lines: list[str], capacity: int = 1000, timeout_s: float = 0.02) -> AlertSystem:
+    channels = {"broken": Broken(), "console": ConsoleChannel(lines.append), "stuck": Stuck()}
+    return AlertSystem(channels, AlertPolicy(["AAA", "BBB"], 60 * MINUTE_NS), capacity, timeout_s)
+
+
+def notice(n: int, level: str = "info") -> Alert:
+    return Alert(n, level, "feed", f"notice {n}")
+
+
+async def test_a_broken_and_a_stuck_channel_do_not_stop_the_others() -> None:
+    lines: list[str] = []
+    alerts = system(lines)
+    alerts.offer(notice(1))
+    alerts.offer_signals([signal(0), signal(0, minute=5), signal(1, Action.HOLD)])
+    alerts.offer(notice(2, "warning"))
+    alerts.close()
+    await asyncio.wait_for(alerts.run(), 5)
+    assert lines[0] == "[feed] notice 1"
+    assert lines[1].startswith("[signal] OBSERVE - no proven edge: BUY AAA")
+    assert lines[2] == "[feed] WARNING: notice 2"
+    assert alerts.counts.sent == {"console": 3}
+    assert alerts.counts.failed == {"broken": 3, "stuck": 3}
+
+
+async def test_offers_never_wait_and_a_full_queue_drops_the_oldest() -> None:
+    lines: list[str] = []
+    alerts = system(lines, capacity=3)
+    for n in range(10):
+        alerts.offer(notice(n))
+    assert (alerts.counts.offered, alerts.counts.dropped) == (10, 7)
+    alerts.close()
+    await asyncio.wait_for(alerts.run(), 5)
+    assert lines == ["[feed] notice 7", "[feed] notice 8", "[feed] notice 9"]
+
+
+async def test_it_waits_for_alerts_and_ends_when_closed() -> None:
+    arrived = asyncio.Event()
+    alerts = AlertSystem({"console": ConsoleChannel(lambda line: arrived.set())}, AlertPolicy(["AAA"], MINUTE_NS))
+    async with asyncio.timeout(5), asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(alerts.run())
+        await asyncio.sleep(0)
+        assert not running.done()
+        alerts.offer(notice(1))
+        await arrived.wait()
+        alerts.close()
+    assert alerts.counts.sent == {"console": 1}
+
+
+async def test_the_log_line_has_keys_and_values() -> None:
+    lines: list[str] = []
+    sink = logger.add(
+        lambda message: lines.append(f"{message.record['level'].name} {message.record['message']}"), format="{message}"
+    )
+    try:
+        await LogChannel().send(Alert(5, "info", "signal", "BUY {odd} text", signal()))
+        await LogChannel().send(notice(3, "error"))
+    finally:
+        logger.remove(sink)
+    assert "INFO" in lines[0]
+    assert "action=BUY inst=0" in lines[0]
+    assert "observe=True model=m1" in lines[0]
+    assert "{odd}" in lines[0]
+    assert lines[1] == "ERROR alert topic=feed now_ns=3 text='notice 3'"

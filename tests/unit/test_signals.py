@@ -20,7 +20,7 @@ from intraday.signal.policy import AlertPolicy, signal_text
 
 LABEL_SPEC = LabelSpec()
 RULE = DecisionRule((-3.0, 0.0, 3.0), (3.0, 0.0, -3.0), 0.0)
-SPEC = SignalSpec(RULE, 0.0006, LABEL_SPEC, np.full(8, 0.05), observe=True, model_id="m1")
+SPEC = SignalSpec(RULE, np.full(8, 0.0006), LABEL_SPEC, np.full(8, 0.05), observe=True, model_id="m1")
 UP, DOWN, FLAT = [0.1, 0.2, 0.7], [0.7, 0.2, 0.1], [0.3, 0.4, 0.3]
 
 
@@ -66,8 +66,8 @@ def test_stop_and_target_are_the_labels(session: Session) -> None:
 
 def test_costs_and_volatility_decide_with_the_probabilities(session: Session) -> None:
     assert decide(session, 30, [UP], sigma=0.0003)[0].action is Action.HOLD  # the barriers lie inside the cost
-    assert decide(session, 30, [UP], spec=replace(SPEC, cost=0.01))[0].action is Action.HOLD
-    shown = replace(SPEC, cost=0.01, rule=replace(RULE, threshold=-1.0))
+    assert decide(session, 30, [UP], spec=replace(SPEC, cost=np.full(8, 0.01)))[0].action is Action.HOLD
+    shown = replace(SPEC, cost=np.full(8, 0.01), rule=replace(RULE, threshold=-1.0))
     assert decide(session, 30, [UP], spec=shown)[0].action is Action.BUY  # observe mode: shown below zero
 
 

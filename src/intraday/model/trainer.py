@@ -133,6 +133,7 @@ class LGBMTrainer:
         Peak memory is about twice ``dataset.x`` plus LightGBM's bins.
         """
         assert dataset.x.shape[1] == len(feature_names), (dataset.x.shape, len(feature_names))
+        assert np.all(np.diff(dataset.ts_ns) >= 0), "rows must be in order of time"
         report = progress or _silent
         if len(dataset) == 0:
             raise NotEnoughData("no row has both features and a label: import more history, or shorten the horizon")

@@ -22,12 +22,12 @@ ACTIONS = {1: Action.BUY, -1: Action.SELL, 0: Action.HOLD}
 class SignalSpec:
     """What decides, apart from the probabilities.
 
-    ``rule`` comes from the artifact, ``cost`` is the day's round trip as a return, ``label`` the label set the model was trained
-    on (stops, targets and times are its), ``tick_rupees`` float64 [S], ``observe`` True unless the verdict is "edge".
+    ``rule`` comes from the artifact, ``cost`` float64 [S] is the day's round trip as a return, ``label`` the label set the model was
+    trained on (stops, targets and times are its), ``tick_rupees`` float64 [S], ``observe`` True unless the verdict is "edge".
     """
 
     rule: DecisionRule
-    cost: float
+    cost: F8
     label: LabelSpec
     tick_rupees: F8
     observe: bool
@@ -51,7 +51,7 @@ class SignalGenerator:
         spec = self._spec
         wide = np.where(sigma > 0.0, sigma, np.nan).astype(np.float64)
         close = np.ascontiguousarray(bars["close"])
-        side = decide_sides(spec.rule, p, wide, np.full(len(bars), spec.cost))
+        side = decide_sides(spec.rule, p, wide, spec.cost[bars["inst"]])
         side[bars["ts_ns"] > latest_bar_ns(spec.label, session)] = 0
         label = spec.label
         levels = barriers(close, wide, spec.tick_rupees[bars["inst"]], label.horizon_bars, label.target_sigma, label.stop_sigma)

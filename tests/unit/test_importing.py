@@ -13,7 +13,7 @@ from intraday.domain.arrays import MINUTE_NS
 from intraday.domain.clock import SimClock
 from intraday.domain.errors import InputError, StorageFull
 from intraday.domain.instruments import Instrument, Kind
-from intraday.domain.ports import Source
+from intraday.domain.ports import Gap, Source
 from intraday.domain.session import SessionTable
 from intraday.history.importing import FileReport, Importer, ImportOptions
 from intraday.history.readers import ReadOptions
@@ -156,10 +156,14 @@ def test_an_overlapping_file_keeps_what_came_first_in_any_order_and_number_of_im
     assert (replaced.revised, replaced.unchanged) == (10, 2)
 
 
-def test_gaps_are_reported(tmp_path: Path) -> None:
-    report = Bench().run(save(frame().filter(~pl.int_range(375).is_in([3, 4, 9])), tmp_path / "X.parquet"))
+def test_gaps_are_reported_and_remembered(tmp_path: Path) -> None:
+    bench = Bench()
+    report = bench.run(save(frame().filter(~pl.int_range(375).is_in([3, 4, 9])), tmp_path / "X.parquet"))
     assert (report.gap_minutes, report.gap_ranges) == (3, 2)
-    assert report.gaps[0] == (DAY.open_ns + 3 * MINUTE_NS, DAY.open_ns + 5 * MINUTE_NS)
+    assert bench.bars.gaps([1], 0, 2**62) == [
+        Gap(1, DAY.open_ns + 3 * MINUTE_NS, DAY.open_ns + 5 * MINUTE_NS, "not in X.parquet", 2),
+        Gap(1, DAY.open_ns + 9 * MINUTE_NS, DAY.open_ns + 10 * MINUTE_NS, "not in X.parquet", 1),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -262,10 +266,10 @@ def test_an_empty_or_missing_or_binary_file(tmp_path: Path) -> None:
 
 def test_a_missing_column_names_those_found_and_the_option(tmp_path: Path) -> None:
     path = save(frame(3).rename({"high": "hi", "low": "lo"}), tmp_path / "X.csv")
-    Bench().fails(path, "found ts, open, hi, lo, close, volume; .. --column high=NAME (missing: high, low)")
+    Bench().fails(path, "found ts, open, hi, lo, close, volume; .. --map high=NAME (missing: high, low)")
     assert Bench().run(path, ImportOptions(read=ReadOptions(columns={"high": "hi", "low": "lo"}))).stored == 3
-    Bench().fails(path, "--column high=top: expected a column 'top'", ImportOptions(read=ReadOptions(columns={"high": "top"})))
-    Bench().fails(path, "--column hgh=hi: expected one of", ImportOptions(read=ReadOptions(columns={"hgh": "hi"})))
+    Bench().fails(path, "--map high=top: expected a column 'top'", ImportOptions(read=ReadOptions(columns={"high": "top"})))
+    Bench().fails(path, "--map hgh=hi: expected one of", ImportOptions(read=ReadOptions(columns={"hgh": "hi"})))
     Bench().fails(save(frame(3).drop("volume"), tmp_path / "Y.csv"), "expected a volume column .. --kind index")
 
 

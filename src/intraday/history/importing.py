@@ -16,7 +16,7 @@ from intraday.core.validate import CandleValidator, RejectReason, Validation
 from intraday.domain.arrays import I8, MINUTE_NS, Bars
 from intraday.domain.errors import InputError
 from intraday.domain.instruments import Instrument, Kind
-from intraday.domain.ports import BarStore, InstrumentStore, Progress, Quarantined, Source, WriteReport
+from intraday.domain.ports import BarStore, Gap, GapStore, InstrumentStore, Progress, Quarantined, Source, WriteReport
 from intraday.domain.session import SessionTable
 from intraday.history.manifest import BarFile, discover, is_index_name
 from intraday.history.readers import RawBars, ReadOptions, read_bars
@@ -65,7 +65,6 @@ class FileReport:
     seconds: float = 0.0
     error: str | None = None
     instrument_id: int = 0
-    gaps: tuple[tuple[int, int], ...] = field(default=(), repr=False)  # [start_ns, end_ns) each
 
     @property
     def n_rejected(self) -> int:
@@ -75,18 +74,26 @@ class FileReport:
 
 @dataclass(slots=True)
 class _Run:
-    """What one call of ``import_paths`` knows: instruments by key, and the ids that have bars already."""
+    """What one call of ``import_paths`` knows: its options, and the stored instruments by key."""
 
     options: ImportOptions
     known: dict[str, Instrument]
-    filled: set[int]
 
 
 class Importer:
-    """Imports bar files through the ports. ``now_ns`` is the shell's clock: it dates new versions and times the work."""
+    """Imports bar files through the ports. ``now_ns`` is the shell's clock: it dates new versions and times the work.
+
+    ``gaps``: where the minutes a file leaves open are remembered; without it they are only counted in the report.
+    """
 
     def __init__(
-        self, instruments: InstrumentStore, bars: BarStore, sessions: SessionTable, now_ns: Callable[[], int], progress: Progress
+        self,
+        instruments: InstrumentStore,
+        bars: BarStore,
+        sessions: SessionTable,
+        now_ns: Callable[[], int],
+        progress: Progress,
+        gaps: GapStore | None = None,
     ) -> None:
         self._instruments = instruments
         self._bars = bars
@@ -94,6 +101,7 @@ class Importer:
         self._validator = CandleValidator(sessions)
         self._now_ns = now_ns
         self._progress = progress
+        self._gaps = gaps
 
     def import_paths(self, paths: Sequence[Path], options: ImportOptions) -> list[FileReport]:
         """Import files and folders; one report a file, in order.
@@ -104,7 +112,7 @@ class Importer:
         """
         files = discover(paths, options.manifest).files
         known = {instrument.key: instrument for instrument in self._instruments.all()}
-        run = _Run(options, known, {instrument_id for instrument_id, _, _ in self._bars.coverage()})
+        run = _Run(options, known)
         reports = []
         for i, file in enumerate(files):
             self._progress("import", i, len(files))
@@ -129,14 +137,12 @@ class Importer:
         found = self._validate(file.path, raw, instrument)
         if not instrument.id:
             instrument = run.known[instrument.key] = self._instruments.upsert([instrument])[0]
-        rows, unchanged, differing = found.accepted, 0, found.accepted[:0]
-        if instrument.id in run.filled:
-            rows, unchanged, differing = self._against_stored(instrument, raw.bars, rows, run.options.replace)
+        rows, unchanged, differing = self._against_stored(instrument, raw.bars, found.accepted, run.options.replace)
         written = WriteReport()
         if rows.size:
             written = self._bars.write([instrument.id], raw.bars[rows], Source.IMPORT, self._now_ns())
-            run.filled.add(instrument.id)
         self._quarantine(file.path, instrument, raw.bars, found, differing)
+        self._save_gaps(file.path, instrument, found)
         return _report(file.path, instrument, kind_reason, raw.bars, found, written, unchanged, differing.size)
 
     def _validate(self, path: Path, raw: RawBars, instrument: Instrument) -> Validation:
@@ -144,7 +150,7 @@ class Importer:
             raw.bars["volume"] = np.nan
         elif not raw.has_volume_column:
             raise InputError(
-                f"{path}: expected a volume column; map one with --column volume=NAME, or say --kind index if it has none"
+                f"{path}: expected a volume column; map one with --map volume=NAME, or say --kind index if it has none"
             )
         found = self._validator.check(raw.bars, instrument.has_volume)
         outside = found.counts().get(RejectReason.OUT_OF_SESSION, 0)
@@ -173,6 +179,12 @@ class Importer:
         if replace_stored:
             return rows[~same], int(same.sum()), rows[:0]
         return rows[~there], int(same.sum()), rows[differs]
+
+    def _save_gaps(self, path: Path, instrument: Instrument, found: Validation) -> None:
+        if self._gaps is not None and found.gaps.size:
+            spans = [(int(start), int(end)) for start, end in found.gaps]
+            reason = f"not in {path.name}"
+            self._gaps.save_gaps([Gap(instrument.id, start, end, reason, (end - start) // MINUTE_NS) for start, end in spans])
 
     def _quarantine(self, path: Path, instrument: Instrument, bars: Bars, found: Validation, differing: I8) -> None:
         reasons = {int(row): str(found.reason(int(row))) for row in np.flatnonzero(found.code)}
@@ -244,5 +256,4 @@ def _report(
         first_ns=int(ts[0]) if ts.size else None,
         last_ns=int(ts[-1]) if ts.size else None,
         instrument_id=instrument.id,
-        gaps=tuple((int(a), int(b)) for a, b in found.gaps),
     )

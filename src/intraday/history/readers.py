@@ -100,7 +100,7 @@ def resolve_columns(columns: Iterable[str], chosen: Mapping[str, str], path: Pat
     for name, column in chosen.items():
         if name not in FIELDS or column not in names:
             expected = f"one of {', '.join(FIELDS)}" if name not in FIELDS else f"a column {column!r}"
-            raise InputError(f"{path}: --column {name}={column}: expected {expected}, found columns {', '.join(names)}")
+            raise InputError(f"{path}: --map {name}={column}: expected {expected}, found columns {', '.join(names)}")
     plain = {column.strip().strip("<>").strip().lower(): column for column in reversed(names)}
     found = {name: plain[alias] for name in FIELDS for alias in reversed(NAMES[name]) if alias in plain} | dict(chosen)
     if "ts" not in found and ("date" in found) != ("time" in found):
@@ -111,7 +111,7 @@ def resolve_columns(columns: Iterable[str], chosen: Mapping[str, str], path: Pat
     if missing:
         raise InputError(
             f"{path}: expected columns ts, open, high, low, close; found {', '.join(names)}; "
-            f"name the missing ones, e.g. --column {missing[0]}=NAME (missing: {', '.join(missing)})"
+            f"name the missing ones, e.g. --map {missing[0]}=NAME (missing: {', '.join(missing)})"
         )
     if "ts" in found:
         found.pop("date", None)
@@ -130,10 +130,10 @@ def _numbers(frame: pl.DataFrame, column: str, path: Path) -> np.ndarray[tuple[i
             row = int(bad[0])
             raise InputError(
                 f"{path}: row {row + 1}, column {column!r}: expected a number, found {text[row]!r} "
-                f"({bad.len()} such cells); correct the file or map another column with --column"
+                f"({bad.len()} such cells); correct the file or map another column with --map"
             )
     elif not (series.dtype.is_numeric() or series.dtype == pl.Null):
-        raise InputError(f"{path}: column {column!r}: expected numbers, found {series.dtype}; map another column with --column")
+        raise InputError(f"{path}: column {column!r}: expected numbers, found {series.dtype}; map another column with --map")
     return series.cast(pl.Float64).fill_null(np.nan).to_numpy()
 
 
@@ -150,9 +150,7 @@ def _stamps(frame: pl.DataFrame, found: Mapping[str, str], options: ReadOptions,
     if series.dtype.is_numeric():
         return _epoch(series), "UTC"
     if not isinstance(series.dtype, pl.Datetime):
-        raise InputError(
-            f"{path}: column {series.name!r}: expected time stamps, found {series.dtype}; map one with --column ts=NAME"
-        )
+        raise InputError(f"{path}: column {series.name!r}: expected time stamps, found {series.dtype}; map one with --map ts=NAME")
     zone = series.dtype.time_zone
     if zone is None:
         series = series.dt.replace_time_zone(options.tz, ambiguous="earliest", non_existent="null")

@@ -119,8 +119,8 @@ class RecordedTicks:
 def arrival_ns(event_ns: I8, day: date, start_ns: int) -> I8:
     """int64[n]: when each row of one recorder arrived: the latest stamp of ``day`` (IST) up to it, ``start_ns`` before the first.
 
-    A row stamped on another day, or with no time at all, moves no clock. (Where the first stamp of the day is older than ``start_ns``,
-    the rows before it arrived with it.)
+    A row stamped on another day, or with no time at all, moves no clock. Where the first stamp of the day is older than
+    ``start_ns``, the rows before it arrived with it.
     """
     of_day = (event_ns + IST_NS) // DAY_NS == (day - EPOCH).days
     first_ns = int(event_ns[np.argmax(of_day)]) if of_day.any() else start_ns

@@ -128,12 +128,3 @@ def _merge(held: dict[K, bytes], new: dict[K, bytes]) -> WriteReport:
     unchanged = sum(held.get(k) == v for k, v in new.items())
     held.update(new)
     return WriteReport(inserted, unchanged, len(new) - inserted - unchanged)
-
-    def save_gaps(self, gaps: Sequence[Gap]) -> int:
-        new = {(g.instrument_id, g.start_ns, g.end_ns): g for g in gaps}
-        n = sum(self.missing.get(key) != gap for key, gap in new.items())
-        self.missing |= new
-        return n
-
-    def gaps(self, ids: Sequence[int], start_ns: int, end_ns: int) -> list[Gap]:
-        return [gap for key, gap in sorted(self.missing.items()) if key[0] in ids and start_ns <= key[1] < end_ns]

@@ -10,12 +10,12 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from import_stores import MemoryBars, MemoryInstruments
 from intraday.core.validate import CandleValidator, RejectReason, Validation
 from intraday.domain.clock import SimClock
 from intraday.domain.session import SessionTable
 from intraday.history.importing import Importer, ImportOptions
 from intraday.history.readers import RawBars, ReadOptions, read_bars
-from memory_stores import MemoryBars, MemoryInstruments
 
 TABLE = SessionTable.load()
 Checked = dict[str, tuple[dict[str, str], RawBars, Validation]]

@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from import_stores import MemoryBars, MemoryInstruments
 from intraday.domain.arrays import MINUTE_NS
 from intraday.domain.clock import SimClock
 from intraday.domain.errors import InputError, StorageFull
@@ -17,7 +18,6 @@ from intraday.domain.ports import Gap, Source
 from intraday.domain.session import SessionTable
 from intraday.history.importing import FileReport, Importer, ImportOptions
 from intraday.history.readers import ReadOptions
-from memory_stores import MemoryBars, MemoryInstruments
 
 TABLE = SessionTable.load()
 DAY = TABLE.get(date(2024, 1, 3))

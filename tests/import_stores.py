@@ -1,4 +1,4 @@
-"""InstrumentStore, BarStore and GapStore in memory, versions and a full disk included: the ports' promises in the fewest lines, for tests without a server."""
+"""InstrumentStore, BarStore and GapStore in memory, versions and a full disk included: the ports' promises in few lines."""
 
 from __future__ import annotations
 

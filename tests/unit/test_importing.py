@@ -35,6 +35,7 @@ class Bench:
             TABLE,
             self.clock.now_ns,
             lambda what, done, total: self.progress.append((what, done, total)),
+            self.bars,
         )
 
     def run(self, path: Path, options: ImportOptions | None = None) -> FileReport:

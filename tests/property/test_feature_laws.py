@@ -55,7 +55,7 @@ def rough_panel(seed: int) -> Panel:
     prices["volume"][:, 2] *= rng.random(len(panel)) > 0.5
     prices["volume"][150:190, 3] = 0.0
     for name in ("open", "high", "low", "close"):
-        prices[name][150:190, 3] = 321.0
+        prices[name][150:190, 3] = 321.05
     for column in prices.values():
         column[~mask] = np.nan
     return dataclasses.replace(panel, mask=mask, **prices)
@@ -159,7 +159,7 @@ def test_flat_prices_without_trades_poison_nothing(name: str) -> None:
     prices = {field: getattr(panel, field).copy() for field in laws.PRICES}
     frozen = panel.session == 20_004
     for field in ("open", "high", "low", "close"):
-        prices[field][frozen] = 400.0
+        prices[field][frozen] = 400.1
     prices["volume"][frozen] = 0.0
     values = FeatureCalculator(feature_set(name), np.ones(5, np.bool_)).batch(dataclasses.replace(panel, **prices))
     warm = panel.session >= 20_003

@@ -45,14 +45,15 @@ def reduce_window(code: int, x: F8, ring: F8, scratch: F8, out: F8) -> None:
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
 def mean(ring: F8, out: F8) -> None:
-    """Plain mean."""
+    """Plain mean, summed as distances from one element: equal values have exactly that mean and no deviation."""
+    base = ring[0]
     out[:] = 0.0
-    for w in range(ring.shape[0]):
+    for w in range(1, ring.shape[0]):
         row = ring[w]
         for s in range(out.shape[0]):
-            out[s] += row[s]
+            out[s] += row[s] - base[s]
     for s in range(out.shape[0]):
-        out[s] = out[s] / ring.shape[0]
+        out[s] = base[s] + out[s] / ring.shape[0]
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")

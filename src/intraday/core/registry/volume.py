@@ -19,6 +19,7 @@ from intraday.core.feature import Feature
 from intraday.core.registry.parts import directed, intraday_return, typical, vwap
 
 CRORE = 1e7  # rupees
+TIE = 1e-6  # rupees: sums and thirds of equal prices differ by rounding, and must not count as a rise
 PROFILE_SPAN = 19  # sessions: weight 0.1
 NO_TRADE = "no trade in the window"
 NO_TRADE_TODAY = "no trade yet in the session"
@@ -32,8 +33,8 @@ def features() -> list[Feature]:
 
 def _money_flow(period: int) -> Expr:
     change, flow = typical() - prev(typical()), typical() * volume()
-    up = mean(where(change, flow, flow * 0.0), period)
-    down = mean(where(-change, flow, flow * 0.0), period)
+    up = mean(where(change - TIE, flow, flow * 0.0), period)
+    down = mean(where(-change - TIE, flow, flow * 0.0), period)
     return ratio(up, up + down, 0.5) * 100.0
 
 
@@ -58,7 +59,7 @@ def _rolling() -> list[Feature]:
 def _of_the_day() -> list[Feature]:
     v = volume()
     day = session_sum(v)
-    above = session_sum(where(greater(typical(), vwap()), v, v * 0.0))
+    above = session_sum(where(greater(typical() - TIE, vwap()), v, v * 0.0))
     return [
         Feature("vwap_dist", "volume", ratio(close(), vwap()) - 1.0, "close / session VWAP of the typical price - 1", "fraction",
                 "Berkowitz, Logue, Noser (1988)", NO_TRADE_TODAY),

@@ -1,0 +1,1 @@
+"""Kite Connect from the client's side: packets now, links and REST later."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -151,7 +152,7 @@ class FeatureCalculator:
             with np.load(io.BytesIO(snapshot), allow_pickle=False) as stored:
                 found, silent = str(stored["feature_set"]), stored["silent"]
                 has_volume, state = stored["has_volume"], stored["state"]
-        except (ValueError, KeyError, OSError, EOFError) as error:
+        except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
             raise ArtifactError(f"feature snapshot: expected npz, found {error}; rebuild it from the anchor") from error
         if found != self.feature_set.id:
             raise SkewError(f"feature snapshot: expected set {self.feature_set.id}, found {found}; rebuild it from the anchor")
@@ -159,6 +160,11 @@ class FeatureCalculator:
             raise SkewError(f"feature snapshot: expected these {self.n_instruments} instruments, found {len(has_volume)} others")
         self._state = _kernel_array(state, np.float64)
         self._silent = bool(silent)
+
+    def same_state(self, other: FeatureCalculator) -> Mask:
+        """bool [S]: which instruments have the same state here and there, bit for bit (NaN equals NaN)."""
+        same = (self._state == other._state) | (np.isnan(self._state) & np.isnan(other._state))
+        return np.asarray(same.all(axis=0) & (self._silent == other._silent), np.bool_)
 
     def columns(self, keep: I8) -> FeatureCalculator:
         """A calculator of the instruments ``keep``, in that order, with a copy of their state."""

@@ -1,0 +1,15 @@
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+
+def test_the_features_page_is_current(root: Path) -> None:
+    spec = importlib.util.spec_from_file_location("build_feature_docs", root / "scripts" / "build_feature_docs.py")
+    if spec is None or spec.loader is None:
+        pytest.fail("scripts/build_feature_docs.py is missing")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert (root / "docs" / "features.md").read_text(encoding="utf-8") == module.page(), "run scripts/build_feature_docs.py"

@@ -22,7 +22,7 @@ ACTIONS = {1: Action.BUY, -1: Action.SELL, 0: Action.HOLD}
 class SignalSpec:
     """What decides, apart from the probabilities.
 
-    ``rule`` comes from the artifact, ``cost`` float64 [S] is the day's round trip as a return, ``label`` the label set the model was
+    ``rule`` is the artifact's, ``cost`` float64 [S] the day's round trip as a return, ``label`` the label set the model was
     trained on (stops, targets and times are its), ``tick_rupees`` float64 [S], ``observe`` True unless the verdict is "edge".
     """
 

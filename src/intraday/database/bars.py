@@ -11,13 +11,25 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, date
+from datetime import date
 from typing import Any
 
 import numpy as np
 from psycopg.types.json import Jsonb
 
-from intraday.database.copying import Column, copy_rows, floats, ids_literal, ints, text_literal, time_literal, times
+from intraday.database.copying import (
+    Column,
+    copy_rows,
+    floats,
+    ids_literal,
+    ints,
+    nanoseconds,
+    stamp,
+    text_literal,
+    time_literal,
+    times,
+)
+from intraday.database.partitions import ensure_partitions, key_of, range_condition, rows_of
 from intraday.database.pool import Connection, Database
 from intraday.domain.arrays import BAR, I8, MINUTE_NS, Bars, Mask, empty
 from intraday.domain.ports import Gap, Quarantined, Source, WriteReport
@@ -57,7 +69,7 @@ class BarRepository:
     def read(self, ids: Sequence[int], start_ns: int, end_ns: int, source: Source | None = None) -> Bars:
         """Bars with ``start_ns <= ts < end_ns``, ordered by (ts, inst). ``source`` None: the best version of each minute;
         otherwise that source's newest version."""
-        where = _where(ids, start_ns, end_ns)
+        where = range_condition(ids, start_ns, end_ns)
         if source is None:
             query = f"SELECT {_COLUMNS} FROM ohlcv_1min WHERE {where}"
         else:
@@ -79,7 +91,8 @@ class BarRepository:
         """(instrument id, IST day, number of best bars), ordered."""
         with self._db.autocommit() as connection:
             return connection.execute(
-                "SELECT instrument_id, (ts AT TIME ZONE 'Asia/Kolkata')::date AS day, count(*) FROM ohlcv_1min GROUP BY 1, 2 ORDER BY 1, 2"
+                """SELECT instrument_id, (ts AT TIME ZONE 'Asia/Kolkata')::date AS day, count(*)
+                   FROM ohlcv_1min GROUP BY 1, 2 ORDER BY 1, 2"""
             ).fetchall()
 
     def quarantine(self, rows: Sequence[Quarantined]) -> int:
@@ -105,39 +118,41 @@ class BarRepository:
         with self._db.transaction() as connection:
             done = connection.execute(
                 """INSERT INTO candle_gaps AS g (instrument_id, start_ts, end_ts, reason, n_minutes)
-                   SELECT DISTINCT ON (i, s, e) i, to_timestamp(s / 1000000000), to_timestamp(e / 1000000000), r, n
-                   FROM unnest(%s::int[], %s::bigint[], %s::bigint[], %s::text[], %s::int[]) AS u (i, s, e, r, n)
-                   ON CONFLICT (instrument_id, start_ts, end_ts) DO UPDATE SET reason = excluded.reason, n_minutes = excluded.n_minutes
+                   SELECT DISTINCT ON (i, s, e) i, s, e, r, n
+                   FROM unnest(%s::integer[], %s::timestamptz[], %s::timestamptz[], %s::text[], %s::integer[]) AS u (i, s, e, r, n)
+                   ON CONFLICT (instrument_id, start_ts, end_ts) DO UPDATE
+                     SET reason = excluded.reason, n_minutes = excluded.n_minutes
                    WHERE (g.reason, g.n_minutes) IS DISTINCT FROM (excluded.reason, excluded.n_minutes)""",
-                [[getattr(g, name) for g in gaps] for name in ("instrument_id", "start_ns", "end_ns", "reason", "n_minutes")],
-            )
+                (
+                    [g.instrument_id for g in gaps], [stamp(g.start_ns) for g in gaps], [stamp(g.end_ns) for g in gaps],
+                    [g.reason for g in gaps], [g.n_minutes for g in gaps],
+                ),
+            )  # fmt: skip
             return done.rowcount
 
     def gaps(self, ids: Sequence[int], start_ns: int, end_ns: int) -> list[Gap]:
         """Known gaps that begin in the range, ordered by (instrument, start)."""
         with self._db.autocommit() as connection:
             rows = connection.execute(
-                """SELECT instrument_id, (extract(epoch FROM start_ts) * 1000000000)::bigint, (extract(epoch FROM end_ts) * 1000000000)::bigint,
-                          reason, n_minutes
-                   FROM candle_gaps WHERE instrument_id = ANY (%s) AND start_ts >= to_timestamp(%s) AND start_ts < to_timestamp(%s)
-                   ORDER BY instrument_id, start_ts""",
-                (list(ids), start_ns / 1e9, end_ns / 1e9),
+                """SELECT instrument_id, start_ts, end_ts, reason, n_minutes FROM candle_gaps
+                   WHERE instrument_id = ANY (%s) AND start_ts >= %s AND start_ts < %s ORDER BY instrument_id, start_ts""",
+                (list(ids), stamp(start_ns), stamp(end_ns)),
             ).fetchall()
-        return [Gap(*row) for row in rows]
+        return [Gap(i, nanoseconds(start), nanoseconds(end), reason, n) for i, start, end, reason, n in rows]
 
     def _compare(
         self, connection: Connection, new: _Incoming, source: Source, owners: Sequence[int], start_ns: int, end_ns: int
     ) -> tuple[Mask, Mask]:
         """(nobody has a bar for it yet, this source's best bar is the same) for each incoming row."""
         n = new.keys.shape[0]
-        where = _where(owners, start_ns, end_ns)
+        where = range_condition(owners, start_ns, end_ns)
         if connection.execute(f"SELECT 1 FROM ohlcv_1min WHERE {where} LIMIT 1").fetchone() is None:
             return np.ones(n, dtype=np.bool_), np.zeros(n, dtype=np.bool_)
         # Another connection may read: whoever could change these rows waits for our lock.
         table = self._db.arrow(
             f"SELECT {_COLUMNS}, source = {text_literal(source.value)}::source AS own FROM ohlcv_1min WHERE {where}"
         )
-        keys = _keys(ints(table, "instrument_id"), times(table, "ts"))
+        keys = key_of(ints(table, "instrument_id"), times(table, "ts"))
         order = np.argsort(keys)
         at = np.minimum(np.searchsorted(keys, new.keys, sorter=order), keys.shape[0] - 1)
         match = order[at]
@@ -161,42 +176,12 @@ class _Incoming:
     def of(cls, ids: Sequence[int], bars: Bars) -> _Incoming:
         assert bool((bars["ts_ns"] % MINUTE_NS == 0).all()), "bars are named by a whole minute"
         instrument = np.asarray(ids, dtype=np.int64)[bars["inst"]]
-        keys = _keys(instrument, bars["ts_ns"])
+        keys = key_of(instrument, bars["ts_ns"])
         if not bool((keys[1:] > keys[:-1]).all()):
             order = np.argsort(keys, kind="stable")
             bars, instrument, keys = bars[order], instrument[order], keys[order]
             assert bool((keys[1:] > keys[:-1]).all()), "two bars for one minute of an instrument"
         return cls(bars, instrument, keys)
-
-
-def ensure_partitions(database: Database, table: str, start_ns: int, end_ns: int) -> None:
-    """Make the partitions a write to ``start_ns <= ts < end_ns`` needs; remembered, so that it usually costs nothing."""
-    months = np.arange(np.datetime64(start_ns, "ns").astype("M8[M]"), np.datetime64(end_ns - 1, "ns").astype("M8[M]") + 1)
-    missing = [m for m in months if (table, str(m)) not in database.partitions]
-    if not missing:
-        return
-    with database.transaction() as connection:
-        for month in missing:  # only the months asked for, also across a gap of years
-            connection.execute(
-                "SELECT ensure_partitions(%s, %s::timestamptz, %s::timestamptz)",
-                (table, f"{month}-01 00:00+00", f"{month}-01 00:00+00"),
-            )
-    database.partitions.update((table, str(m)) for m in missing)
-
-
-def rows_of(ids: Sequence[int], instrument: I8) -> I8:
-    """Database ids to dense rows: the position of each in ``ids``."""
-    known = np.asarray(ids, dtype=np.int64)
-    order = np.argsort(known)
-    return order[np.searchsorted(known, instrument, sorter=order)]
-
-
-def _keys(instrument: I8, ts_ns: I8) -> I8:
-    return np.asarray(instrument * (1 << 32) + ts_ns // MINUTE_NS, dtype=np.int64)
-
-
-def _where(ids: Sequence[int], start_ns: int, end_ns: int) -> str:
-    return f"instrument_id = ANY ({ids_literal(ids)}) AND ts >= {time_literal(start_ns)} AND ts < {time_literal(end_ns)}"
 
 
 def _copy_bars(connection: Connection, table: str, new: _Incoming, keep: Mask, source: Source, known_ns: int) -> None:
@@ -227,10 +212,10 @@ def _store_others(connection: Connection, new: _Incoming, keep: Mask, source: So
     _copy_bars(connection, "incoming", new, keep, source, known_ns)
     row: Any = connection.execute(
         """SELECT inserted, unchanged, revised, best_changed FROM (
-             SELECT array_agg(instrument_id) a, array_agg(ts) b, array_agg(open) c, array_agg(high) d, array_agg(low) e, array_agg(close) f,
-                    array_agg(volume) g, array_agg(n_ticks) h, array_agg(flags) i FROM incoming) x
+             SELECT array_agg(instrument_id) a, array_agg(ts) b, array_agg(open) c, array_agg(high) d, array_agg(low) e,
+                    array_agg(close) f, array_agg(volume) g, array_agg(n_ticks) h, array_agg(flags) i FROM incoming) x
            CROSS JOIN LATERAL store_bars(%s::source, %s::timestamptz, a, b, c, d, e, f, g, h, i)""",
-        (source.value, f"{np.datetime64(known_ns // 1000, 'us')}+00"),
+        (source.value, stamp(known_ns // 1000 * 1000)),
     ).fetchone()
     connection.execute("DROP TABLE incoming")
     return int(row[0]), int(row[1]), int(row[2]), int(row[3])
@@ -243,12 +228,12 @@ def _refresh(connection: Connection, ids: Sequence[int], start_ns: int, end_ns: 
 def _refused(row: Quarantined) -> tuple[Any, ...]:
     content = json.dumps(dict(row.row), default=str, sort_keys=True, allow_nan=True)
     key = "\x1f".join((row.symbol, row.origin, str(row.ts_ns), row.reason, content))
-    stamp = None if row.ts_ns is None else np.datetime64(row.ts_ns // 1000, "us").item().replace(tzinfo=UTC)
+    at = None if row.ts_ns is None else stamp(row.ts_ns)
     return (
         hashlib.sha256(key.encode()).digest()[:16],
         row.symbol,
         row.origin,
-        stamp,
+        at,
         row.reason,
         Jsonb(json.loads(content, parse_constant=str)),
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,8 @@ PG_EPOCH_NS = 946_684_800_000_000_000  # 2000-01-01 UTC
 _HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _TRAILER = b"\xff\xff"
 _BLOCK = 1 << 16
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROS_MAX = 61_000_000_000_000_000  # about the year 3900
 _CODES = {"smallint": ">i2", "integer": ">i4", "bigint": ">i8", "double": ">f8", "timestamptz": ">i8"}
 
 
@@ -142,3 +145,14 @@ def ids_literal(ids: Sequence[int]) -> str:
 def text_literal(text: str) -> str:
     """A string literal; the server has standard_conforming_strings on, as every one since 9.1."""
     return "'" + text.replace("'", "''") + "'"
+
+
+def stamp(ns: int) -> datetime:
+    """A datetime in UTC, rounded up to the microsecond like ``time_literal``; far ends are cut to 1900 years from the epoch."""
+    micros = max(min(-(-ns // 1000), _MICROS_MAX), -_MICROS_MAX)
+    return _EPOCH + timedelta(microseconds=micros)
+
+
+def nanoseconds(at: datetime) -> int:
+    """A datetime as ns since the epoch, exact."""
+    return (at - _EPOCH) // timedelta(microseconds=1) * 1000

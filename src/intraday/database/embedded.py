@@ -211,7 +211,7 @@ class EmbeddedServer:
             run.mkdir(exist_ok=True)
         elif not run.is_symlink() or not run.exists():  # the machine may have emptied its temporary folder
             run.unlink(missing_ok=True)
-            run.symlink_to(tempfile.mkdtemp(prefix="intraday-run-", dir="/tmp"))  # noqa: S108  # nosec B108: mkdtemp, mode 0700, then ours
+            run.symlink_to(tempfile.mkdtemp(prefix="intraday-run-", dir="/tmp"))  # nosec B108: mkdtemp, so nobody else made it
         run = run.resolve()
         run.chmod(0o755)
         self._account.own(run)

@@ -1,4 +1,4 @@
-"""What the embedded server needs from the machine: an account that may run it, binaries that account can execute, a home it can reach.
+"""What the embedded server needs from the machine: an account that may run it, binaries it can execute, a home it can reach.
 
 PostgreSQL refuses to run as root. As root the server therefore runs under an unprivileged account, and that account must be able
 to walk to the binaries and to the data. Where a parent folder forbids it (``/root``, pytest's temporary folders) both are placed
@@ -36,7 +36,8 @@ class Account:
         env = {k: v for k, v in os.environ.items() if not k.startswith("PG")} | {"LC_ALL": "C", "LANGUAGE": "C"}
         return subprocess.run(
             [str(a) for a in args], check=False, capture_output=True, text=True, errors="replace", stdin=subprocess.DEVNULL,
-            start_new_session=True, env=env, cwd=cwd or "/", user=self.uid, group=self.gid, extra_groups=None if self.uid is None else [],
+            start_new_session=True, env=env, cwd=cwd or "/", user=self.uid, group=self.gid,
+            extra_groups=None if self.uid is None else [],
         )  # fmt: skip
 
     def own(self, path: Path) -> None:

@@ -154,7 +154,8 @@ def check_server(connection: Connection) -> None:
     version = connection.info.server_version // 10_000
     if version < SERVER_MIN:
         raise StorageError(
-            f"expected PostgreSQL {SERVER_MIN} or newer, found {version}: upgrade the server, or leave database.dsn empty to use ours"
+            f"expected PostgreSQL {SERVER_MIN} or newer, found {version}: upgrade the server, "
+            "or leave database.dsn empty to use ours"
         )
     encoding = connection.info.parameter_status("server_encoding")
     if encoding != "UTF8":
@@ -183,7 +184,7 @@ def open_database(
     connect_timeout_s: float = 10.0,
     start_timeout_s: float = 300.0,
 ) -> Iterator[Database]:
-    """The database of the configuration: the server at ``dsn``, or without one our own under ``<data_dir>/pg`` while the block runs."""
+    """The configured database: the server at ``dsn``, or without one our own under ``<data_dir>/pg`` while the block runs."""
     if dsn:
         with Database(dsn, statement_timeout_s=statement_timeout_s, connect_timeout_s=connect_timeout_s) as database:
             yield database

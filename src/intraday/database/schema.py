@@ -75,7 +75,8 @@ def _refuse_newer(found: str | None, script: ScriptDirectory) -> None:
     known = [revision.revision for revision in script.walk_revisions()]
     if found is not None and found not in known:
         raise StorageError(
-            f"the database's schema has revision {found}, this program knows up to {known[0]}: it was made by a newer intraday, update this one"
+            f"the database's schema has revision {found}, this program knows up to {known[0]}: "
+            "it was made by a newer intraday, update this one"
         )
 
 

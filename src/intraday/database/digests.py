@@ -1,0 +1,40 @@
+"""Row counts and checksums, to show that running something twice changed nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from intraday.database.pool import Database
+
+# What import, historical and replay write; runs, run_days and events tell of every run and so may grow.
+DATA_TABLES: tuple[str, ...] = (
+    "instruments", "instrument_history", "sessions", "ohlcv_1min", "bar_superseded", "ohlcv_5min", "ohlcv_15min", "ohlcv_60min",
+    "candle_gaps", "quarantine", "feature_sets", "features", "label_sets", "labels", "models", "signals", "signal_outcomes",
+    "alerts",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class TableDigest:
+    """``rows``; ``content`` changes with any value of any row; ``writes`` with any row written, even with the same values."""
+
+    rows: int
+    content: str
+    writes: str
+
+
+def digest(database: Database, table: str) -> TableDigest:
+    """One table's digest; independent of the order of rows. ``table`` is one of the schema's."""
+    with database.autocommit() as connection:
+        row = connection.execute(
+            f"""SELECT count(*), coalesce(sum(hashtextextended(t::text, 0)::numeric), 0)::text,
+                       coalesce(sum(hashtextextended(t.xmin::text, 0)::numeric), 0)::text FROM {table} t"""  # nosec B608: our own names
+        ).fetchone()
+    assert row is not None
+    return TableDigest(int(row[0]), row[1], row[2])
+
+
+def digests(database: Database, tables: Sequence[str] = DATA_TABLES) -> dict[str, TableDigest]:
+    """Digests by table."""
+    return {table: digest(database, table) for table in tables}

@@ -1,0 +1,55 @@
+"""Trained models as rows; the artifacts are files."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from intraday.database.pool import Database
+from intraday.domain.errors import ArtifactError
+from intraday.domain.ports import ModelRecord
+
+_COLUMNS = "id, feature_set_id, label_set_id, path, verdict, trained_from, trained_to, manifest::text"
+
+
+class ModelRepository:
+    """``domain.ports.ModelStore``."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    def save(self, record: ModelRecord) -> None:
+        """Store or replace by id; the same record again changes nothing."""
+        with self._db.transaction() as connection:
+            connection.execute("SELECT pg_advisory_xact_lock(hashtext('models'), 0)")
+            row = connection.execute(f"SELECT {_COLUMNS} FROM models WHERE id = %s", (record.id,)).fetchone()
+            if row is not None and ModelRecord(*row) == record:
+                return
+            connection.execute(
+                """INSERT INTO models (id, feature_set_id, label_set_id, path, verdict, trained_from, trained_to, manifest)
+                   VALUES (%s, %s, %s, %s, %s, %s, %s, %s)
+                   ON CONFLICT (id) DO UPDATE SET feature_set_id = excluded.feature_set_id, label_set_id = excluded.label_set_id,
+                     path = excluded.path, verdict = excluded.verdict, trained_from = excluded.trained_from,
+                     trained_to = excluded.trained_to, manifest = excluded.manifest""",
+                _values(record),
+            )
+
+    def latest(self, feature_set_id: str | None = None) -> ModelRecord | None:
+        """The model saved first most recently, of one feature set if given."""
+        with self._db.autocommit() as connection:
+            row = connection.execute(
+                f"SELECT {_COLUMNS} FROM models WHERE %(set)s::text IS NULL OR feature_set_id = %(set)s ORDER BY seq DESC LIMIT 1",
+                {"set": feature_set_id},
+            ).fetchone()
+        return None if row is None else ModelRecord(*row)
+
+    def get(self, model_id: str) -> ModelRecord:
+        """By id; raises ArtifactError when unknown."""
+        with self._db.autocommit() as connection:
+            row = connection.execute(f"SELECT {_COLUMNS} FROM models WHERE id = %s", (model_id,)).fetchone()
+        if row is None:
+            raise ArtifactError(f"expected a trained model, found no {model_id!r} in the database: run 'intraday historical' first")
+        return ModelRecord(*row)
+
+
+def _values(r: ModelRecord) -> tuple[Any, ...]:
+    return r.id, r.feature_set_id, r.label_set_id, r.path, r.verdict, r.trained_from, r.trained_to, r.manifest

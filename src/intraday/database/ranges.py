@@ -1,0 +1,96 @@
+"""Make a range of a time series hold exactly the rows given, touching only rows that differ. Features and labels use it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from intraday.database.copying import Column, copy_rows, time_literal
+from intraday.database.partitions import ensure_partitions, key_of, range_condition
+from intraday.database.pool import Connection, Database
+from intraday.domain.arrays import I8, Mask
+from intraday.domain.ports import WriteReport
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Database ids [n], open times in ns [n], and everything else that counts as bytes uint8 [n, width]."""
+
+    instrument: I8
+    ts_ns: I8
+    payload: NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """What is replaced: rows of ``table`` that meet ``condition`` (a set, a source), of ``ids``, ``start_ns <= ts < end_ns``.
+
+    ``select`` names the columns that ``decode`` turns into Rows.
+    """
+
+    table: str
+    condition: str
+    ids: Sequence[int]
+    start_ns: int
+    end_ns: int
+    select: str
+    decode: Callable[[pa.Table], Rows]
+
+    @property
+    def where(self) -> str:
+        """The whole condition, in SQL."""
+        return f"{self.condition} AND {range_condition(self.ids, self.start_ns, self.end_ns)}"
+
+
+def replace_range(database: Database, target: Range, new: Rows, columns: Sequence[Column]) -> WriteReport:
+    """Make the range hold exactly ``new``, in one transaction. ``columns`` are the same rows for COPY, in the same order.
+
+    ``revised`` counts rows that changed or vanished. The same call again writes nothing.
+    """
+    keys = key_of(new.instrument, new.ts_ns)
+    assert np.unique(keys).shape == keys.shape, f"two rows of {target.table} for one instrument and time"
+    if keys.shape[0]:
+        ensure_partitions(database, target.table, int(new.ts_ns.min()), int(new.ts_ns.max()) + 1)
+    with database.transaction(need=2 * keys.shape[0] * (new.payload.shape[1] + 100)) as connection:
+        connection.execute("SELECT lock_instruments(%s::integer[])", (sorted(set(target.ids)),))
+        if connection.execute(f"SELECT 1 FROM {target.table} WHERE {target.where} LIMIT 1").fetchone() is None:
+            return WriteReport(inserted=copy_rows(connection, target.table, columns))
+        old = target.decode(database.arrow(f"SELECT {target.select} FROM {target.table} WHERE {target.where}"))
+        known, same, stale = _compare(new, keys, old)
+        _delete(connection, target, old, stale)
+        copy_rows(connection, target.table, columns, ~same)
+    return WriteReport(int((~known).sum()), int(same.sum()), int(stale.sum()))
+
+
+def _compare(new: Rows, keys: I8, old: Rows) -> tuple[Mask, Mask, Mask]:
+    """(new rows whose key exists, new rows that are there already, old rows that must go)."""
+    old_keys = key_of(old.instrument, old.ts_ns)
+    order = np.argsort(old_keys)
+    at = np.minimum(np.searchsorted(old_keys, keys, sorter=order), old_keys.shape[0] - 1)
+    match = order[at]
+    known = old_keys[match] == keys
+    same = known.copy()
+    if old.payload.shape[1] == new.payload.shape[1]:
+        same[known] = (old.payload[match[known]] == new.payload[known]).all(axis=1)
+    else:
+        same[:] = False
+    stale = np.ones(old_keys.shape[0], dtype=np.bool_)
+    stale[match[same]] = False
+    return known, same, stale
+
+
+def _delete(connection: Connection, target: Range, old: Rows, stale: Mask) -> None:
+    if not stale.any():
+        return
+    rows = [Column("instrument_id", "integer", old.instrument), Column("ts", "timestamptz", old.ts_ns)]
+    connection.execute("CREATE TEMP TABLE stale (instrument_id integer, ts timestamptz) ON COMMIT DROP")
+    copy_rows(connection, "stale", rows, stale)
+    bounds = f"t.ts >= {time_literal(target.start_ns)} AND t.ts < {time_literal(target.end_ns)}"
+    connection.execute(
+        f"DELETE FROM {target.table} t USING stale s "
+        f"WHERE {target.condition} AND {bounds} AND t.instrument_id = s.instrument_id AND t.ts = s.ts"
+    )

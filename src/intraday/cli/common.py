@@ -66,7 +66,7 @@ class Session:
     def say(self, text: str) -> None:
         """A line for people, on standard error so that standard output stays clean."""
         if not self.as_json:
-            self.err.print(text)
+            self.err.print(text, markup=False, soft_wrap=True)
 
     @contextmanager
     def progress(self) -> Iterator[ports.Progress]:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from intraday.cli.common import DEFAULT_CONFIG, ConfigOption, JsonOption, VerboseOption, parse_day, session
-from intraday.cli.views import show_replay, show_signals, show_verification
+from intraday.cli.views import as_document, show_replay, show_signals, show_verification
 from intraday.domain.clock import SystemClock
 from intraday.domain.errors import ConfigError, VerifyError
 from intraday.domain.ports import Source
@@ -56,14 +56,16 @@ def replay(
     """
     with session(config, as_json, verbose) as run:
         settings = run.settings
-        from intraday import app
+        from intraday.jobs.replay import run_replay
 
         days = parse_day(first), parse_day(last)
         if days[0] is not None and days[1] is not None and days[0] > days[1]:
             raise ConfigError(f"--from: found {days[0]}, expected a day up to --to {days[1]}")
         with run.progress() as progress:
-            result = app.run_replay(settings, ticks, days[0], days[1], SystemClock(), progress, speed=speed, model_id=model)
-        run.emit(result, lambda out: show_replay(out, result))
+            result = run_replay(
+                settings, ticks, days[0], days[1], SystemClock(), progress, speed=speed, model_id=model, write=run.say
+            )
+        run.emit(as_document(result), lambda out: show_replay(out, result))
 
 
 def live(
@@ -83,11 +85,11 @@ def live(
     """
     with session(config, as_json, verbose) as run:
         settings = run.settings
-        from intraday import app
+        from intraday.jobs.replay import run_live
 
         with run.progress() as progress:
-            result = app.run_live(settings, SystemClock(), progress, model_id=model)
-        run.emit(result, lambda out: show_replay(out, result))
+            result = run_live(settings, SystemClock(), progress, model_id=model, write=run.say)
+        run.emit(as_document(result), lambda out: show_replay(out, result))
 
 
 def verify(
@@ -110,10 +112,10 @@ def verify(
     """
     with session(config, as_json, verbose) as run:
         settings = run.settings
-        from intraday import app
+        from intraday.jobs.verify import run_verify
 
         with run.progress() as progress:
-            result = app.run_verify(settings, parse_day(day), source, SystemClock(), progress)
+            result = run_verify(settings, parse_day(day), source, SystemClock(), progress)
         run.emit(result, lambda out: show_verification(out, result))
         failed = [check for check in result.checks if not check.passed]
         if failed:
@@ -143,9 +145,9 @@ def signals(
     """
     with session(config, as_json, verbose) as run:
         settings = run.settings
-        from intraday import app
+        from intraday.jobs.replay import list_signals
 
         if day is not None and (first is not None or last is not None):
             raise ConfigError("--day: found together with --from or --to, expected one or the other")
-        rows = app.list_signals(settings, parse_day(day or first), parse_day(day or last), source, model_id=model)
+        rows = list_signals(settings, parse_day(day or first), parse_day(day or last), source, SystemClock(), model_id=model)
         run.emit(rows, lambda out: show_signals(out, rows, limit))

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from intraday.cli.common import DEFAULT_CONFIG, ConfigOption, JsonOption, VerboseOption, session
-from intraday.cli.views import show_demo
+from intraday.cli.views import as_document, show_demo
 from intraday.domain.clock import SystemClock
 
 DataOption = Annotated[
@@ -39,8 +39,8 @@ def demo(
     """
     with session(config, as_json, verbose) as run:
         settings = run.settings
-        from intraday import app
+        from intraday.jobs.demo import run_demo
 
         with run.progress() as progress:
-            result = app.run_demo(settings, data, SystemClock(), progress)
-        run.emit(result, lambda out: show_demo(out, result))
+            result = run_demo(settings, data, SystemClock(), progress, run.say)
+        run.emit(as_document(result), lambda out: show_demo(out, result))

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from intraday.cli.common import DEFAULT_CONFIG, ConfigOption, JsonOption, Session, VerboseOption, session
-from intraday.cli.views import show_historical
+from intraday.cli.views import as_document, show_historical
 from intraday.domain.clock import SystemClock
 from intraday.domain.errors import ConfigError, InputError
 from intraday.domain.instruments import Kind
@@ -88,10 +88,10 @@ def import_bars(
 
 
 def _import(run: Session, paths: list[Path], options: ImportOptions) -> list[FileReport]:
-    from intraday import app
+    from intraday.jobs.historical import import_bars as run_import
 
     with run.progress() as progress:
-        return app.import_bars(run.settings, paths, options, SystemClock(), progress)
+        return run_import(run.settings, paths, options, SystemClock(), progress)
 
 
 def historical(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False, verbose: VerboseOption = False) -> None:
@@ -106,11 +106,11 @@ def historical(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = Fals
     """
     with session(config, as_json, verbose) as run:
         settings = run.settings
-        from intraday import app
+        from intraday.jobs.historical import run_historical
 
         with run.progress() as progress:
-            result = app.run_historical(settings, SystemClock(), progress)
-        run.emit(result, lambda out: show_historical(out, result))
+            result = run_historical(settings, SystemClock(), progress)
+        run.emit(as_document(result), lambda out: show_historical(out, result))
 
 
 def _columns(pairs: list[str]) -> dict[str, str]:

@@ -3,17 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from intraday.app import Outcome, Verification
+    from intraday.jobs.outcome import Outcome, Verification
     from intraday.report.inputs import SignalRow
 
 DIFFERENCES_SHOWN = 20
+
+
+def as_document(result: Outcome) -> dict[str, Any]:
+    """What ``--json`` prints of a run: its figures, verdict and signals, without the arrays behind the charts."""
+    report = result.report
+    return {
+        "summary": result.summary,
+        "verdict": report.header.verdict,
+        "model_id": report.header.model_id,
+        "figures": report.figures,
+        "folds": report.folds,
+        "checks": report.checks,
+        "signals": report.signals,
+        "page": result.page,
+    }
 
 
 def show_historical(out: Console, result: Outcome) -> None:

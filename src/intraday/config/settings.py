@@ -62,6 +62,7 @@ class BrokerSettings(Section):
         default="synthetic", description="synthetic: a seeded market, recorded: tick files, kite: the broker's WebSocket"
     )
     recorded: Path | None = Field(default=None, description="tick file or folder of tick files for feed: recorded")
+    speed: float = Field(default=60.0, gt=0, description="pace of a synthetic or recorded feed; 1 is real time")
     kite: KiteSettings = Field(default=KiteSettings(), description="addresses of Kite Connect")
     api_key: SecretStr | None = Field(default=None, description="Kite Connect API key; from the environment only")
     api_secret: SecretStr | None = Field(default=None, description="Kite Connect API secret; from the environment only")
@@ -152,9 +153,10 @@ class ModelSettings(Section):
     """Features, validation and LightGBM."""
 
     features: Literal["all"] | tuple[Symbol, ...] = Field(default="all", description="all registered features, or a list of names")
-    anchor: Literal["previous_quarter"] | date = Field(
-        default="previous_quarter",
-        description="where recursive state starts: first session of the previous quarter, or a fixed day",
+    anchor: Literal["auto", "previous_quarter"] | date = Field(
+        default="auto",
+        description="where recursive state starts: previous_quarter (its first session), a fixed day, or auto: previous_quarter once "
+        "a year is stored, the first stored day until then",
     )
     walk_forward: WalkForwardSettings = Field(default=WalkForwardSettings(), description="walk-forward validation")
     num_boost_round: int = Field(default=400, ge=1, description="most trees a class")

@@ -132,7 +132,7 @@ BAD = {
     "bound": ("live: {grace_ms: -1}", "live.grace_ms: found -1, expected greater than or equal to 0"),
     "nan": ("trading: {stop_sigma: .nan}", "trading.stop_sigma: found nan, expected a finite number"),
     "enum": ("system: {mode: LIVE}", "system.mode: found 'LIVE', expected HISTORICAL_MODE or LIVE_MODE"),
-    "union": ("model: {anchor: monday}", "model.anchor: found 'monday', expected previous_quarter or a valid date"),
+    "union": ("model: {anchor: monday}", "model.anchor: found 'monday', expected auto or previous_quarter or a valid date"),
     "union list": ("trading: {universe: INFY}", "trading.universe: found 'INFY', expected all or a valid tuple"),
     "null": ("trading: {horizon_min: }", "trading.horizon_min: found nothing (null), expected a valid integer"),
     "section": ("trading: 5", "trading: found 5, expected a section with exchange, universe"),

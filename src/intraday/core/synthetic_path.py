@@ -20,8 +20,8 @@ SECOND_NS = 1_000_000_000
 MARKET_VOL, SECTOR_VOL = 0.008, 0.005  # standard deviations of one full session's log return
 SESSION_SECONDS = 22_500.0  # of 375 minutes, what the volatilities above refer to
 N_SECTORS = 3
-BURST_MINUTES, DRIFT_MINUTES = 5, 60
-BURSTS_PER_MINUTE = 3.0 / 375.0
+BURST_MINUTES, DRIFT_MINUTES = 15, 60
+BURSTS_PER_MINUTE = 4.0 / 375.0
 BURST_VOL, BURST_VOLUME = 2.0, 5.0
 AR_MINUTE, AR_DAY = 0.97, 0.9
 
@@ -104,7 +104,7 @@ def minute_vol(rng: np.random.Generator, n_minutes: int, n: int) -> F8:
 
 
 def burst_starts(rng: np.random.Generator, n_minutes: int, traits: Traits) -> Mask:
-    """Minutes [n_minutes, S] in which a burst of trading begins: about three a day and stock, none in the index."""
+    """Minutes [n_minutes, S] in which a burst of trading begins: about four a day and stock, none in the index."""
     starts: Mask = rng.random((n_minutes, len(traits.level))) < BURSTS_PER_MINUTE
     starts[:, traits.is_index] = False
     return starts
@@ -113,9 +113,9 @@ def burst_starts(rng: np.random.Generator, n_minutes: int, traits: Traits) -> Ma
 def add_edge(own: F32, sd: F32, starts: Mask, edge: float) -> F32:
     """The planted edge: log drift a second [n seconds, S], to be added to the own innovations ``own``.
 
-    A burst is five minutes of five times the volume and twice the own volatility. When it ends, the price goes on in the direction
-    in which it moved, for an hour, at a constant rate that sums to ``edge * tanh(move / sd of the move) * sd of a calm hour``
-    (own part only). ``move`` sums the innovations of the burst, so the drift depends on the past alone.
+    A burst is a quarter of an hour of five times the volume and twice the own volatility. When it ends, the price goes on in the
+    direction in which it moved, for an hour, at a constant rate that sums to ``edge * tanh(move / sd) * sd``, with ``move`` the
+    sum of the burst's own innovations and ``sd`` its standard deviation: the drift depends on the past alone.
     ``sd`` [n seconds, S] is the standard deviation of ``own`` a second. 0 plants nothing.
     """
     n, drift = own.shape[0], np.zeros_like(own)
@@ -125,8 +125,8 @@ def add_edge(own: F32, sd: F32, starts: Mask, edge: float) -> F32:
             continue
         spread = np.sqrt(np.sum(sd[first:last, s].astype(np.float64) ** 2))
         move = np.sum(own[first:last, s], dtype=np.float64)
-        hour = np.sqrt(DRIFT_MINUTES / BURST_MINUTES) * spread / BURST_VOL
-        drift[last : last + DRIFT_MINUTES * 60, s] += np.float32(edge * np.tanh(move / spread) * hour / (DRIFT_MINUTES * 60))
+        rate = edge * np.tanh(move / spread) * spread / (DRIFT_MINUTES * 60)
+        drift[last : last + DRIFT_MINUTES * 60, s] += np.float32(rate)
     return drift
 
 

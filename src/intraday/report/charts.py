@@ -13,6 +13,7 @@ from intraday.report.svg import BLUE, INK, MUTED, ORANGE, PAPER, canvas, dress, 
 from intraday.report.words import number
 
 IMPORTANCE_MAX = 20
+TICKS_MAX = 8
 
 
 def equity_chart(equity: Equity) -> str:
@@ -28,11 +29,11 @@ def equity_chart(equity: Equity) -> str:
         top.plot(x, np.concatenate([[0.0], values]), line, color=color, linewidth=1.9, label=label)
     top.axhline(0.0, color=MUTED, linewidth=0.9)
     dress(top, y="cumulated result\n[bps of one trade]")
-    legend(top, "upper left")
+    legend(top, above=True)
     bottom.bar(x[1:], equity.n_trades, width=0.7, color=MUTED, alpha=0.55)
     dress(bottom, x="out-of-sample session (date)", y="trades\n[n]")
     bottom.yaxis.set_major_locator(MaxNLocator(2, integer=True))
-    ticks = np.unique(np.linspace(1, n, min(n, 9)).round().astype(int))
+    ticks = range(1, n + 1, -(-n // TICKS_MAX))
     bottom.set_xticks(ticks, [f"{equity.days[k - 1]:%d %b %y}" for k in ticks])
     return to_svg(figure, "equity", "Cumulated gross and net result by out-of-sample session")
 
@@ -55,7 +56,7 @@ def reliability_chart(curves: Sequence[Reliability]) -> str:
     ax.set_xlim(bottom, top)
     ax.set_ylim(bottom, top)
     dress(ax, "predicted probability", "observed frequency", "both")
-    legend(ax, "upper left")
+    legend(ax)
     return to_svg(figure, "reliability", "Predicted probability against observed frequency")
 
 

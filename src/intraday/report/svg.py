@@ -49,9 +49,11 @@ def dress(ax: Axes, x: str = "", y: str = "", grid: str = "y") -> None:
     ax.set_axisbelow(True)
 
 
-def legend(ax: Axes, where: Literal["best", "upper left"] = "best") -> None:
-    """A legend without a box, in the page's ink."""
-    ax.legend(loc=where, frameon=False, labelcolor=INK, fontsize=9)
+def legend(ax: Axes, above: bool = False) -> None:
+    """A legend without a box, in the page's ink: in the upper left corner, or in one line above the axes."""
+    anchor, columns = ((0.0, 1.0), 4) if above else (None, 1)
+    where: Literal["lower left", "upper left"] = "lower left" if above else "upper left"
+    ax.legend(loc=where, bbox_to_anchor=anchor, ncols=columns, frameon=False, labelcolor=INK, fontsize=9)
 
 
 def to_svg(figure: Figure, name: str, description: str) -> str:

@@ -26,7 +26,8 @@ VERDICTS = {
 def verdict_text(header: Header) -> str:
     """The verdict in plain words, with the trainer's own reason when it gave one."""
     text = VERDICTS.get(header.verdict, f"Verdict: {header.verdict}.")
-    return f"{text} {header.reason}".rstrip()
+    reason = header.reason.strip().rstrip(".")
+    return f"{text} {reason[0].upper()}{reason[1:]}." if reason else text
 
 
 def number(value: float, digits: int = 2, sign: bool = False) -> str:

@@ -52,11 +52,11 @@ def run_step(plan: PlanTables, panel: PanelArrays, clock: ClockArrays, state: F8
         elif group == 2:
             two_operands(code[i], x, y, par[i, 0], out)
         elif group == 3:
-            recur(code[i], x, y, par[i], state[row[i] :, first:last], out)
+            recur(code[i], x, y, par[i], state, row[i], first, last, out)
         elif group == 4:
-            roll(code[i], x, par[i], state[row[i] :, first:last], reg[code.shape[0], :width], out)
+            roll(code[i], x, par[i], state, row[i], first, last, reg[code.shape[0], :width], out)
         else:
-            in_session(code[i], x, y, par[i], clock[1][t], state[row[i] :, first:last], out)
+            in_session(code[i], x, y, par[i], clock[1][t], state, row[i], first, last, out)
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
@@ -84,44 +84,44 @@ def load_input(
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
-def recur(code: int, x: F8, y: F8, par: F8, state: F8, out: F8) -> None:
-    """Group 3."""
+def recur(code: int, x: F8, y: F8, par: F8, state: F8, row: int, first: int, last: int, out: F8) -> None:
+    """Group 3. State vectors are cut as ``state[row, first:last]``: that is contiguous, so the loops vectorise."""
+    own = state[row, first:last]
     if code == op.PREV:
-        previous(x, state[0], out)
+        previous(x, own, out)
     elif code == op.LAG:
-        k = int(par[0])
-        lag(x, k, state[0], state[1 : 1 + k], out)
+        lag(x, int(par[0]), own, state, row + 1, first, out)
     elif code == op.EMA:
-        ema(x, par[0], par[1], state[0], state[1], out)
+        ema(x, par[0], par[1], own, state[row + 1, first:last], out)
     elif code == op.EWVAR:
-        ewvar(x, par[0], par[1], state[0], state[1], state[2], out)
+        ewvar(x, par[0], par[1], own, state[row + 1, first:last], state[row + 2, first:last], out)
     elif code == op.HOLD:
-        hold(x, y, state[0], out)
+        hold(x, y, own, out)
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
-def roll(code: int, x: F8, par: F8, state: F8, scratch: F8, out: F8) -> None:
+def roll(code: int, x: F8, par: F8, state: F8, row: int, first: int, last: int, scratch: F8, out: F8) -> None:
     """Group 4. A statistic has the same state rows as the window it reads."""
     width = int(par[0])
     if code == op.WINDOW:
-        window(x, width, state[0], state[1], state[2 : 2 + width], out)
+        window(x, width, state[row, first:last], state[row + 1, first:last], state, row + 2, first, out)
     else:
-        reduce_window(code, x, state[2 : 2 + width], scratch, out)
+        reduce_window(code, x, width, state, row + 2, first, last, scratch, out)
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
-def in_session(code: int, x: F8, start: F8, par: F8, minute: float, state: F8, out: F8) -> None:
+def in_session(code: int, x: F8, start: F8, par: F8, minute: float, state: F8, row: int, first: int, last: int, out: F8) -> None:
     """Group 5. SLOT: par is (alpha, minutes a slot); outside its rows it knows and learns nothing."""
     if code == op.SESSION_BEFORE:
-        session_before(x, start, state[0], state[1], out)
+        session_before(x, start, state[row, first:last], state[row + 1, first:last], out)
     elif code == op.SLOT:
         slot = int(np.floor(minute / par[1]))
         if 0 <= slot < op.LONGEST_SESSION // par[1]:
-            slot_mean(x, par[0], state[slot], out)
+            slot_mean(x, par[0], state[row + slot, first:last], out)
         else:
             out[:] = np.nan
     else:
-        accumulate(code, x, start, state[0], out)
+        accumulate(code, x, start, state[row, first:last], out)
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")

@@ -19,13 +19,13 @@ def previous(x: F8, last: F8, out: F8) -> None:
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
-def lag(x: F8, k: int, position: F8, ring: F8, out: F8) -> None:
-    """The observation ``k`` observations ago. position: [S]; ring: [k, S], NaN until filled."""
+def lag(x: F8, k: int, position: F8, state: F8, row: int, first: int, out: F8) -> None:
+    """The observation ``k`` observations ago. position: [S]; ring: ``state[row : row + k, first:]``, NaN until filled."""
     for s in range(out.shape[0]):
         if x[s] == x[s]:
             at = int(position[s])
-            out[s] = ring[at, s]
-            ring[at, s] = x[s]
+            out[s] = state[row + at, first + s]
+            state[row + at, first + s] = x[s]
             position[s] = 0.0 if at + 1 == k else at + 1.0
         else:
             out[s] = np.nan

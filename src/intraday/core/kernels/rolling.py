@@ -14,88 +14,89 @@ from intraday.core.kernels.types import F8
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
-def window(x: F8, width: int, position: F8, count: F8, ring: F8, out: F8) -> None:
-    """Put the observation into the ring. out: x once the ring is full, NaN before. position, count: [S]; ring: [width, S]."""
+def window(x: F8, width: int, position: F8, count: F8, state: F8, row: int, first: int, out: F8) -> None:
+    """Put the observation into the ring ``state[row : row + width, first:]``. out: x once the ring is full, NaN before."""
     for s in range(out.shape[0]):
         if x[s] == x[s]:
             at = int(position[s])
-            ring[at, s] = x[s]
+            state[row + at, first + s] = x[s]
             position[s] = 0.0 if at + 1 == width else at + 1.0
             count[s] = count[s] + (1.0 if count[s] < width else 0.0)
         out[s] = x[s] if count[s] >= width else np.nan
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
-def reduce_window(code: int, x: F8, ring: F8, scratch: F8, out: F8) -> None:
-    """One statistic of the ring [W, S]; NaN where x (the window's own output) is."""
+def reduce_window(code: int, x: F8, width: int, state: F8, row: int, first: int, last: int, scratch: F8, out: F8) -> None:
+    """One statistic of the ring ``state[row : row + width, first:last]``; NaN where x (the window's own output) is."""
+    end = row + width
     if code == op.MEAN:
-        mean(ring, out)
+        mean(state, row, end, first, last, out)
     elif code == op.STD:
-        mean(ring, scratch)
-        deviation(ring, scratch, out)
+        mean(state, row, end, first, last, scratch)
+        deviation(scratch, state, row, end, first, last, out)
     elif code == op.HIGHEST:
-        highest(ring, out)
+        highest(state, row, end, first, last, out)
     elif code == op.LOWEST:
-        lowest(ring, out)
+        lowest(state, row, end, first, last, out)
     elif code == op.RANK:
-        rank(x, ring, out)
+        rank(x, state, row, end, first, last, out)
     for s in range(out.shape[0]):
         out[s] = out[s] if x[s] == x[s] else np.nan
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
-def mean(ring: F8, out: F8) -> None:
+def mean(state: F8, row: int, end: int, first: int, last: int, out: F8) -> None:
     """Plain mean, summed as distances from one element: equal values have exactly that mean and no deviation."""
-    base = ring[0]
+    base = state[row, first:last]
     out[:] = 0.0
-    for w in range(1, ring.shape[0]):
-        row = ring[w]
+    for w in range(row + 1, end):
+        value = state[w, first:last]
         for s in range(out.shape[0]):
-            out[s] += row[s] - base[s]
+            out[s] += value[s] - base[s]
     for s in range(out.shape[0]):
-        out[s] = base[s] + out[s] / ring.shape[0]
+        out[s] = base[s] + out[s] / (end - row)
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
-def deviation(ring: F8, centre: F8, out: F8) -> None:
+def deviation(centre: F8, state: F8, row: int, end: int, first: int, last: int, out: F8) -> None:
     """Population standard deviation about ``centre``; the second pass is what keeps it from cancelling."""
     out[:] = 0.0
-    for w in range(ring.shape[0]):
-        row = ring[w]
+    for w in range(row, end):
+        value = state[w, first:last]
         for s in range(out.shape[0]):
-            d = row[s] - centre[s]
+            d = value[s] - centre[s]
             out[s] += d * d
     for s in range(out.shape[0]):
-        out[s] = math.sqrt(out[s] / ring.shape[0])
+        out[s] = math.sqrt(out[s] / (end - row))
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
-def highest(ring: F8, out: F8) -> None:
+def highest(state: F8, row: int, end: int, first: int, last: int, out: F8) -> None:
     """Largest."""
     out[:] = -np.inf
-    for w in range(ring.shape[0]):
-        row = ring[w]
+    for w in range(row, end):
+        value = state[w, first:last]
         for s in range(out.shape[0]):
-            out[s] = row[s] if row[s] > out[s] else out[s]
+            out[s] = value[s] if value[s] > out[s] else out[s]
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
-def lowest(ring: F8, out: F8) -> None:
+def lowest(state: F8, row: int, end: int, first: int, last: int, out: F8) -> None:
     """Smallest."""
     out[:] = np.inf
-    for w in range(ring.shape[0]):
-        row = ring[w]
+    for w in range(row, end):
+        value = state[w, first:last]
         for s in range(out.shape[0]):
-            out[s] = row[s] if row[s] < out[s] else out[s]
+            out[s] = value[s] if value[s] < out[s] else out[s]
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
-def rank(x: F8, ring: F8, out: F8) -> None:
+def rank(x: F8, state: F8, row: int, end: int, first: int, last: int, out: F8) -> None:
     """Share of the window that is not above x, x itself included: 1/W .. 1."""
     out[:] = 0.0
-    for w in range(ring.shape[0]):
-        row = ring[w]
+    for w in range(row, end):
+        value = state[w, first:last]
         for s in range(out.shape[0]):
-            out[s] += 1.0 if row[s] <= x[s] else 0.0
+            out[s] += 1.0 if value[s] <= x[s] else 0.0
     for s in range(out.shape[0]):
-        out[s] = out[s] / ring.shape[0]
+        out[s] = out[s] / (end - row)

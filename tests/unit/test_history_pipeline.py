@@ -33,7 +33,8 @@ from intraday.model.splits import SplitSpec
 from intraday.model.trainer import TrainSpec
 from memory_stores import MemoryBars, MemoryFeatures, MemoryLabels, MemoryModels
 
-FIRST, LAST = date(2025, 3, 20), date(2025, 4, 21)  # the anchor changes on 1 April
+FIRST, LAST = date(2025, 3, 20), date(2025, 4, 21)
+ANCHORS = date(2024, 10, 1), date(2025, 1, 1)  # of the sessions in March, and of those in April
 NAMES = ("sigma", "rsi_14", "session_pos", "ret_1", "vwap_dist")
 
 
@@ -44,7 +45,7 @@ def sessions() -> SessionTable:
 
 @pytest.fixture(scope="module")
 def market(sessions: SessionTable) -> tuple[list[Instrument], list[Bars]]:
-    days = sessions.between(FIRST, LAST)
+    days = [sessions.get(day) for day in ANCHORS] + sessions.between(FIRST, LAST)
     market = SyntheticMarket(SyntheticSpec(instruments=4, seed=3), days)
     instruments = [replace(x, id=11 + 3 * k) for k, x in enumerate(market.instruments)]
     return instruments, [market.bars(k) for k in range(len(days))]
@@ -52,9 +53,13 @@ def market(sessions: SessionTable) -> tuple[list[Instrument], list[Bars]]:
 
 @pytest.fixture
 def stores(market: tuple[list[Instrument], list[Bars]]) -> Stores:
+    return stores_of(market[0], market[1])
+
+
+def stores_of(instruments: list[Instrument], days: list[Bars]) -> Stores:
     bars = MemoryBars()
-    for day in market[1]:
-        bars.write([i.id for i in market[0]], day, Source.IMPORT, 1)
+    for day in days:
+        bars.write([i.id for i in instruments], day, Source.IMPORT, 1)
     return Stores(bars, MemoryFeatures(), MemoryLabels(), MemoryModels())
 
 
@@ -62,7 +67,7 @@ def plan_of(directory: Path, **changes: Any) -> HistoricalPlan:
     registry = default_registry()
     features = FeatureSet.of(5, NAMES, registry, AnchorRule())
     training = TrainSpec(split=SplitSpec(min_train=8, test=4), num_boost_round=20, min_data_in_leaf=50, threads=1)
-    return HistoricalPlan(features, LabelSpec(), training, directory, **changes)
+    return HistoricalPlan(features, LabelSpec(), training, directory, **{"first": FIRST, **changes})
 
 
 def pipeline(plan: HistoricalPlan, stores: Stores, sessions: SessionTable, progress: Any = lambda *_: None) -> HistoricalPipeline:
@@ -84,7 +89,7 @@ def writes(result: HistoricalResult) -> dict[str, tuple[int, int, int]]:
 def test_end_to_end(tmp_path: Path, market: Any, stores: Stores, sessions: SessionTable) -> None:
     plan = plan_of(tmp_path)
     result = pipeline(plan, stores, sessions).run(market[0])
-    assert (result.first, result.last, result.n_sessions) == (FIRST, LAST, len(market[1]))
+    assert (result.first, result.last, result.n_sessions) == (FIRST, LAST, len(market[1]) - len(ANCHORS))
     names = [s.name for s in result.steps]
     assert set(names) == {"bars", "features and labels", "store features", "store labels", "dataset", "train", "artifact"}
     steps = {s.name: s for s in result.steps}
@@ -171,18 +176,32 @@ def test_days_can_be_narrowed(tmp_path: Path, market: Any, stores: Stores, sessi
     assert sessions.get(result.first).open_ns <= min(stamps) and max(stamps) < sessions.get(result.last).close_ns
 
 
-def test_a_missing_anchor_is_said(tmp_path: Path, market: Any, stores: Stores, sessions: SessionTable) -> None:
+def test_without_the_anchor_session_features_are_missing_and_said(tmp_path: Path, market: Any, sessions: SessionTable) -> None:
+    late = stores_of(market[0], market[1][1:])  # nothing of October
+    result = pipeline(plan_of(tmp_path), late, sessions).run(market[0])
+    assert len(result.warnings) == 1
+    assert "no bars of 2024-10-01 are stored" in result.warnings[0]
+    vectors = {key: np.frombuffer(row, "<f4") for key, row in rows_of(late)["features"].items()}
+    april = sessions.get(date(2025, 4, 1)).open_ns
+    assert all(np.isnan(v).all() == (key[2] < april) for key, v in vectors.items())
+    assert min(key[1] for key in rows_of(late)["labels"]) >= april
+
+
+def test_an_instrument_without_its_anchor_session_is_said(tmp_path: Path, market: Any, sessions: SessionTable) -> None:
+    october, january, *rest = market[1]
+    stores = stores_of(market[0], [october, january[january["inst"] != 2], *rest])
     result = pipeline(plan_of(tmp_path), stores, sessions).run(market[0])
-    assert len(result.warnings) == 2
-    assert "4 instruments have no bars on 2024-10-01" in result.warnings[0]
-    fixed = plan_of(tmp_path)
-    fixed = replace(fixed, features=replace(fixed.features, anchor=AnchorRule(str(FIRST))))
-    assert pipeline(fixed, stores, sessions).run(market[0]).warnings == ()
+    assert len(result.warnings) == 1
+    assert "1 instruments have no bars on 2025-01-01" in result.warnings[0]
+
+
+def test_no_warning_when_every_anchor_is_there(tmp_path: Path, market: Any, stores: Stores, sessions: SessionTable) -> None:
+    assert pipeline(plan_of(tmp_path), stores, sessions).run(market[0]).warnings == ()
 
 
 def test_nothing_stored(tmp_path: Path, market: Any, sessions: SessionTable) -> None:
     empty = Stores(MemoryBars(), MemoryFeatures(), MemoryLabels(), MemoryModels())
-    with pytest.raises(NotEnoughData, match="no stored bars of the 4 instruments from the beginning to the end"):
+    with pytest.raises(NotEnoughData, match="no stored bars of the 4 instruments from 2025-03-20 to the end"):
         pipeline(plan_of(tmp_path), empty, sessions).run(market[0])
 
 
@@ -204,7 +223,14 @@ def test_tasks_and_results_pickle(tmp_path: Path, market: Any, sessions: Session
     bars = np.concatenate(market[1][-3:])
     day = sessions.get(LAST).day
     task = BlockTask(
-        bars, np.array([True, True, True, False]), np.full(4, 0.05), Segment(FIRST, day, day), plan.features, plan.labels, sessions
+        bars,
+        np.array([True, True, True, False]),
+        np.full(4, 0.05),
+        Segment(FIRST, day, day),
+        plan.features,
+        plan.labels,
+        sessions,
+        True,
     )
     here, there = compute_block(task), pickle.loads(pickle.dumps(compute_block(pickle.loads(pickle.dumps(task)))))  # noqa: S301
     assert all(np.array_equal(getattr(here, n), getattr(there, n), equal_nan=n == "x") for n in ("ts_ns", "inst", "x", "labels"))
@@ -214,7 +240,14 @@ def test_tasks_and_results_pickle(tmp_path: Path, market: Any, sessions: Session
 def test_no_bars_in_a_block_is_no_rows(tmp_path: Path, market: Any, sessions: SessionTable) -> None:
     plan = plan_of(tmp_path)
     task = BlockTask(
-        market[1][0][:0], np.array([True]), np.array([0.05]), Segment(FIRST, FIRST, LAST), plan.features, plan.labels, sessions
+        market[1][0][:0],
+        np.array([True]),
+        np.array([0.05]),
+        Segment(FIRST, FIRST, LAST),
+        plan.features,
+        plan.labels,
+        sessions,
+        True,
     )
     result = compute_block(task)
     assert len(result.ts_ns) == len(result.labels) == result.n_minutes == 0

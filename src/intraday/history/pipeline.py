@@ -39,11 +39,12 @@ from intraday.model.trainer import LGBMTrainer, Trained
 
 @dataclass(frozen=True, slots=True)
 class _Range:
-    """The days a run covers, resolved against what is stored."""
+    """The days a run covers, resolved against what is stored. ``stored``: every day with bars of the universe, older ones included."""
 
     first: date
     last: date
     n_sessions: int
+    stored: frozenset[date]
     at_end: frozenset[int]  # ids with bars on the last day
 
     @property
@@ -78,7 +79,7 @@ class HistoricalPipeline:
 
     def run(self, instruments: Sequence[Instrument]) -> HistoricalResult:
         """All steps for stored instruments (with ids). NotEnoughData when there are too few bars or sessions for one fold."""
-        timer = StepTimer(self._monotonic_ns)
+        timer = StepTimer(self._monotonic_ns, ("bars", "features and labels", "store features", "store labels"))
         span, universe = self._span(instruments)
         self._register()
         warnings = self._compute(universe, span, timer)
@@ -108,13 +109,16 @@ class HistoricalPipeline:
         """The days to cover, and the instruments that have bars in them (by kind, then id)."""
         plan, ids = self._plan, {i.id for i in instruments}
         lowest, highest = plan.first or date.min, plan.last or date.max
-        held = [(i, day) for i, day, n in self._stores.bars.coverage() if i in ids and n and lowest <= day <= highest]
+        stored = [(i, day) for i, day, n in self._stores.bars.coverage() if i in ids and n]
+        held = [(i, day) for i, day in stored if lowest <= day <= highest]
         if not held:
             wanted = f"{plan.first or 'the beginning'} to {plan.last or 'the end'}"
             raise NotEnoughData(f"no stored bars of the {len(ids)} instruments from {wanted}: import some (intraday import)")
         days = {day for _, day in held}
         there, last = {i for i, _ in held}, max(days)
-        span = _Range(min(days), last, len(days), frozenset(i for i, day in held if day == last))
+        span = _Range(
+            min(days), last, len(days), frozenset(day for _, day in stored), frozenset(i for i, day in held if day == last)
+        )
         return span, sorted((i for i in instruments if i.id in there), key=lambda i: (i.kind, i.id))
 
     def _register(self) -> None:
@@ -132,7 +136,7 @@ class HistoricalPipeline:
         segments = self._plan.features.anchor.segments(span.first, span.last, self._sessions)
         parts = [(block, s) for s in segments for block in self._blocks(universe, s.anchor, s.last)]
         unanchored: dict[Segment, int] = dict.fromkeys(segments, 0)
-        results = iter(self._map(compute_block, (self._task(block, segment, timer) for block, segment in parts)))
+        results = iter(self._map(compute_block, (self._task(block, segment, span, timer) for block, segment in parts)))
         for done, (block, segment) in enumerate(parts):
             self._progress("candles, features, labels", done, len(parts))
             with timer.step("features and labels") as step:
@@ -141,7 +145,11 @@ class HistoricalPipeline:
             self._store([i.id for i in block], segment, result, timer)
             unanchored[segment] += int(result.no_anchor.sum())
         self._progress("candles, features, labels", len(parts), len(parts))
-        return tuple(_anchor_warning(segment, n) for segment, n in unanchored.items() if n)
+        missing = [_missing_anchor(segment) for segment in segments if segment.anchor not in span.stored]
+        return (
+            *missing,
+            *(_anchor_warning(segment, n) for segment, n in unanchored.items() if n and segment.anchor in span.stored),
+        )
 
     def _blocks(self, universe: list[Instrument], first: date, last: date) -> list[list[Instrument]]:
         """Groups of one kind (what a round trip costs depends on it), small enough for the days ``first .. last``, in order."""
@@ -150,13 +158,16 @@ class HistoricalPipeline:
         kinds = [list(group) for _, group in groupby(universe, key=lambda i: i.kind)]
         return [same[k : k + size] for same in kinds for k in range(0, len(same), size)]
 
-    def _task(self, block: list[Instrument], segment: Segment, timer: StepTimer) -> BlockTask:
+    def _task(self, block: list[Instrument], segment: Segment, span: _Range, timer: StepTimer) -> BlockTask:
         start_ns, end_ns = _midnight_ns(segment.anchor), _midnight_ns(segment.last + timedelta(days=1))
         with timer.step("bars") as step:
             bars = self._read(block, start_ns, end_ns)
             step.rows = len(bars)
         plan, tick = self._plan, np.array([i.tick_size / 100.0 for i in block])
-        return BlockTask(bars, _has_volume(block), tick, segment, plan.features, plan.labels, self._sessions, plan.known_ns)
+        anchored = segment.anchor in span.stored
+        return BlockTask(
+            bars, _has_volume(block), tick, segment, plan.features, plan.labels, self._sessions, anchored, plan.known_ns
+        )
 
     def _read(self, block: Sequence[Instrument], start_ns: int, end_ns: int) -> Bars:
         return self._stores.bars.read([i.id for i in block], start_ns, end_ns, self._plan.source)
@@ -250,6 +261,13 @@ def _together(parts: Sequence[Dataset]) -> Dataset:
     """One dataset ordered by (ts, inst); the parts may be let go of."""
     whole = Dataset(*(np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(Dataset)))
     return whole.rows(np.lexsort((whole.inst, whole.ts_ns)))
+
+
+def _missing_anchor(segment: Segment) -> str:
+    return (
+        f"no bars of {segment.anchor} are stored, where the state of {segment.first} to {segment.last} starts: features and labels of "
+        f"these days are missing; import from there on, or set model.anchor to auto or to a day you have"
+    )
 
 
 def _anchor_warning(segment: Segment, n: int) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -36,9 +36,9 @@ class Step:
 class StepTimer:
     """Adds up passes by name. A step inside another one counts only for itself."""
 
-    def __init__(self, monotonic_ns: Callable[[], int]) -> None:
+    def __init__(self, monotonic_ns: Callable[[], int], names: Sequence[str] = ()) -> None:
         self._monotonic_ns = monotonic_ns
-        self._totals: dict[str, StepReport] = {}
+        self._totals = {name: StepReport(name, 0, 0.0) for name in names}
         self._inner_ns = [0]  # by depth: time spent in steps inside the current one
 
     @contextmanager
@@ -56,5 +56,5 @@ class StepTimer:
         self._totals[name] = StepReport(name, before.rows + done.rows, before.seconds + own_ns / 1e9, written)
 
     def reports(self) -> tuple[StepReport, ...]:
-        """In the order the steps first ran."""
+        """In the order of ``names``, then of their first run."""
         return tuple(self._totals.values())

@@ -34,6 +34,7 @@ class BlockTask:
     features: FeatureSet
     labels: LabelSpec
     sessions: SessionTable
+    anchored: bool  # False: no bars of the anchor session are stored at all, so every feature of the segment is missing
     known_ns: int | None = None
 
 
@@ -58,7 +59,10 @@ def compute_block(task: BlockTask) -> BlockResult:
     start = session_of(task.segment.first)
     candles = HistoricalAggregator(n).aggregate(task.bars, task.features.timeframe)
     history = panel_of(candles, n, task.features.timeframe, task.sessions)
-    everything = FeatureCalculator(task.features, task.has_volume).batch(history)
+    calculator = FeatureCalculator(task.features, task.has_volume)
+    if not task.anchored:
+        calculator.silence()
+    everything = calculator.batch(history)
     first = int(np.searchsorted(history.session, start))
     decisions, x = history.rows(first, len(history)), everything[first:]
     minutes = panel_of(task.bars[day_of(task.bars) >= start], n, 1, task.sessions)

@@ -119,7 +119,8 @@ def main() -> None:
     result = {
         "benchmark": "features", "bars_per_s": round(rate), "features": len(names), "target_bars_per_s": TARGET,
         "ratio_to_target": round(rate / TARGET, 2), "ratio_to_talib": round(theirs / ours, 2),
-        "all_features": len(default_registry()), "all_features_bars_per_s": round(every), "live_step_us": steps, "first_call_s": round(first_call, 2),
+        "all_features": len(default_registry()), "all_features_bars_per_s": round(every),
+        "live_step_us": steps, "first_call_s": round(first_call, 2),
         "steps": options.steps, "instruments": options.instruments,
     }  # fmt: skip
     say(json.dumps(result) + "\n")

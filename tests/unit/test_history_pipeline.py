@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -11,12 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from intraday.core.anchor import AnchorRule, Segment
+from history_cases import ANCHORS, FIRST, LAST, market_of, plan_of
+from intraday.core.anchor import Segment
 from intraday.core.costs import Costs
-from intraday.core.features import FeatureSet
-from intraday.core.labels import LabelSpec
-from intraday.core.registry import default_registry
-from intraday.core.synthetic import SyntheticMarket, SyntheticSpec
 from intraday.domain.arrays import Bars
 from intraday.domain.clock import SystemClock
 from intraday.domain.errors import NotEnoughData
@@ -29,13 +25,7 @@ from intraday.history.steps import StepTimer
 from intraday.history.tasks import BlockTask, compute_block
 from intraday.model.artifacts import read_oos
 from intraday.model.predictor import ModelPredictor
-from intraday.model.splits import SplitSpec
-from intraday.model.trainer import TrainSpec
 from memory_stores import MemoryBars, MemoryFeatures, MemoryLabels, MemoryModels
-
-FIRST, LAST = date(2025, 3, 20), date(2025, 4, 21)
-ANCHORS = date(2024, 10, 1), date(2025, 1, 1)  # of the sessions in March, and of those in April
-NAMES = ("sigma", "rsi_14", "session_pos", "ret_1", "vwap_dist")
 
 
 @pytest.fixture(scope="module")
@@ -45,10 +35,7 @@ def sessions() -> SessionTable:
 
 @pytest.fixture(scope="module")
 def market(sessions: SessionTable) -> tuple[list[Instrument], list[Bars]]:
-    days = [sessions.get(day) for day in ANCHORS] + sessions.between(FIRST, LAST)
-    market = SyntheticMarket(SyntheticSpec(instruments=4, seed=3), days)
-    instruments = [replace(x, id=11 + 3 * k) for k, x in enumerate(market.instruments)]
-    return instruments, [market.bars(k) for k in range(len(days))]
+    return market_of(sessions)
 
 
 @pytest.fixture
@@ -61,13 +48,6 @@ def stores_of(instruments: list[Instrument], days: list[Bars]) -> Stores:
     for day in days:
         bars.write([i.id for i in instruments], day, Source.IMPORT, 1)
     return Stores(bars, MemoryFeatures(), MemoryLabels(), MemoryModels())
-
-
-def plan_of(directory: Path, **changes: Any) -> HistoricalPlan:
-    registry = default_registry()
-    features = FeatureSet.of(5, NAMES, registry, AnchorRule())
-    training = TrainSpec(split=SplitSpec(min_train=8, test=4), num_boost_round=20, min_data_in_leaf=50, threads=1)
-    return HistoricalPlan(features, LabelSpec(), training, directory, **{"first": FIRST, **changes})
 
 
 def pipeline(plan: HistoricalPlan, stores: Stores, sessions: SessionTable, progress: Any = lambda *_: None) -> HistoricalPipeline:

@@ -39,7 +39,7 @@ from intraday.model.trainer import LGBMTrainer, Trained
 
 @dataclass(frozen=True, slots=True)
 class _Range:
-    """The days a run covers, resolved against what is stored. ``stored``: every day with bars of the universe, older ones included."""
+    """The days a run covers, resolved against what is stored. ``stored``: every day with bars, older ones included."""
 
     first: date
     last: date
@@ -265,8 +265,8 @@ def _together(parts: Sequence[Dataset]) -> Dataset:
 
 def _missing_anchor(segment: Segment) -> str:
     return (
-        f"no bars of {segment.anchor} are stored, where the state of {segment.first} to {segment.last} starts: features and labels of "
-        f"these days are missing; import from there on, or set model.anchor to auto or to a day you have"
+        f"no bars of {segment.anchor} are stored, where the state of {segment.first} to {segment.last} starts: "
+        f"features and labels of these days are missing; import from there on, or set model.anchor to auto or to a day you have"
     )
 
 

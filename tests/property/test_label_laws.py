@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,7 +20,7 @@ from intraday.core.panel import panel_of
 from intraday.core.synthetic import SyntheticMarket, SyntheticSpec
 from intraday.domain.arrays import BAR, F4, MINUTE_NS, Bars, Labels, Panel
 from intraday.domain.session import SessionTable
-from label_reference import Minute, reference_label
+from label_reference import Answer, Minute, reference_label
 
 TABLE = SessionTable.load()
 DAYS = (date(2026, 1, 6), date(2026, 1, 7))
@@ -96,39 +99,62 @@ def label(case: Case, spec: LabelSpec, tick: int = 5, known_ns: int | None = Non
     )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(case=cases, spec=specs, tick=st.sampled_from([1, 5, 10]))
 def test_equal_to_the_slow_reference(case: Case, spec: LabelSpec, tick: int) -> None:
+    compare(case, spec, tick, DAYS)
+
+
+@pytest.mark.parametrize(
+    ("folder", "symbol", "day"), [("nse_2016", "BPCL", date(2016, 8, 24)), ("nse_2021_from_ticks", "RELIANCE", date(2021, 4, 7))]
+)
+def test_equal_to_the_slow_reference_on_real_minutes(shared: Path, folder: str, symbol: str, day: date) -> None:
+    """A full day and the day on which the recorder stopped at 10:34: its open trades have no label."""
+    file = shared / "data" / "bars" / folder / f"{symbol}.parquet"
+    frame = pl.read_parquet(file).filter(pl.col("ts").dt.date() == day).unique("ts").sort("ts")
+    assert len(frame) > 60
+    bars = np.zeros(len(frame), BAR)
+    bars["ts_ns"] = frame["ts"].dt.epoch("us").to_numpy() * 1000
+    for name in ("open", "high", "low", "close", "volume"):
+        bars[name] = frame[name].to_numpy()
+    decisions = panel_of(HistoricalAggregator(1).aggregate(bars, 5), 1, 5, TABLE)
+    sigma = np.full(decisions.mask.shape, 0.0008, np.float32)
+    n = compare(Case(panel_of(bars, 1, 1, TABLE), decisions, sigma, bars), LabelSpec(), 5, (day,))
+    assert 0 < n < len(decisions)
+
+
+def compare(case: Case, spec: LabelSpec, tick: int, days: tuple[date, ...]) -> int:
+    """Every decision, by both; returns how many have a label."""
     got = {(int(r["ts_ns"]), int(r["inst"])): r for r in label(case, spec, tick)}
     n = 0
-    for day in DAYS:
-        session = TABLE.get(day)
-        inside = case.bars[(case.bars["ts_ns"] >= session.open_ns) & (case.bars["ts_ns"] < session.close_ns)]
-        for inst in range(S):
-            minutes = [Minute(*r) for r in inside[inside["inst"] == inst][["ts_ns", "open", "high", "low", "close"]].tolist()]
-            for t in np.flatnonzero(case.decisions.mask[:, inst] & (case.decisions.session == session.number)):
-                ts, close, sigma = int(case.decisions.ts_ns[t]), float(case.decisions.close[t, inst]), float(case.sigma[t, inst])
-                expected = reference_label(
-                    minutes, close, sigma, ts + spec.timeframe * MINUTE_NS, tick,
-                    last_exit_ns(spec.rules, session), spec.horizon_min, spec.horizon_bars, spec.target_sigma, spec.stop_sigma,
-                    spec.entry_delay_s, spec.max_wait_min,
-                )  # fmt: skip
-                row = got.get((ts, inst))
-                assert (row is None) == (expected is None), (ts, inst, row, expected)
-                if row is None or expected is None:
-                    continue
+    for session, inst in ((TABLE.get(day), inst) for day in days for inst in range(case.minutes.n_instruments)):
+        own = case.bars[
+            (case.bars["inst"] == inst) & (case.bars["ts_ns"] >= session.open_ns) & (case.bars["ts_ns"] < session.close_ns)
+        ]
+        minutes = [Minute(*r) for r in own[["ts_ns", "open", "high", "low", "close"]].tolist()]
+        for t in np.flatnonzero(case.decisions.mask[:, inst] & (case.decisions.session == session.number)):
+            ts, close, sigma = int(case.decisions.ts_ns[t]), float(case.decisions.close[t, inst]), float(case.sigma[t, inst])
+            expected = reference_label(
+                minutes, close, sigma, ts + spec.timeframe * MINUTE_NS, tick, last_exit_ns(spec.rules, session), spec.horizon_min,
+                spec.horizon_bars, spec.target_sigma, spec.stop_sigma, spec.entry_delay_s, spec.max_wait_min,
+            )  # fmt: skip
+            row = got.get((ts, inst))
+            assert (row is None) == (expected is None), (ts, inst, row, expected)
+            if row is not None and expected is not None:
                 n += 1
-                bits = Barrier(int(row["barrier"]))
-                ends = (_end(bits, Barrier.LONG_TARGET, Barrier.LONG_STOP), _end(bits, Barrier.SHORT_TARGET, Barrier.SHORT_STOP))
-                assert (int(row["label"]), int(row["entry_ns"]), int(row["t1_ns"])) == (expected.label, expected.entry, expected.t1)
-                assert ends == tuple(e if e in ("target", "stop") else "other" for e in expected.ends)
-                assert (Barrier.VERTICAL in bits, Barrier.SKIPPED in bits) == (
-                    "vertical" in expected.ends,
-                    "skipped" in expected.ends,
-                )
-                assert (Barrier.BOTH_IN_BAR in bits) == expected.both
-                assert (row["ret_long"], row["ret_short"]) == pytest.approx(expected.ret, abs=1e-12)
+                same(row, expected)
     assert n == len(got)
+    return n
+
+
+def same(row: Any, expected: Answer) -> None:
+    bits = Barrier(int(row["barrier"]))
+    ends = (_end(bits, Barrier.LONG_TARGET, Barrier.LONG_STOP), _end(bits, Barrier.SHORT_TARGET, Barrier.SHORT_STOP))
+    assert (int(row["label"]), int(row["entry_ns"]), int(row["t1_ns"])) == (expected.label, expected.entry, expected.t1)
+    assert ends == tuple(e if e in ("target", "stop") else "other" for e in expected.ends)
+    assert (Barrier.VERTICAL in bits, Barrier.SKIPPED in bits) == ("vertical" in expected.ends, "skipped" in expected.ends)
+    assert (Barrier.BOTH_IN_BAR in bits) == expected.both
+    assert (row["ret_long"], row["ret_short"]) == pytest.approx(expected.ret, abs=1e-12)
 
 
 def _end(bits: Barrier, target: Barrier, stop: Barrier) -> str:

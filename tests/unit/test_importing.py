@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 
 from import_stores import MemoryBars, MemoryInstruments
+from intraday.core.validate import CandleValidator
 from intraday.domain.arrays import MINUTE_NS
 from intraday.domain.clock import SimClock
 from intraday.domain.errors import InputError, StorageFull
@@ -18,6 +19,7 @@ from intraday.domain.ports import Gap, Source
 from intraday.domain.session import SessionTable
 from intraday.history.importing import FileReport, Importer, ImportOptions
 from intraday.history.readers import ReadOptions
+from intraday.history.timezone import best_shift
 
 TABLE = SessionTable.load()
 DAY = TABLE.get(date(2024, 1, 3))
@@ -58,7 +60,11 @@ class Bench:
 def frame(n: int = 375, day_open: int = DAY.open_ns) -> pl.DataFrame:
     """A clean session: naive IST stamps."""
     close = 100.0 + np.arange(n) % 7
-    ts = pl.Series("ts", day_open + np.arange(n) * MINUTE_NS).cast(pl.Datetime("ns", "UTC")).dt.convert_time_zone("Asia/Kolkata")
+    ts = (
+        pl.Series("ts", (day_open + np.arange(n) * MINUTE_NS) // 1000)
+        .cast(pl.Datetime("us", "UTC"))
+        .dt.convert_time_zone("Asia/Kolkata")
+    )
     return pl.DataFrame(
         {
             "ts": ts.dt.replace_time_zone(None),
@@ -149,6 +155,8 @@ def test_an_overlapping_file_keeps_what_came_first_in_any_order_and_number_of_im
     bench.run(first, options)
     report = bench.run(second, options)
     assert (report.stored, dict(report.rejected)) == (2, {"differs_from_stored": 10})
+    same_range = save(frame(10).with_columns(open=pl.col("open") + 0.5), tmp_path / "c.parquet")
+    assert dict(bench.run(same_range, options).rejected) == {"differs_from_stored": 10}
     n = len(bench.bars.versions)
     for path in (first, second, first):
         bench.run(path, options)
@@ -162,8 +170,8 @@ def test_gaps_are_reported_and_remembered(tmp_path: Path) -> None:
     report = bench.run(save(frame().filter(~pl.int_range(375).is_in([3, 4, 9])), tmp_path / "X.parquet"))
     assert (report.gap_minutes, report.gap_ranges) == (3, 2)
     assert bench.bars.gaps([1], 0, 2**62) == [
-        Gap(1, DAY.open_ns + 3 * MINUTE_NS, DAY.open_ns + 5 * MINUTE_NS, "not in X.parquet", 2),
-        Gap(1, DAY.open_ns + 9 * MINUTE_NS, DAY.open_ns + 10 * MINUTE_NS, "not in X.parquet", 1),
+        Gap(1, DAY.open_ns + 3 * MINUTE_NS, DAY.open_ns + 5 * MINUTE_NS, "not in the imported file", 2),
+        Gap(1, DAY.open_ns + 9 * MINUTE_NS, DAY.open_ns + 10 * MINUTE_NS, "not in the imported file", 1),
     ]
 
 
@@ -291,7 +299,30 @@ def test_a_cell_that_is_no_number_or_no_stamp(tmp_path: Path) -> None:
 def test_an_empty_cell_is_a_bad_row_not_a_bad_file(tmp_path: Path) -> None:
     df = frame(4).with_columns(pl.col("close").cast(pl.String), pl.col("ts").dt.to_string("%Y-%m-%d %H:%M:%S"))
     df[1, "close"], df[2, "ts"] = None, None
-    assert dict(Bench().run(save(df, tmp_path / "X.csv")).rejected) == {"bad_ohlc": 1, "stale_zero_time": 1}
+    bench = Bench()
+    assert dict(bench.run(save(df, tmp_path / "X.csv")).rejected) == {"bad_ohlc": 1, "stale_zero_time": 1}
+    assert [row.ts_ns for row in bench.bars.quarantined.values()] == [DAY.open_ns + MINUTE_NS, None]
+
+
+def test_half_seconds_of_epoch_stamps_are_kept(tmp_path: Path) -> None:
+    path = save(frame(2).with_columns(ts=pl.Series([DAY.open_ns / 1e9, DAY.open_ns / 1e9 + 60.5])), tmp_path / "X.parquet")
+    assert dict(Bench().run(path).rejected) == {"not_on_minute": 1}
+
+
+def test_the_best_name_wins_where_two_would_do(tmp_path: Path) -> None:
+    wrong = pl.col("ts").dt.offset_by("1h").alias("timestamp")
+    report = Bench().run(
+        save(frame(2).with_columns(wrong).select(pl.col("timestamp"), pl.exclude("timestamp")), tmp_path / "X.csv")
+    )
+    assert report.first_ns == DAY.open_ns
+
+
+def test_a_local_time_that_exists_twice_or_never_is_no_crash(tmp_path: Path) -> None:
+    stamps = pl.Series(["2024-01-02 22:45:00", "2024-11-03 01:30:00", "2024-03-10 02:30:00"])
+    report = Bench().run(
+        save(frame(3).with_columns(ts=stamps), tmp_path / "X.csv"), ImportOptions(read=ReadOptions(tz="America/New_York"))
+    )
+    assert (report.stored, dict(report.rejected)) == (1, {"stale_zero_time": 1, "out_of_session": 1})
 
 
 def test_a_wrong_time_zone_says_which_would_fit(tmp_path: Path) -> None:
@@ -299,10 +330,33 @@ def test_a_wrong_time_zone_says_which_would_fit(tmp_path: Path) -> None:
     path = save(df, tmp_path / "X.csv")
     Bench().fails(path, "rows outside .. a shift of +330 minutes would fit best (100% inside) .. look like UTC: use --tz UTC")
     assert Bench().run(path, ImportOptions(read=ReadOptions(tz="UTC"))).stored == 375
+    east = save(frame().with_columns(pl.col("ts") + pl.duration(minutes=150)), tmp_path / "E.csv")
+    Bench().fails(east, "a shift of -150 minutes would fit best .. use --tz Asia/Singapore")
     Bench().fails(path, "--tz Mars/Phobos: expected a zone name", ImportOptions(read=ReadOptions(tz="Mars/Phobos")))
     Bench().fails(
         save(df.with_columns(pl.col("ts").dt.offset_by("-20y")), tmp_path / "Y.csv"), "expected days between 2010-01-01 and"
     )
+
+
+@pytest.mark.parametrize("minutes", [-345, -150, -15, 15, 30, 90])
+def test_a_clock_that_is_a_little_off_is_found_though_most_rows_lie_in_hours(tmp_path: Path, minutes: int) -> None:
+    path = save(frame().with_columns(pl.col("ts") + pl.duration(minutes=minutes)), tmp_path / "X.parquet")
+    Bench().fails(path, f"a shift of {-minutes:+d} minutes would fit best (100% inside)")
+
+
+def test_prints_before_the_open_and_after_the_close_are_no_wrong_clock(tmp_path: Path) -> None:
+    early = frame(20).with_columns(pl.col("ts") - pl.duration(minutes=20))
+    late = frame(20).with_columns(pl.col("ts") + pl.duration(minutes=375))
+    report = Bench().run(save(pl.concat([early, frame(), late]), tmp_path / "X.parquet"))
+    assert (report.stored, dict(report.rejected)) == (375, {"out_of_session": 40})
+    report = Bench().run(save(pl.concat([frame(), late]), tmp_path / "Y.parquet"))
+    assert (report.stored, dict(report.rejected)) == (375, {"out_of_session": 20})
+
+
+def test_of_shifts_that_fit_alike_the_smallest_is_named() -> None:
+    inside = CandleValidator(TABLE).in_session
+    assert best_shift(np.array([DAY.open_ns - 20 * MINUTE_NS]), inside) == (30, 1.0)
+    assert best_shift(np.array([DAY.close_ns + 3 * MINUTE_NS]), inside) == (-15, 1.0)
 
 
 def test_others_go_on_unless_strict(tmp_path: Path) -> None:

@@ -67,7 +67,7 @@ def test_no_row_advances_the_clock_of_a_recording_that_starts_early() -> None:
 
 
 def test_every_row_arrives_merged_by_time_then_instrument_then_file_order(tmp_path: Path) -> None:
-    save(tmp_path / "B.parquet", [(ZERO, 10.0, 1), (2, 10.05, 5), (1, 10.1, 4), (NEXT_DAY, 10.2, 9)])
+    save(tmp_path / "B.parquet", [(ZERO, 10.0, 1), (2, 10.05, 5), (1, 10.1, 4), (NEXT_DAY, 10.2, 9), (4, 10.3, 9)])
     save(tmp_path / "A.parquet", [(2, 20.0, 7), (2, 20.0, 7), (3, None, None)])
     got = RecordedTicks([tmp_path], {"B": 0, "A": 1}, [True, True], TABLE).ticks(DAY)
     assert got.dtype == TICK
@@ -79,6 +79,7 @@ def test_every_row_arrives_merged_by_time_then_instrument_then_file_order(tmp_pa
         (2, 1, 2000, 7),
         (2, 1, 2000, 7),
         (3, 1, 0, -1),
+        (4, 0, 1030, 9),
     ]
     assert got["event_ns"].tolist()[:4] == [ZERO, OPEN + 2 * S, OPEN + S, NEXT_DAY]
 
@@ -98,12 +99,13 @@ def test_an_index_has_no_volume_and_prices_round_to_paise(tmp_path: Path) -> Non
 
 def test_csv_symbol_column_and_days_of_stamps(tmp_path: Path) -> None:
     (tmp_path / "all.csv").write_text(
-        "ts,symbol,ltp,volume\n2021-04-12 09:15:01,M&M,1.0,5\n1970-01-01 05:30:00,M&M,1.0,5\n2021-04-13 09:15:01,M&M,2.0,6\n"
+        "ts,symbol,ltp,volume\n1970-01-01 05:30:00,M&M,1.0,5\n"
+        "2021-04-12 09:15:01,M&M,1.0,5\n1970-01-01 05:30:00,M&M,1.0,5\n2021-04-13 09:15:01,M&M,2.0,6\n"
         "2021-04-13 09:15:02,OTHER,3.0,7\n2021-04-15 09:15:02,OTHER,3.0,7\n"
     )
     recorded = RecordedTicks([tmp_path / "all.csv"], {"M&M": 0}, [True], TABLE)
     assert recorded.days() == [date(2021, 4, 12), date(2021, 4, 13)]
-    assert table_of(recorded.ticks(DAY)) == [(1, 0, 100, 5), (1, 0, 100, 5)]
+    assert table_of(recorded.ticks(DAY)) == [(-900, 0, 100, 5), (1, 0, 100, 5), (1, 0, 100, 5)]
     assert recorded.ticks(date(2021, 4, 13))["price"].tolist() == [200]
 
 

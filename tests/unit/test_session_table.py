@@ -11,7 +11,7 @@ import pytest
 
 from intraday.domain.arrays import MINUTE_NS
 from intraday.domain.errors import CalendarError
-from intraday.domain.session import SessionTable
+from intraday.domain.session import Session, SessionTable
 
 IST = timezone(timedelta(hours=5, minutes=30))
 
@@ -108,6 +108,15 @@ def test_the_auction_touches_arrays_between_previous_and_next_alike(table: Sessi
     assert close in table.arrays(auction=True)[2]
     assert table.at(close, auction=True) is None
     assert table.at(close) is not None
+
+
+def test_the_auction_leaves_short_and_evening_sessions_alone() -> None:
+    day = date(2026, 8, 10)
+    at = {hm: ns(f"{day} {hm}") for hm in ("09:15", "12:30", "18:00", "19:00")}
+    short = Session(day, 20675, at["09:15"], at["12:30"], at["12:30"] - 10 * MINUTE_NS, "special")
+    evening = Session(day, 20675, at["18:00"], at["19:00"], at["19:00"] - 10 * MINUTE_NS, "muhurat")
+    for session in (short, evening):
+        assert SessionTable([session], day, day).get(day, auction=True) == session
 
 
 def test_at_is_half_open(table: SessionTable) -> None:

@@ -200,7 +200,7 @@ def _reject_padding(code: NDArray[np.int8], bars: Bars, ts: I8) -> None:
     r: NDArray[Any] = bars[rows]
     close: F8 = r["close"]
     before = np.concatenate((close[:1], close[:-1]))
-    flat = (r["volume"] == 0.0) & (r["high"] == r["low"]) & (r["open"] == before) & (close == before)
+    flat = (r["volume"] == 0.0) & (r["high"] == r["low"]) & (close == before)  # high equals low: so do open and close
     bad = np.zeros(code.shape[0], dtype=np.bool_)
     bad[rows[flat]] = True
     _mark(code, RejectReason.NO_TRADE_PADDING, bad)

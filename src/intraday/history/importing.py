@@ -20,9 +20,9 @@ from intraday.domain.ports import BarStore, Gap, GapStore, InstrumentStore, Prog
 from intraday.domain.session import SessionTable
 from intraday.history.manifest import BarFile, discover, is_index_name
 from intraday.history.readers import RawBars, ReadOptions, read_bars
-from intraday.history.timezone import explain_bad_hours
+from intraday.history.timezone import clock_is_wrong, explain_bad_hours
 
-MOSTLY_OUTSIDE = 0.5  # share of rows outside trading hours above which the stamps, not the rows, are wrong
+GAP_REASON = "not in the imported file"  # the same for every file, so that a second import changes nothing
 DIFFERS = "differs_from_stored"
 
 
@@ -142,7 +142,7 @@ class Importer:
         if rows.size:
             written = self._bars.write([instrument.id], raw.bars[rows], Source.IMPORT, self._now_ns())
         self._quarantine(file.path, instrument, raw.bars, found, differing)
-        self._save_gaps(file.path, instrument, found)
+        self._save_gaps(instrument, found)
         return _report(file.path, instrument, kind_reason, raw.bars, found, written, unchanged, differing.size)
 
     def _validate(self, path: Path, raw: RawBars, instrument: Instrument) -> Validation:
@@ -154,7 +154,7 @@ class Importer:
             )
         found = self._validator.check(raw.bars, instrument.has_volume)
         outside = found.counts().get(RejectReason.OUT_OF_SESSION, 0)
-        if outside > MOSTLY_OUTSIDE * raw.bars.shape[0]:
+        if outside and clock_is_wrong(raw.bars["ts_ns"], outside, self._validator.in_session):
             raise InputError(explain_bad_hours(path, raw.bars["ts_ns"], raw.zone, outside, self._validator.in_session))
         unknown = found.counts().get(RejectReason.UNKNOWN_DAY, 0)
         if unknown == raw.bars.shape[0]:
@@ -180,11 +180,10 @@ class Importer:
             return rows[~same], int(same.sum()), rows[:0]
         return rows[~there], int(same.sum()), rows[differs]
 
-    def _save_gaps(self, path: Path, instrument: Instrument, found: Validation) -> None:
+    def _save_gaps(self, instrument: Instrument, found: Validation) -> None:
         if self._gaps is not None and found.gaps.size:
             spans = [(int(start), int(end)) for start, end in found.gaps]
-            reason = f"not in {path.name}"
-            self._gaps.save_gaps([Gap(instrument.id, start, end, reason, (end - start) // MINUTE_NS) for start, end in spans])
+            self._gaps.save_gaps([Gap(instrument.id, start, end, GAP_REASON, (end - start) // MINUTE_NS) for start, end in spans])
 
     def _quarantine(self, path: Path, instrument: Instrument, bars: Bars, found: Validation, differing: I8) -> None:
         reasons = {int(row): str(found.reason(int(row))) for row in np.flatnonzero(found.code)}

@@ -1,0 +1,110 @@
+"""Import into a real database: accounted for, twice the same, nothing half-written when the disk is full or the server is gone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from intraday.database.bars import BarRepository
+from intraday.database.digests import digests
+from intraday.database.instruments import InstrumentRepository
+from intraday.database.pool import Database
+from intraday.domain.arrays import MINUTE_NS
+from intraday.domain.clock import SimClock
+from intraday.domain.errors import StorageFull, StorageUnavailable
+from intraday.domain.ports import Source
+from intraday.domain.session import SessionTable
+from intraday.history.importing import Importer, ImportOptions
+
+pytestmark = pytest.mark.integration
+TABLE = SessionTable.load()
+DAY = TABLE.get(date(2024, 1, 3))
+
+
+@pytest.fixture
+def database(dsn: str) -> Iterator[Database]:
+    with Database(dsn) as db:
+        yield db
+
+
+def importer(database: Database, now_ns: int = 1_750_000_000 * 10**9) -> Importer:
+    bars = BarRepository(database)
+    return Importer(InstrumentRepository(database), bars, TABLE, SimClock(now_ns).now_ns, lambda *_: None, bars)
+
+
+def file(path: Path, shift: float = 0.0) -> Path:
+    """A session with a gap, a repeat, a conflict, a pre-open print, padding and an empty cell."""
+    close = 100.0 + shift + np.arange(375) % 5
+    ts = pl.Series((DAY.open_ns + np.arange(375) * MINUTE_NS) // 1000).cast(pl.Datetime("us", "UTC"))
+    df = pl.DataFrame({"ts": ts, "open": close, "high": close + 1, "low": close - 1, "close": close, "volume": np.full(375, 10)})
+    odd = pl.concat(
+        [
+            df[5:6],
+            df[6:7].with_columns(pl.col("close") + 0.5),
+            df[0:1].with_columns(pl.col("ts") - pl.duration(minutes=8)),
+            df[7:8].with_columns(low=pl.lit(None, pl.Float64)),
+        ]
+    )
+    flat = df[100:101].with_columns(**{c: df["close"][99] for c in ("open", "high", "low", "close")}, volume=pl.lit(0))
+    pl.concat([df[:50], df[53:100], flat.cast(df.schema), df[101:], odd]).write_parquet(path)
+    return path
+
+
+def test_twice_is_once_and_every_row_is_somewhere(database: Database, tmp_path: Path) -> None:
+    path = file(tmp_path / "INFY.parquet")
+    (report,) = importer(database).import_paths([path], ImportOptions())
+    assert report.error is None
+    assert (report.rows, report.stored) == (376, 371)
+    assert dict(report.rejected) == {
+        "out_of_session": 1, "bad_ohlc": 1, "duplicate": 1, "conflict": 1, "no_trade_padding": 1,
+    }  # fmt: skip
+    assert (report.gap_ranges, report.gap_minutes) == (1, 3)
+    first = digests(database)
+    assert {name: first[name].rows for name in ("ohlcv_1min", "quarantine", "candle_gaps", "instruments", "bar_superseded")} == {
+        "ohlcv_1min": 371, "quarantine": 5, "candle_gaps": 1, "instruments": 1, "bar_superseded": 0,
+    }  # fmt: skip
+    (again,) = importer(database, 1_760_000_000 * 10**9).import_paths([path], ImportOptions())
+    assert (again.stored, again.unchanged, again.revised) == (0, 371, 0)
+    assert digests(database) == first
+
+
+def test_overlapping_vendors_settle_and_replace_makes_versions(database: Database, tmp_path: Path) -> None:
+    ours, theirs = file(tmp_path / "a.parquet"), file(tmp_path / "b.parquet", shift=0.25)
+    options = ImportOptions(symbol="INFY")
+    importer(database).import_paths([ours, theirs], options)
+    settled = digests(database)
+    reports = importer(database, 1_760_000_000 * 10**9).import_paths([theirs, ours], options)
+    assert reports[0].rejected["differs_from_stored"] == reports[1].unchanged == 371
+    assert digests(database) == settled
+    (replaced,) = importer(database, 1_770_000_000 * 10**9).import_paths([theirs], ImportOptions(symbol="INFY", replace=True))
+    assert replaced.revised == 371
+    after = digests(database)
+    assert (after["ohlcv_1min"].rows, after["bar_superseded"].rows) == (371, 371)
+    assert BarRepository(database).read([1], DAY.open_ns, DAY.close_ns, Source.IMPORT)["close"][0] == 100.25
+
+
+def test_a_truncated_file_leaves_the_database_as_it_was(database: Database, tmp_path: Path) -> None:
+    before = digests(database)
+    path = file(tmp_path / "INFY.parquet")
+    path.write_bytes(path.read_bytes()[:-20])
+    (report,) = importer(database).import_paths([path], ImportOptions())
+    assert report.error is not None
+    assert digests(database) == before
+
+
+def test_a_full_disk_stores_no_bar(dsn: str, tmp_path: Path) -> None:
+    with Database(dsn, room=lambda: 1) as database:
+        with pytest.raises(StorageFull):
+            importer(database).import_paths([file(tmp_path / "INFY.parquet")], ImportOptions())
+        after = digests(database)
+    assert (after["ohlcv_1min"].rows, after["quarantine"].rows, after["candle_gaps"].rows) == (0, 0, 0)
+
+
+def test_a_server_that_is_gone_says_so(tmp_path: Path) -> None:
+    with Database("postgresql://nobody@127.0.0.1:1/none") as database, pytest.raises(StorageUnavailable):
+        importer(database).import_paths([file(tmp_path / "INFY.parquet")], ImportOptions())

@@ -13,7 +13,7 @@ from intraday.domain.arrays import BAR, DAY_NS, F8, I8, MINUTE_NS, Bars, Mask, T
 from intraday.domain.instruments import Instrument, Kind
 from intraday.domain.session import Session
 
-DEFAULT_EDGE = 1.5  # found net of costs by the default trainer within 30 sessions: docs/synthetic.md
+DEFAULT_EDGE = 2.0  # found net of costs by the default trainer within 30 sessions: docs/synthetic.md
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ from intraday.config.settings import Settings
 from intraday.domain import ports
 from intraday.domain.errors import ConfigError, IntradayError
 
+PIPE_WIDTH = 160
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
 ConfigOption = Annotated[
@@ -44,7 +45,8 @@ class Session:
         self.config = config
         self.as_json = as_json
         self.verbose = verbose
-        self.out = Console(highlight=False, soft_wrap=as_json)
+        # A pipe or a file has no width: wide enough that no table is cut.
+        self.out = Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH)
         self.err = Console(stderr=True, highlight=False)
         self._settings: Settings | None = None
 

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from intraday.core.decision import CLASSES, DecisionRule, Payoff, best_side
-from intraday.domain.arrays import F8, Mask
+from intraday.domain.arrays import F8, I4, Mask
 from intraday.model.dataset import Dataset
-from intraday.model.metrics import take_flat
+from intraday.model.metrics import session_sums, take_flat
 
 QUANTILES = (0.0, 0.25, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.925, 0.95, 0.97, 0.98, 0.99, 0.995, 0.998)
 
@@ -35,7 +35,10 @@ def _payoff(data: Dataset, ret: F8) -> Payoff:
 
 
 def choose_threshold(rule: DecisionRule, p: F8, data: Dataset, min_signals_per_session: float) -> float:
-    """The threshold with the largest net return of the trades it lets through, among those that show enough signals.
+    """The threshold with the best net return of the trades it lets through, among those that show enough signals.
+
+    Best: the mean over sessions of the summed net return in units of its standard deviation over sessions, so that one lucky
+    session does not choose it.
 
     ``p`` [n, 3] belongs to ``data``'s rows, all of them in the past of whatever the threshold will be used on. Candidates are
     quantiles of the eligible rows' expected net return; a candidate counts only if its trades average at least
@@ -44,10 +47,10 @@ def choose_threshold(rule: DecisionRule, p: F8, data: Dataset, min_signals_per_s
     """
     found = list(_candidates(rule, p, data, min_signals_per_session))
     best = found[0][0] if found else float("inf")
-    best_net = -np.inf
-    for threshold, enough, net in found:
-        if enough and net >= best_net:
-            best, best_net = threshold, net
+    best_ratio = -np.inf
+    for threshold, enough, ratio in found:
+        if enough and ratio >= best_ratio:
+            best, best_ratio = threshold, ratio
     return best
 
 
@@ -62,22 +65,25 @@ def shows_enough(rule: DecisionRule, p: F8, data: Dataset, min_signals_per_sessi
 
 
 def _candidates(rule: DecisionRule, p: F8, data: Dataset, min_signals_per_session: float) -> Iterator[tuple[float, bool, float]]:
-    """Quantiles of the expected net return, ascending; whether enough trades pass; the sum of their net returns."""
+    """Quantiles of the expected net return, ascending; whether enough trades pass; their net return by its spread."""
     side, score = best_side(rule, p, data.sigma, data.cost)
     usable = data.eligible & (side != 0)
     if not usable.any():
         return
-    least = min_signals_per_session * np.unique(data.session).size
+    sessions = np.unique(data.session)
+    least = min_signals_per_session * sessions.size
     for threshold in np.unique(np.quantile(score[usable], QUANTILES)).tolist():
-        trades, net = _net_of(np.where(usable & (score >= threshold), side, 0).astype(np.int8), data)
-        yield float(threshold), trades >= least, net
+        trades, ratio = _net_of(np.where(usable & (score >= threshold), side, 0).astype(np.int8), data, sessions)
+        yield float(threshold), trades >= least, ratio
 
 
-def _net_of(side: NDArray[np.int8], data: Dataset) -> tuple[int, float]:
-    """Number of trades and the sum of their net returns."""
+def _net_of(side: NDArray[np.int8], data: Dataset, sessions: I4) -> tuple[int, float]:
+    """Number of trades, and mean over standard deviation of their summed net returns over ``sessions``."""
     taken = take_flat(side, data.inst, data.ts_ns, data.t1_ns)
-    gross = np.where(side > 0, data.ret_long, data.ret_short)
-    return int(taken.sum()), float((gross - data.cost)[taken].sum())
+    net = (np.where(side > 0, data.ret_long, data.ret_short) - data.cost)[taken]
+    sums = session_sums(net, data.session[taken], sessions)
+    spread = float(sums.std())
+    return int(taken.sum()), float(sums.mean()) / spread if spread > 0 else float(np.sign(sums.mean()))
 
 
 def sides_and_trades(rule: DecisionRule, p: F8, data: Dataset) -> tuple[NDArray[np.int8], Mask, F8]:

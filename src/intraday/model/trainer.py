@@ -33,8 +33,8 @@ class TrainSpec:
 
     split: SplitSpec = field(default_factory=SplitSpec)
     num_boost_round: int = 400
-    early_stopping_rounds: int = 30
-    learning_rate: float = 0.05
+    early_stopping_rounds: int = 20
+    learning_rate: float = 0.1
     num_leaves: int = 15
     min_data_in_leaf: int = 200
     feature_fraction: float = 0.7

@@ -7,10 +7,11 @@ import pytest
 from intraday.domain.arrays import BAR, TICK
 from intraday.domain.errors import JournalError
 from intraday.domain.events import Backfilled, Command, Frame, LinkLost, LinkUp, Timer
+from intraday.domain.instruments import Instrument, Kind
 from intraday.live.journal import JournalHeader, JournalReader, JournalWriter
 
 HEADER = JournalHeader(
-    "run-1", "replay", date(2024, 1, 10), 5, 1_500_000_000, "f" * 16, "m" * 16, ("NSE:A", "NSE:B"), (7, 9), (True, False), (0.05, 0.05)
+    "run-1", "replay", date(2024, 1, 10), 5, 1_500_000_000, "f" * 16, "m" * 16, (Instrument("NSE", "A", id=7), Instrument("NSE", "I", Kind.INDEX, id=9))
 )
 
 

@@ -59,7 +59,7 @@ def test_silence_outside_the_session_is_none():
     first = next(e for e in early if not isinstance(e, Frame))
     assert after_open(first) == 61, "nothing is expected before the open"
     late = list(timed_events(DAY, [(DAY.close_ns - 10**9, NO_TICKS), (DAY.close_ns + 900 * 10**9, NO_TICKS)], GRACE, OUTAGE))
-    assert [type(e) for e in late if after_open(e) > 22_490] == [Frame, Timer, Frame, Timer]
+    assert [type(e) for e in late if after_open(e) > 22_490] == [LinkUp, Frame, Timer, Frame, Timer]
 
 
 @given(st.lists(st.integers(-1_000, 24_000), max_size=60))

@@ -14,7 +14,7 @@ from enum import StrEnum
 import numpy as np
 
 from intraday.backtest.compare import Rows, changed_minutes
-from intraday.domain.arrays import MINUTE_NS, Bars, Ticks
+from intraday.domain.arrays import I8, MINUTE_NS, BarFlag, Bars, Ticks
 from intraday.domain.events import Event, Frame
 from intraday.domain.session import Session
 
@@ -26,7 +26,8 @@ class Cause(StrEnum):
 
     ARRIVAL_ORDER = "arrival_order"  # the received ticks in order of their stamps give the best bar: some came late or out of order
     OTHER_RECORDING = "other_recording"  # with the ticks that other days' recordings hold of this minute, they do
-    NOT_RECEIVED = "not_received"  # the best bar has a price or volume that no received tick of the minute has
+    PARTIAL = "partial"  # the link was lost in or before the minute, and the stored bar says so (flag PARTIAL)
+    NOT_RECEIVED = "not_received"  # the best bar has a price that no received tick has, or a volume that no two of them give
     VOLUME_BASE = "volume_base"  # same prices; the volume counts from another tick because the minute before is missing on one side
     NEIGHBOUR = "neighbour"  # same prices; the volume counts from the end of a minute before that differs itself
     UNEXPLAINED = "unexplained"
@@ -55,10 +56,14 @@ def explain_candles(session: Session, events: Iterable[Event], others: Ticks, st
     sides = (_by_minute(stored), _by_minute(best))
     received = _ticks_near(events, changed)
     more = _group(others, changed)
+    partial = keys_of(stored[(stored["flags"] & BarFlag.PARTIAL) != 0])
     out = []
     for key in sorted(changed):
         reading = _Reading(session, key, received, more)
-        out.append(CandleDifference(*key, sides[0].get(key), sides[1].get(key), reading.cause(*sides, changed)))
+        cause = reading.cause(*sides, changed)
+        if cause in (Cause.NOT_RECEIVED, Cause.UNEXPLAINED) and key in partial:
+            cause = Cause.PARTIAL
+        out.append(CandleDifference(*key, sides[0].get(key), sides[1].get(key), cause))
     return out
 
 
@@ -96,12 +101,10 @@ class _Reading:
         price = ticks["price"] / 100.0
         if not _same((price[0], price.max(), price.min(), price[-1]), theirs[:4]):
             return False
-        if np.isnan(theirs[4]):
-            return True
-        ends = np.array([ticks["volume"][-1], ticks["volume"].max()], np.float64)
-        before = self._sorted(self._before, with_more)
-        bases = [0, ticks["volume"][0]] if len(before) == 0 else [before["volume"][-1], before["volume"].max()]
-        return bool(np.isin(theirs[4], ends[:, None] - np.array(bases, np.float64)[None, :]))
+        ends = np.array([ticks["volume"][-1], ticks["volume"].max()])
+        before = self._sorted(self._before, with_more)["volume"]
+        bases = np.array([0, ticks["volume"][0]] if len(before) == 0 else [before[-1], before.max()])
+        return bool(np.isnan(theirs[4]) or _gives(theirs[4], ends, bases))
 
     def _sorted(self, key: Minute, with_more: bool) -> Ticks:
         parts = [p[key] for p in ((self._received, self._more) if with_more else (self._received,)) if key in p]
@@ -111,12 +114,18 @@ class _Reading:
         return ticks[np.argsort(ticks["event_ns"], kind="stable")]
 
     def _unseen(self, theirs: tuple[float, ...]) -> bool:
-        """Whether the best bar holds a price, or more volume, than the received ticks of the minute."""
-        ticks = self._sorted(self._key, with_more=False)
+        """Whether the best bar holds a price, or a volume, that the received ticks cannot give."""
+        ticks, before = self._sorted(self._key, with_more=False), self._sorted(self._before, with_more=False)
         if len(ticks) == 0:
             return True
         seen = set((ticks["price"] / 100.0).tolist())
-        return any(p not in seen for p in theirs[:4]) or theirs[4] > float(ticks["volume"].max() - ticks["volume"].min())
+        bases = np.concatenate([[0], ticks["volume"], before["volume"]])
+        return any(p not in seen for p in theirs[:4]) or (not np.isnan(theirs[4]) and not _gives(theirs[4], ticks["volume"], bases))
+
+
+def _gives(volume: float, ends: I8, bases: I8) -> bool:
+    """Whether one of the cumulative volumes ``ends`` less one of ``bases`` is ``volume``."""
+    return bool(np.isin(ends - int(volume), bases).any())
 
 
 def _ticks_near(events: Iterable[Event], changed: set[Minute]) -> dict[Minute, Ticks]:
@@ -163,29 +172,45 @@ class RowDifferences:
     unexplained: tuple[Minute, ...]
 
 
-def explain_rows(
-    differing: set[Minute], n_rows: int, candles: Iterable[CandleDifference], timeframe: int, history: set[int], elsewhere: set[Minute]
-) -> RowDifferences:
-    """Why feature (or signal) rows differ: a candle of their instrument differs by the end of their bar, their history did, or ``elsewhere``.
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What may explain a feature or signal row: minutes whose candle differs, minutes that were late (the decision was made without
+    them), and instruments whose state at the session's start is not what it was then."""
 
-    ``history``: instruments whose state at the session's start is not what it was then. ``elsewhere``: rows explained already (a signal
-    differs because its features do).
+    candles: set[Minute]
+    late: set[Minute]
+    history: set[int]
+
+
+def explain_rows(differing: set[Minute], n_rows: int, timeframe: int, evidence: Evidence, elsewhere: set[Minute]) -> RowDifferences:
+    """Why feature (or signal) rows differ: by the ``Evidence`` up to the end of their bar.
+
+    ``elsewhere``: rows explained already (a signal differs because its features do).
     """
-    first: dict[int, int] = defaultdict(lambda: np.iinfo(np.int64).max)
-    for c in candles:
-        first[c.inst] = min(first[c.inst], c.ts_ns)
+    first, first_late = _first(evidence.candles), _first(evidence.late)
     causes: Counter[str] = Counter()
     unexplained = []
     for ts_ns, inst in sorted(differing):
+        end_ns = ts_ns + timeframe * MINUTE_NS
         if (ts_ns, inst) in elsewhere:
             causes["its features differ"] += 1
-        elif first[inst] < ts_ns + timeframe * MINUTE_NS:
+        elif first[inst] < end_ns:
             causes["a candle of the day differs"] += 1
-        elif inst in history:
+        elif first_late[inst] < end_ns:
+            causes["a candle of the day came late"] += 1
+        elif inst in evidence.history:
             causes["earlier days were corrected since"] += 1
         else:
             unexplained.append((ts_ns, inst))
     return RowDifferences(n_rows, dict(causes), tuple(unexplained))
+
+
+def _first(minutes: set[Minute]) -> dict[int, int]:
+    """The first minute of each instrument; the end of time for the others."""
+    first: dict[int, int] = defaultdict(lambda: int(np.iinfo(np.int64).max))
+    for ts_ns, inst in minutes:
+        first[inst] = min(first[inst], ts_ns)
+    return first
 
 
 def keys_of(rows: Rows) -> set[Minute]:

@@ -133,7 +133,8 @@ def collect_bars(engine: Engine, events: Iterable[Event]) -> Bars:
     """The on-time candles an engine hands out."""
     effects = (effect for event in events for effect in engine.process(event))
     bars = np.concatenate([empty(BAR), *(e.bars for e in effects if isinstance(e, SaveBars))])
-    return bars[(bars["flags"] & BarFlag.LATE) == 0]
+    on_time: Bars = bars[(bars["flags"] & BarFlag.LATE) == 0]
+    return on_time
 
 
 def _nothing(n_features: int) -> tuple[I8, np.ndarray[tuple[int], np.dtype[np.int32]], np.ndarray[tuple[int, int], np.dtype[np.float32]]]:

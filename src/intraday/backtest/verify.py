@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from intraday.backtest.compare import Difference, Rows, compare, feature_rows, newest, signal_rows
-from intraday.backtest.corrected import CandleDifference, Cause, RowDifferences, explain_candles, explain_rows
+from intraday.backtest.corrected import CandleDifference, Cause, Evidence, RowDifferences, explain_candles, explain_rows, keys_of
 from intraday.backtest.known import Check, KnownVerifier, Rowset
 from intraday.core.candles import HistoricalAggregator, day_start_ns
 from intraday.core.features import FeatureCalculator
@@ -25,7 +25,7 @@ from intraday.domain.events import Frame, Signal
 from intraday.domain.ports import BarStore, FeatureStore, RunDay, RunStore, SignalStore
 from intraday.domain.session import Session, SessionTable
 from intraday.live.assembly import LoadedModel
-from intraday.live.engine import Engine
+from intraday.live.engine import Engine, late_bars
 from intraday.live.journal import JournalReader
 from intraday.live.warmup import warm
 
@@ -98,14 +98,14 @@ class Verifier:
         """Raises SkewError when the journal was made by other feature code."""
 
         def calculator(reader: JournalReader) -> FeatureCalculator:
-            fresh = model.calculator(np.array(reader.header.has_volume))
+            fresh = model.calculator(reader.header.instruments)
             fresh.restore(reader.state)
             return fresh
 
         def engine(reader: JournalReader, keep: I8) -> Engine:
             header = reader.header
-            ticks = np.array(header.tick_sizes)[keep]
-            return model.engine(self._sessions.get(header.day), calculator(reader).columns(keep), ticks, header.grace_ns)
+            kept = [header.instruments[i] for i in keep]
+            return model.engine(self._sessions.get(header.day), calculator(reader).columns(keep), kept, header.grace_ns)
 
         return KnownVerifier(engine, calculator, self._sessions, model.feature_set.names)
 
@@ -124,30 +124,30 @@ class Verifier:
         best = self._bars.read(run.instrument_ids, *_span(session))
         candles = explain_candles(session, journal.events(), self._other_recordings(run), stored.bars, best)
         again, history = self._again(run, journal, model, best)
-        minutes = run.timeframe
+        evidence = Evidence({(c.ts_ns, c.inst) for c in candles}, keys_of(late_bars(stored.bars)), history)
         moved = _keys_of_differences(stored.features, again.features)
-        features = explain_rows(moved, len(stored.features), candles, minutes, history, set())
+        features = explain_rows(moved, len(stored.features), run.timeframe, evidence, set())
         changed = _keys_of_differences(stored.signals, again.signals)
-        signals = explain_rows(changed, len(stored.signals), candles, minutes, history, moved)
+        signals = explain_rows(changed, len(stored.signals), run.timeframe, evidence, moved)
         return VerifyReport(
-            run, journal.header.instruments, checks, tuple(candles), len(best), features, signals, journal.complete
+            run, _symbols(journal), checks, tuple(candles), len(best), features, signals, journal.complete
         )
 
     def _again(self, run: RunDay, journal: JournalReader, model: LoadedModel, best: Bars) -> tuple[Rowset, set[int]]:
         """Features and signals of the day from the best bars, and the instruments whose starting state has changed since."""
         header, session = journal.header, self._sessions.get(run.day)
-        has_volume = np.array(header.has_volume)
-        calculator, then = model.calculator(has_volume), model.calculator(has_volume)
+        n = len(header.instruments)
+        calculator, then = model.calculator(header.instruments), model.calculator(header.instruments)
         warm(calculator, self._bars, run.instrument_ids, session, self._sessions)
         then.restore(journal.state)
         history = set(np.flatnonzero(~calculator.same_state(then)).tolist())
-        decisions = HistoricalAggregator(len(has_volume)).aggregate(best, run.timeframe)
+        decisions = HistoricalAggregator(n).aggregate(best, run.timeframe)
         names = model.feature_set.names
         if len(decisions) == 0:
             return Rowset(best, feature_rows(*_nothing(names), names), signal_rows([])), history
-        panel = panel_of(decisions, len(has_volume), run.timeframe, self._sessions)
+        panel = panel_of(decisions, n, run.timeframe, self._sessions)
         x = calculator.batch(panel)
-        decider = model.decider(session, np.array(header.tick_sizes))
+        decider = model.decider(session, header.instruments)
         i_sigma = model.feature_set.column("sigma")
         signals: list[Signal] = []
         for t, ts_ns in enumerate(panel.ts_ns):
@@ -183,6 +183,10 @@ def require(runs: Sequence[RunDay], day: object) -> RunDay:
     return runs[0]
 
 
+def _symbols(journal: JournalReader) -> tuple[str, ...]:
+    return tuple(i.symbol for i in journal.header.instruments)
+
+
 def _span(session: Session) -> tuple[int, int]:
     start_ns = day_start_ns(session)
     return start_ns, start_ns + DAY_NS
@@ -206,4 +210,4 @@ def _skewed(run: RunDay, journal: JournalReader, text: str) -> VerifyReport:
     """The program computes other features than the run did: one difference that stands for all."""
     found = Difference("feature", "the same program", -1, 0, "feature set", run.feature_set_id, text)
     nothing = RowDifferences(0, {}, ())
-    return VerifyReport(run, journal.header.instruments, (Check("the same program", 1, (found,)),), (), 0, nothing, nothing, True)
+    return VerifyReport(run, _symbols(journal), (Check("the same program", 1, (found,)),), (), 0, nothing, nothing, True)

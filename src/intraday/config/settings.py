@@ -185,7 +185,7 @@ class LiveSettings(Section):
         default=10_000, ge=1, description="frames waiting for the engine; beyond it the feed is conflated"
     )
     outage_s: float = Field(
-        default=60.0, gt=0, description="a feed silent for so long in the session is an outage: a gap, not candles; seconds"
+        default=30.0, gt=0, description="a feed silent for so long in the session is an outage: a gap, not candles; seconds"
     )
     journal: JournalSettings = Field(default=JournalSettings(), description="the journal of engine events")
 

@@ -6,7 +6,7 @@ at the first bar of the anchor session, which depends on the day alone: batch, a
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
@@ -17,6 +17,8 @@ from intraday.domain.errors import ConfigError, NotEnoughData
 from intraday.domain.session import SessionTable
 
 PREVIOUS_QUARTER = "previous_quarter"
+AUTO = "auto"
+AUTO_DAYS = 365  # with less history than this, a quarter's anchor would leave much of it without features
 EPOCH = date(1970, 1, 1)
 
 
@@ -56,6 +58,18 @@ class AnchorRule:
             first = max(first, self.anchor(last, sessions))
             return [Segment(self.anchor(last, sessions), first, last)]
         return [Segment(self.anchor(a, sessions), a, b) for a, b in _quarters(first, last)]
+
+
+def resolve_anchor(text: str, days: Sequence[date]) -> AnchorRule:
+    """The rule a training run uses. ``auto``: ``previous_quarter`` when the stored ``days`` span a year, otherwise their first day.
+
+    What ``auto`` resolves to becomes part of the feature set, so a model keeps its anchor when older history is loaded later.
+    """
+    if text != AUTO:
+        return AnchorRule(text)
+    if not days or (max(days) - min(days)).days >= AUTO_DAYS:
+        return AnchorRule()
+    return AnchorRule(min(days).isoformat())
 
 
 def from_anchor(panel: Panel, anchor: date) -> Panel:

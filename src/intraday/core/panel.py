@@ -36,9 +36,3 @@ def panel_of(bars: Bars, n_instruments: int, timeframe: int, sessions: SessionTa
         mask=mask,
         **columns,
     )
-
-
-def bars_of_day(bars: Bars, number: int) -> Bars:
-    """The rows whose IST date is session ``number``."""
-    keep = (bars["ts_ns"] + IST_NS) // DAY_NS == number
-    return bars[keep]

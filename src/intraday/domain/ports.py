@@ -228,6 +228,15 @@ class SignalStore(Protocol):
         ...
 
 
+class DayStore(Protocol):
+    """Whole days of one source, for runs that are authoritative for them."""
+
+    def clear(self, source: Source, ids: Sequence[int], start_ns: int, end_ns: int) -> int:
+        """Forget what ``source`` stored of the range: its bars (a superseded one of another source becomes the best again), feature
+        vectors and signals. Returns how many rows that was."""
+        ...
+
+
 class RunStore(Protocol):
     """Runs of the program, the days they covered, and the audit trail."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 from intraday.core.costs import Costs
 from intraday.core.features import FeatureCalculator, FeatureSet
 from intraday.core.labels import LabelSpec
-from intraday.domain.arrays import F8, Mask
+from intraday.domain.instruments import Instrument
 from intraday.domain.session import Session
 from intraday.live.engine import Engine, EngineSpec
 from intraday.model.predictor import ModelPredictor
@@ -33,18 +34,18 @@ class LoadedModel:
         """The artifact's id."""
         return self.predictor.artifact.id
 
-    def calculator(self, has_volume: Mask) -> FeatureCalculator:
+    def calculator(self, instruments: Sequence[Instrument]) -> FeatureCalculator:
         """A cold calculator of the model's features."""
-        return FeatureCalculator(self.feature_set, has_volume)
+        return FeatureCalculator(self.feature_set, np.array([i.has_volume for i in instruments], np.bool_))
 
-    def decider(self, session: Session, tick_rupees: F8) -> SignalGenerator:
+    def decider(self, session: Session, instruments: Sequence[Instrument]) -> SignalGenerator:
         """The decision rule of the model at the charges of the session's day."""
         artifact = self.predictor.artifact
-        cost = self.costs.round_trip_bps(session.day, self.notional) / 1e4
-        spec = SignalSpec(artifact.rule, cost, self.label, np.asarray(tick_rupees, np.float64), self.predictor.observe, artifact.id)
-        return SignalGenerator(spec)
+        cost = np.array([self.costs.round_trip_bps(session.day, self.notional, i.kind) / 1e4 for i in instruments])
+        tick_rupees = np.array([i.tick_size / 100.0 for i in instruments])
+        return SignalGenerator(SignalSpec(artifact.rule, cost, self.label, tick_rupees, self.predictor.observe, artifact.id))
 
-    def engine(self, session: Session, calculator: FeatureCalculator, tick_rupees: F8, grace_ns: int) -> Engine:
+    def engine(self, session: Session, calculator: FeatureCalculator, instruments: Sequence[Instrument], grace_ns: int) -> Engine:
         """An engine for one session; ``calculator`` is warm."""
         spec = EngineSpec(self.feature_set.timeframe, grace_ns, self.feature_set.column(SIGMA))
-        return Engine(session, calculator.n_instruments, spec, calculator, self.predictor, self.decider(session, tick_rupees))
+        return Engine(session, calculator.n_instruments, spec, calculator, self.predictor, self.decider(session, instruments))

@@ -7,14 +7,12 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from intraday.core.candles import day_start_ns
 from intraday.core.features import FeatureCalculator
 from intraday.domain.arrays import DAY_NS
 from intraday.domain.events import Alert
 from intraday.domain.instruments import Instrument
-from intraday.domain.ports import BarStore, EffectWriter, EventSource, RunDay, RunStore, SignalStore, Source
+from intraday.domain.ports import BarStore, DayStore, EffectWriter, EventSource, RunDay, RunStore, Source
 from intraday.domain.session import Session, SessionTable
 from intraday.live.assembly import LoadedModel
 from intraday.live.consumer import Alerts, SessionCounts, StreamConsumer
@@ -55,7 +53,7 @@ class DayRunner:
         plan: DayPlan,
         model: LoadedModel,
         bars: BarStore,
-        signals: SignalStore,
+        days: DayStore,
         runs: RunStore,
         sessions: SessionTable,
         open_writer: OpenWriter,
@@ -63,7 +61,7 @@ class DayRunner:
         self._plan = plan
         self._model = model
         self._bars = bars
-        self._signals = signals
+        self._days = days
         self._runs = runs
         self._sessions = sessions
         self._open_writer = open_writer
@@ -81,8 +79,8 @@ class DayRunner:
             alerts.offer(Alert(session.open_ns, "warning", "features", text))
         start_ns = day_start_ns(session)
         ids = run.instrument_ids
-        self._signals.clear_day(plan.source, ids, start_ns, start_ns + DAY_NS)
-        engine = self._model.engine(session, calculator, self._tick_rupees(), plan.grace_ns)
+        self._days.clear(plan.source, ids, start_ns, start_ns + DAY_NS)
+        engine = self._model.engine(session, calculator, plan.instruments, plan.grace_ns)
         journal = JournalWriter(Path(run.journal), self._header(session), calculator.snapshot(), plan.fsync)
         try:
             async with self._open_writer(run) as writer:
@@ -96,12 +94,9 @@ class DayRunner:
         return DayResult(run, counts, anchored)
 
     def _warm(self, session: Session) -> tuple[FeatureCalculator, bool]:
-        calculator = self._model.calculator(np.array([i.has_volume for i in self._plan.instruments]))
+        calculator = self._model.calculator(self._plan.instruments)
         ids = [i.id for i in self._plan.instruments]
         return calculator, warm(calculator, self._bars, ids, session, self._sessions)
-
-    def _tick_rupees(self) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-        return np.array([i.tick_size / 100.0 for i in self._plan.instruments])
 
     def _run_day(self, session: Session) -> RunDay:
         plan = self._plan
@@ -127,8 +122,5 @@ class DayRunner:
             grace_ns=plan.grace_ns,
             feature_set_id=self._model.feature_set.id,
             model_id=self._model.id,
-            instruments=tuple(i.key for i in plan.instruments),
-            instrument_ids=tuple(i.id for i in plan.instruments),
-            has_volume=tuple(i.has_volume for i in plan.instruments),
-            tick_sizes=tuple(i.tick_size / 100.0 for i in plan.instruments),
+            instruments=plan.instruments,
         )

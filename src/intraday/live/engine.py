@@ -151,4 +151,5 @@ class Engine:
 
 def late_bars(bars: Bars) -> Bars:
     """The rows that completed or changed a minute after it had been handed out."""
-    return bars[(bars["flags"] & BarFlag.LATE) != 0]
+    rows: Bars = bars[(bars["flags"] & BarFlag.LATE) != 0]
+    return rows

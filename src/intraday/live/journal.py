@@ -23,6 +23,7 @@ import numpy as np
 from intraday.domain.arrays import BAR, TICK
 from intraday.domain.errors import JournalError
 from intraday.domain.events import Backfilled, Command, Event, Frame, LinkLost, LinkUp, Timer
+from intraday.domain.instruments import Instrument, Kind
 
 MAGIC = b"INTRADAY-JOURNAL-1\n"
 RECORD = struct.Struct("<IIBq")
@@ -33,7 +34,7 @@ SEGMENT_BYTES = 64 << 20
 
 @dataclass(frozen=True, slots=True)
 class JournalHeader:
-    """What is needed to build the same engine again. ``instruments``: ``NSE:INFY`` keys in order of dense rows."""
+    """What is needed to build the same engine again. ``instruments`` in order of dense rows."""
 
     run_id: str
     source: str
@@ -42,10 +43,7 @@ class JournalHeader:
     grace_ns: int
     feature_set_id: str
     model_id: str
-    instruments: tuple[str, ...]
-    instrument_ids: tuple[int, ...]
-    has_volume: tuple[bool, ...]
-    tick_sizes: tuple[float, ...]  # rupees
+    instruments: tuple[Instrument, ...]
 
     def to_json(self) -> str:
         """One line of JSON."""
@@ -56,7 +54,8 @@ class JournalHeader:
         """The header written by ``to_json``."""
         raw = json.loads(text)
         raw["day"] = date.fromisoformat(raw["day"])
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in raw.items()})
+        raw["instruments"] = tuple(Instrument(**i | {"kind": Kind(i["kind"])}) for i in raw["instruments"])
+        return cls(**raw)
 
 
 def encode(event: Event) -> tuple[int, bytes]:

@@ -1,0 +1,207 @@
+"""COMPOSITION ROOT: what is wired to what. It makes every object once, hands each the plain values it needs, and decides nothing.
+
+A tick becomes a signal in eight hops; follow them from `build_day_runner`:
+
+    1 RecordedSource.events()            live/sources.py     frames and timers (the broker's WebSocketClient takes this place)
+    2 RecordedTicks.ticks()              live/recorded.py    TICK rows (broker/wire.py decodes Kite's packets to the same rows)
+    3 TickQueue.put / drain              live/queue.py       bounded; live/journal.py has every event before the engine does
+    4 TickValidator.check(ticks)         live/validate.py    which ticks may make candles   ┐
+    5 LiveAggregator.fold / close        core/candles.py     candles of one session         │ Engine.process(event) -> effects
+    6 FeatureCalculator.update(bars)     core/features.py    X[b, F] float32                │ live/engine.py: synchronous, no clock,
+    7 ModelPredictor.predict(X)          model/predictor.py  P[b, 3]                        │ no IO; live, replay and verify call
+    8 SignalGenerator.decide(bars, P)    signal/generator.py BUY, SELL, HOLD                ┘ exactly this
+      StreamConsumer writes the effects  live/consumer.py    one transaction a minute (database/live_writer.py), alerts beside it
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+from intraday.backtest.verify import Verifier
+from intraday.config.settings import ModelSettings, Settings, TradingSettings
+from intraday.core.anchor import AnchorRule, resolve_anchor
+from intraday.core.costs import Costs
+from intraday.core.features import FeatureCalculator, FeatureSet
+from intraday.core.labels import LabelSpec
+from intraday.core.registry import default_registry
+from intraday.core.synthetic import SyntheticMarket, SyntheticSpec
+from intraday.database.pool import Database, open_database
+from intraday.database.schema import init
+from intraday.database.stores import Stores
+from intraday.domain.arrays import F4, Mask, Panel
+from intraday.domain.clock import Clock
+from intraday.domain.errors import ArtifactError, ConfigError
+from intraday.domain.instruments import Instrument
+from intraday.domain.ports import AlertChannel, FeatureSetRecord, Progress, Source
+from intraday.domain.session import SessionTable
+from intraday.history.importing import Importer
+from intraday.history.pipeline import HistoricalPipeline
+from intraday.history.plan import HistoricalPlan
+from intraday.history.plan import Stores as HistoryStores
+from intraday.live.assembly import LoadedModel
+from intraday.live.day import DayPlan, DayRunner
+from intraday.model.predictor import ModelPredictor
+from intraday.model.splits import Scheme, SplitSpec
+from intraday.model.trainer import TrainSpec
+from intraday.signal.alerts import AlertSystem, ConsoleChannel, LogChannel
+from intraday.signal.policy import AlertPolicy
+
+MINUTE_NS = 60_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """What every job works with: settings, clock, the session table, dated charges and the database."""
+
+    settings: Settings
+    clock: Clock
+    sessions: SessionTable
+    costs: Costs
+    database: Database
+    stores: Stores
+
+    def universe(self) -> list[Instrument]:
+        """The stored instruments that ``trading.universe`` names, ordered by id. ConfigError for one that is not stored."""
+        stored = self.stores.instruments.all()
+        wanted = self.settings.trading.universe
+        if wanted == "all":
+            return stored
+        keys = [s if ":" in s else f"{self.settings.trading.exchange}:{s}" for s in wanted]
+        known = {i.key: i for i in stored}
+        missing = [k for k in keys if k not in known]
+        if missing:
+            raise ConfigError(f"trading.universe: {missing[0]} has no stored bars; expected some of {', '.join(list(known)[:8])} …: import it")
+        return sorted((known[k] for k in keys), key=lambda i: i.id)
+
+
+@contextmanager
+def open_system(settings: Settings, clock: Clock) -> Iterator[System]:
+    """The database of the settings (our own server while the block runs, where no DSN is configured) with a current schema."""
+    server = settings.database
+    with open_database(
+        server.dsn_text,
+        settings.system.data_dir,
+        statement_timeout_s=server.statement_timeout_s,
+        start_timeout_s=server.embedded_start_timeout_s,
+    ) as database:
+        init(database.dsn)
+        yield System(settings, clock, SessionTable.load(), Costs.load(), database, Stores(database))
+
+
+def build_importer(system: System, progress: Progress) -> Importer:
+    """`intraday import`."""
+    stores = system.stores
+    return Importer(stores.instruments, stores.bars, system.sessions, system.clock.now_ns, progress, stores.bars)
+
+
+def build_market(settings: TradingSettings, sessions: SessionTable) -> SyntheticMarket:
+    """The seeded market of the demo and of ``broker.feed: synthetic``; one session more than it stores, for the live path."""
+    s = settings.synthetic
+    days = sessions.between(s.start_day, sessions.last)[: s.sessions + 1]
+    return SyntheticMarket(SyntheticSpec(instruments=s.instruments, seed=s.seed, edge=s.edge), days)
+
+
+def feature_set(settings: Settings, anchor: AnchorRule) -> FeatureSet:
+    """The configured features."""
+    model = settings.model
+    return FeatureSet.of(settings.trading.timeframe, None if model.features == "all" else model.features, default_registry(), anchor)
+
+
+def label_spec(t: TradingSettings) -> LabelSpec:
+    """The configured labels."""
+    return LabelSpec(t.timeframe, t.horizon_min, t.target_sigma, t.stop_sigma, t.entry_delay_s, t.square_off_buffer_min)
+
+
+def train_spec(m: ModelSettings) -> TrainSpec:
+    """The configured training."""
+    w = m.walk_forward
+    return TrainSpec(
+        split=SplitSpec(Scheme(w.scheme), w.min_train_sessions, w.test_sessions, w.embargo_sessions),
+        num_boost_round=m.num_boost_round,
+        early_stopping_rounds=m.early_stopping_rounds,
+        learning_rate=m.learning_rate,
+        num_leaves=m.num_leaves,
+        min_data_in_leaf=m.min_data_in_leaf,
+        seed=m.seed,
+        threads=m.threads,
+    )
+
+
+def build_historical(system: System, progress: Progress, first: date | None = None, last: date | None = None) -> HistoricalPipeline:
+    """HISTORICAL_MODE from stored bars to a model artifact; ``first`` and ``last`` bound the days (None: all that is stored)."""
+    settings, stores = system.settings, system.stores
+    ids = {i.id for i in system.universe()}
+    days = [day for i, day, _ in stores.bars.coverage() if i in ids and (last is None or day <= last)]
+    anchor = resolve_anchor(str(settings.model.anchor), days)
+    plan = HistoricalPlan(
+        features=feature_set(settings, anchor),
+        labels=label_spec(settings.trading),
+        training=train_spec(settings.model),
+        directory=settings.model_dir,
+        notional=settings.trading.notional_inr,
+        first=first,
+        last=last,
+    )
+    kept = HistoryStores(stores.bars, stores.features, stores.labels, stores.models)
+    return HistoricalPipeline(plan, kept, system.sessions, system.costs, system.clock.monotonic_ns, progress)
+
+
+def load_model(system: System, model_id: str | None = None) -> LoadedModel:
+    """A trained model by id (None: the newest), checked against the features this program computes.
+
+    Raises ArtifactError when there is none or its files are damaged, SkewError when the program computes other features.
+    """
+    models = system.stores.models
+    record = models.get(model_id) if model_id is not None else models.latest()
+    if record is None:
+        raise ArtifactError("no model is stored: expected one that was trained here; run `intraday historical` first")
+    definition = json.loads(record.manifest)
+    features, labels = definition["features"], json.loads(definition["labels"]["definition"])
+    chosen = FeatureSet.of(features["timeframe"], features["names"], default_registry(), AnchorRule(features["anchor"]))
+
+    def recompute(panel: Panel, has_volume: Mask) -> F4:
+        return FeatureCalculator(chosen, has_volume).batch(panel)
+
+    ours = FeatureSetRecord(chosen.id, chosen.timeframe, chosen.names, chosen.definition())
+    predictor = ModelPredictor.load(Path(record.path), recompute, ours)
+    label = LabelSpec(**{k: v for k, v in labels.items() if k not in ("kernels", "rules")})
+    return LoadedModel(chosen, predictor, label, system.costs, system.settings.trading.notional_inr)
+
+
+def build_alerts(settings: Settings, model: LoadedModel, instruments: Sequence[Instrument], write: Callable[[str], object]) -> AlertSystem:
+    """The configured channels behind one policy; ``write`` prints a line for a person."""
+    channels: Mapping[str, AlertChannel] = {
+        **({"console": ConsoleChannel(write)} if settings.alerts.console else {}),
+        **({"log": LogChannel()} if settings.alerts.log else {}),
+    }
+    return AlertSystem(channels, AlertPolicy([i.symbol for i in instruments], model.label.horizon_min * MINUTE_NS))
+
+
+def build_day_runner(
+    system: System, model: LoadedModel, instruments: Sequence[Instrument], source: Source, run_id: str
+) -> DayRunner:
+    """Sessions through the live path: what replay and live share."""
+    live, stores = system.settings.live, system.stores
+    plan = DayPlan(
+        run_id=run_id,
+        source=source,
+        instruments=tuple(instruments),
+        journal_root=system.settings.system.data_dir.absolute() / "journal",
+        grace_ns=live.grace_ms * 1_000_000,
+        queue_max=live.queue_max_frames,
+        fsync=live.journal.fsync,
+    )
+    return DayRunner(plan, model, stores.bars, stores.days, stores.runs, system.sessions, stores.writer)
+
+
+def build_verifier(system: System) -> Verifier:
+    """`intraday verify`."""
+    stores = system.stores
+    return Verifier(
+        stores.bars, stores.features, stores.signals, stores.runs, system.sessions, lambda model_id: load_model(system, model_id)
+    )

@@ -1,0 +1,34 @@
+"""All stores of one database, for ``app`` to hand out."""
+
+from __future__ import annotations
+
+from intraday.database.bars import BarRepository
+from intraday.database.days import DayRepository
+from intraday.database.features import FeatureRepository
+from intraday.database.instruments import InstrumentRepository
+from intraday.database.labels import LabelRepository
+from intraday.database.live_writer import LiveWriter
+from intraday.database.models import ModelRepository
+from intraday.database.pool import Database
+from intraday.database.runs import RunRepository
+from intraday.database.signals import SignalRepository
+from intraday.domain.ports import RunDay
+
+
+class Stores:
+    """One repository a port."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.instruments = InstrumentRepository(database)
+        self.bars = BarRepository(database)
+        self.features = FeatureRepository(database)
+        self.labels = LabelRepository(database)
+        self.models = ModelRepository(database)
+        self.signals = SignalRepository(database)
+        self.days = DayRepository(database)
+        self.runs = RunRepository(database)
+
+    def writer(self, run: RunDay) -> LiveWriter:
+        """Where the effects of a day go."""
+        return LiveWriter(self._database, run.instrument_ids, run.source, run.feature_set_id, run.run_id)

@@ -1,0 +1,1 @@
+"""What each command does, from settings to a result for the CLI to show. ``app`` wires, these run."""

@@ -1,0 +1,54 @@
+"""What a job hands to whoever shows it."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from intraday.app import System
+from intraday.report.inputs import Check, ReportInput
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A run: figures for people and scripts, what the page shows, and where the page is."""
+
+    summary: Mapping[str, Any]
+    report: ReportInput
+    page: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """The parts of verify for every day asked for, and each difference in words."""
+
+    checks: Sequence[Check]
+    differences: Sequence[str] = field(default_factory=tuple)
+
+
+@dataclass(slots=True)
+class Run:
+    """One run of the program, as the database remembers it."""
+
+    id: str
+    summary: dict[str, Any] = field(default_factory=dict)
+
+
+@contextmanager
+def recorded_run(system: System, command: str) -> Iterator[Run]:
+    """Record that a run began and how it ended; a failure or an interruption is recorded and passed on."""
+    runs, clock = system.stores.runs, system.clock
+    run = Run(f"{command}-{uuid.uuid4().hex[:12]}")
+    runs.start(run.id, command, json.dumps(system.settings.public()), clock.now_ns())
+    try:
+        yield run
+    except BaseException as error:
+        status = "failed" if isinstance(error, Exception) else "interrupted"
+        runs.finish(run.id, status, json.dumps({"error": type(error).__name__}), clock.now_ns())
+        raise
+    runs.finish(run.id, "ok", json.dumps(run.summary, default=str), clock.now_ns())

@@ -75,7 +75,9 @@ class System:
         known = {i.key: i for i in stored}
         missing = [k for k in keys if k not in known]
         if missing:
-            raise ConfigError(f"trading.universe: {missing[0]} has no stored bars; expected some of {', '.join(list(known)[:8])} …: import it")
+            raise ConfigError(
+                f"trading.universe: {missing[0]} has no stored bars; expected some of {', '.join(list(known)[:8])} …: import it"
+            )
         return sorted((known[k] for k in keys), key=lambda i: i.id)
 
 
@@ -109,7 +111,9 @@ def build_market(settings: TradingSettings, sessions: SessionTable) -> Synthetic
 def feature_set(settings: Settings, anchor: AnchorRule) -> FeatureSet:
     """The configured features."""
     model = settings.model
-    return FeatureSet.of(settings.trading.timeframe, None if model.features == "all" else model.features, default_registry(), anchor)
+    return FeatureSet.of(
+        settings.trading.timeframe, None if model.features == "all" else model.features, default_registry(), anchor
+    )
 
 
 def label_spec(t: TradingSettings) -> LabelSpec:
@@ -173,7 +177,9 @@ def load_model(system: System, model_id: str | None = None) -> LoadedModel:
     return LoadedModel(chosen, predictor, label, system.costs, system.settings.trading.notional_inr)
 
 
-def build_alerts(settings: Settings, model: LoadedModel, instruments: Sequence[Instrument], write: Callable[[str], object]) -> AlertSystem:
+def build_alerts(
+    settings: Settings, model: LoadedModel, instruments: Sequence[Instrument], write: Callable[[str], object]
+) -> AlertSystem:
     """The configured channels behind one policy; ``write`` prints a line for a person."""
     channels: Mapping[str, AlertChannel] = {
         **({"console": ConsoleChannel(write)} if settings.alerts.console else {}),

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from intraday.backtest.slowfold import slow_candles
 from intraday.core.candles import HistoricalAggregator, LiveAggregator
 from intraday.core.synthetic import SyntheticMarket, SyntheticSpec
@@ -41,7 +42,11 @@ def feeds(draw):
     ticks["price"][(odd > 0.95) & (odd < 0.97)] = 0
     volume = np.cumsum(rng.integers(0, 50, n)) - rng.choice([0, 0, 0, 200], n)
     ticks["volume"] = np.where(ticks["inst"] == 2, -1, np.maximum(volume, 0))
-    events = [Timer(end + GRACE_NS) for end in range(DAY.open_ns + MINUTE_NS, DAY.close_ns + 1, MINUTE_NS) if abs(end - start) < 7 * MINUTE_NS]
+    events = [
+        Timer(end + GRACE_NS)
+        for end in range(DAY.open_ns + MINUTE_NS, DAY.close_ns + 1, MINUTE_NS)
+        if abs(end - start) < 7 * MINUTE_NS
+    ]
     if draw(st.booleans()):
         lost = int(recv[n // 2])
         events += [LinkLost(lost, "test"), LinkUp(lost + 10**9)]
@@ -136,7 +141,11 @@ def test_the_future_changes_no_past(events, k):
 def test_the_slow_fold_agrees(events):
     """A second, plain-Python statement of the rules gives the same candles."""
     fast = [
-        (b["ts_ns"], b["inst"], (b["open"], b["high"], b["low"], b["close"], None if np.isnan(b["volume"]) else b["volume"], b["flags"], b["n_ticks"]))
+        (
+            b["ts_ns"],
+            b["inst"],
+            (b["open"], b["high"], b["low"], b["close"], None if np.isnan(b["volume"]) else b["volume"], b["flags"], b["n_ticks"]),
+        )
         for b in run(events)[0]
     ]
     slow = sorted(slow_candles(DAY, events, N_INST, GRACE_NS), key=lambda c: (c[0], c[1], c[2][6]))

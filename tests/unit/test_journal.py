@@ -4,6 +4,7 @@ from datetime import date
 
 import numpy as np
 import pytest
+
 from intraday.domain.arrays import BAR, TICK
 from intraday.domain.errors import JournalError
 from intraday.domain.events import Backfilled, Command, Frame, LinkLost, LinkUp, Timer
@@ -11,7 +12,14 @@ from intraday.domain.instruments import Instrument, Kind
 from intraday.live.journal import JournalHeader, JournalReader, JournalWriter
 
 HEADER = JournalHeader(
-    "run-1", "replay", date(2024, 1, 10), 5, 1_500_000_000, "f" * 16, "m" * 16, (Instrument("NSE", "A", id=7), Instrument("NSE", "I", Kind.INDEX, id=9))
+    "run-1",
+    "replay",
+    date(2024, 1, 10),
+    5,
+    1_500_000_000,
+    "f" * 16,
+    "m" * 16,
+    (Instrument("NSE", "A", id=7), Instrument("NSE", "I", Kind.INDEX, id=9)),
 )
 
 

@@ -6,6 +6,7 @@ from datetime import date
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from intraday.domain.arrays import MINUTE_NS, TICK
 from intraday.domain.clock import SimClock
 from intraday.domain.events import Frame, LinkLost, LinkUp, Timer
@@ -103,4 +104,6 @@ def test_a_recorded_source_tells_the_timeline():
         source = RecordedSource(DAY, frames, GRACE, OUTAGE, SimClock())
         return [e async for e in source.events()]
 
-    assert [(type(e), e.now_ns) for e in asyncio.run(run())] == [(type(e), e.now_ns) for e in timed_events(DAY, frames, GRACE, OUTAGE)]
+    assert [(type(e), e.now_ns) for e in asyncio.run(run())] == [
+        (type(e), e.now_ns) for e in timed_events(DAY, frames, GRACE, OUTAGE)
+    ]

@@ -104,5 +104,3 @@ def _keys(rows: Rows) -> Rows:
     keys = np.empty(len(rows), dtype=[("ts_ns", "i8"), ("inst", "i4")])
     keys["ts_ns"], keys["inst"] = rows["ts_ns"], rows["inst"]
     return keys
-
-

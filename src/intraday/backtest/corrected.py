@@ -1,7 +1,7 @@
 """*As corrected*: the day from the best bars known today, and why each stored row differs.
 
-A difference is explained only by evidence: the minute's candle is made again from everything the journal received, in other readings
-than the live one, until one of them gives the best bar. What no reading gives is ``unexplained``, and verify fails.
+A difference is explained only by evidence: the minute's candle is made again from everything the journal received, in other
+readings than the live one, until one of them gives the best bar. What no reading gives is ``unexplained``, and verify fails.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ class CandleDifference:
 def explain_candles(session: Session, events: Iterable[Event], others: Ticks, stored: Bars, best: Bars) -> list[CandleDifference]:
     """Every minute whose stored candle differs from the best one, with its cause.
 
-    ``stored`` and ``best``: BAR rows of the session with one row a (ts, inst). ``others``: TICK rows of this session found in the journals
-    of other days.
+    ``stored`` and ``best``: BAR rows of the session with one row a (ts, inst). ``others``: TICK rows of this session found in
+    the journals of other days.
     """
     changed = {(int(t), int(i)) for t, i in changed_minutes(stored, best).tolist()}
     if not changed:
@@ -77,7 +77,9 @@ class _Reading:
         self._received = received
         self._more = more
 
-    def cause(self, stored: Mapping[Minute, tuple[float, ...]], best: Mapping[Minute, tuple[float, ...]], changed: set[Minute]) -> Cause:
+    def cause(
+        self, stored: Mapping[Minute, tuple[float, ...]], best: Mapping[Minute, tuple[float, ...]], changed: set[Minute]
+    ) -> Cause:
         """The first explanation that holds."""
         mine, theirs = stored.get(self._key), best.get(self._key)
         if self._explained(theirs, with_more=False):

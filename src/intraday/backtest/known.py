@@ -44,7 +44,9 @@ class Check:
 class KnownVerifier:
     """Recomputes a journalled day in several ways and compares each with what is stored."""
 
-    def __init__(self, engine: BuildEngine, calculator: BuildCalculator, sessions: SessionTable, names: Sequence[str], seed: int = 0) -> None:
+    def __init__(
+        self, engine: BuildEngine, calculator: BuildCalculator, sessions: SessionTable, names: Sequence[str], seed: int = 0
+    ) -> None:
         self._engine = engine
         self._calculator = calculator
         self._sessions = sessions
@@ -76,10 +78,10 @@ class KnownVerifier:
     def _groups(self, journal: JournalReader, stored: Rowset, order: I8) -> Check:
         """Each instrument in a group of another size: one alone, the rest in two halves."""
         groups = [g for g in (order[:1], *np.array_split(order[1:], 2)) if len(g)]
-        parts = [
-            self._run(journal, keep_instruments(journal.events(), np.sort(g), len(order)), np.sort(g)) for g in groups
-        ]
-        again = Rowset(*(newest(np.concatenate(rows)) for rows in zip(*((p.bars, p.features, p.signals) for p in parts), strict=True)))
+        parts = [self._run(journal, keep_instruments(journal.events(), np.sort(g), len(order)), np.sort(g)) for g in groups]
+        again = Rowset(
+            *(newest(np.concatenate(rows)) for rows in zip(*((p.bars, p.features, p.signals) for p in parts), strict=True))
+        )
         return self._check("other numbers of instruments", stored, again)
 
     def _slow(self, journal: JournalReader, stored: Rowset) -> Check:
@@ -137,7 +139,7 @@ def collect_bars(engine: Engine, events: Iterable[Event]) -> Bars:
     return on_time
 
 
-def _nothing(n_features: int) -> tuple[I8, np.ndarray[tuple[int], np.dtype[np.int32]], np.ndarray[tuple[int, int], np.dtype[np.float32]]]:
+def _nothing(
+    n_features: int,
+) -> tuple[I8, np.ndarray[tuple[int], np.dtype[np.int32]], np.ndarray[tuple[int, int], np.dtype[np.float32]]]:
     return np.zeros(0, np.int64), np.zeros(0, np.int32), np.zeros((0, n_features), np.float32)
-
-

@@ -1,12 +1,12 @@
 """One-minute candles once more, slowly, in plain Python.
 
-Written apart from ``core.kernels.candle`` on purpose: it shares no line, no array and no number with it, so that one mistake cannot hide
-in both. ``verify`` runs a journal through both and expects the same candles.
+Written apart from ``core.kernels.candle`` on purpose: it shares no line, no array and no number with it, so that one mistake
+cannot hide in both. ``verify`` runs a journal through both and expects the same candles.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from intraday.domain.events import Event, Frame, LinkLost, Timer
@@ -43,15 +43,17 @@ class SlowInstrument:
     broken: bool = False  # the link was lost since the last tick
 
 
-def slow_candles(
-    session: Session, events: Iterable[Event], n_instruments: int, grace_ns: int
-) -> list[tuple[int, int, tuple[float, float, float, float, float | None, int, int]]]:
+Waiting = tuple[int, int, SlowBar]  # a finished minute that was not handed out yet
+Candle = tuple[int, int, tuple[float, float, float, float, float | None, int, int]]
+
+
+def slow_candles(session: Session, events: Iterable[Event], n_instruments: int, grace_ns: int) -> list[Candle]:
     """Every candle an engine hands out for ``events``, in order: (open time, instrument, row), late ones again with flag 2."""
     instruments = [SlowInstrument() for _ in range(n_instruments)]
-    waiting: list[tuple[int, int, SlowBar]] = []
+    waiting: list[Waiting] = []
     handed: dict[tuple[int, int], int] = {}  # (minute, instrument) -> number of ticks when it was handed out
     through = session.open_ns
-    candles = []
+    candles: list[Candle] = []
     for event in events:
         if isinstance(event, Frame):
             for tick in event.ticks.tolist():
@@ -63,23 +65,26 @@ def slow_candles(
                     it.bar.partial = True
         elif isinstance(event, Timer):
             until = min((event.now_ns - grace_ns) // MINUTE * MINUTE, session.close_ns)
-            if until <= session.open_ns:
-                continue
-            open_bars = [(it.bar.minute, i, it.bar) for i, it in enumerate(instruments) if it.bar is not None]
-            due = [w for w in waiting + open_bars if w[0] + MINUTE <= until]
-            waiting = [w for w in waiting if w[0] + MINUTE > until]
-            for minute, i, bar in sorted(due, key=lambda w: w[:2]):
-                known = handed.get((minute, i))
-                if known == len(bar.prices):
-                    continue
-                late = minute < through
-                handed[minute, i] = len(bar.prices)
-                candles.append((minute, i, bar.row(late)))
-            through = max(through, until)
+            if until > session.open_ns:
+                candles += _hand_out(instruments, waiting, handed, through, until)
+                through = max(through, until)
     return candles
 
 
-def _tick(session: Session, instruments: list[SlowInstrument], waiting: list[tuple[int, int, SlowBar]], tick: tuple[int, ...]) -> None:
+def _hand_out(
+    instruments: list[SlowInstrument], waiting: list[Waiting], handed: dict[tuple[int, int], int], through: int, until: int
+) -> Iterator[Candle]:
+    """Minutes that end by ``until``, unless nothing is new about them. Those before ``through`` are late."""
+    open_bars = [(it.bar.minute, i, it.bar) for i, it in enumerate(instruments) if it.bar is not None]
+    due = [w for w in waiting + open_bars if w[0] + MINUTE <= until]
+    waiting[:] = [w for w in waiting if w[0] + MINUTE > until]
+    for minute, i, bar in sorted(due, key=lambda w: w[:2]):
+        if handed.get((minute, i)) != len(bar.prices):
+            handed[minute, i] = len(bar.prices)
+            yield minute, i, bar.row(minute < through)
+
+
+def _tick(session: Session, instruments: list[SlowInstrument], waiting: list[Waiting], tick: tuple[int, ...]) -> None:
     event_ns, recv_ns, i, price, volume = tick
     midnight = session.number * DAY - 330 * MINUTE
     if not 0 <= i < len(instruments) or price <= 0 or not midnight <= event_ns < midnight + DAY:

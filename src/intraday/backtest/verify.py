@@ -1,6 +1,7 @@
 """``intraday verify``: does what is stored of a day follow from what was received, and from what is known today?
 
-*As known*: the journal through the engine again, in several ways, must give the stored candles, features and signals: zero differences.
+*As known*: the journal through the engine again, in several ways, must give the stored candles, features and signals: zero
+differences.
 *As corrected*: the day from the best bars; every difference must have a cause that the evidence supports.
 """
 
@@ -19,7 +20,7 @@ from intraday.backtest.known import Check, KnownVerifier, Rowset
 from intraday.core.candles import HistoricalAggregator, day_start_ns
 from intraday.core.features import FeatureCalculator
 from intraday.core.panel import panel_of
-from intraday.domain.arrays import DAY_NS, MINUTE_NS, TICK, I8, Bars, Ticks, empty
+from intraday.domain.arrays import DAY_NS, I8, MINUTE_NS, TICK, Bars, Ticks, empty
 from intraday.domain.errors import JournalError, SkewError, VerifyError
 from intraday.domain.events import Frame, Signal
 from intraday.domain.ports import BarStore, FeatureStore, RunDay, RunStore, SignalStore
@@ -129,9 +130,7 @@ class Verifier:
         features = explain_rows(moved, len(stored.features), run.timeframe, evidence, set())
         changed = _keys_of_differences(stored.signals, again.signals)
         signals = explain_rows(changed, len(stored.signals), run.timeframe, evidence, moved)
-        return VerifyReport(
-            run, _symbols(journal), checks, tuple(candles), len(best), features, signals, journal.complete
-        )
+        return VerifyReport(run, _symbols(journal), checks, tuple(candles), len(best), features, signals, journal.complete)
 
     def _again(self, run: RunDay, journal: JournalReader, model: LoadedModel, best: Bars) -> tuple[Rowset, set[int]]:
         """Features and signals of the day from the best bars, and the instruments whose starting state has changed since."""
@@ -179,7 +178,9 @@ class Verifier:
 def require(runs: Sequence[RunDay], day: object) -> RunDay:
     """The newest of ``runs``; VerifyError with what to do when there is none."""
     if not runs:
-        raise VerifyError(f"{day}: nothing was replayed or run live on that day; expected a journalled day (intraday replay --from {day})")
+        raise VerifyError(
+            f"{day}: nothing was replayed or run live on that day; expected a journalled day (intraday replay --from {day})"
+        )
     return runs[0]
 
 
@@ -202,7 +203,9 @@ def _renumbered(ticks: Ticks, rows: dict[int, int]) -> Ticks:
     return out
 
 
-def _nothing(names: Sequence[str]) -> tuple[I8, np.ndarray[tuple[int], np.dtype[np.int32]], np.ndarray[tuple[int, int], np.dtype[np.float32]]]:
+def _nothing(
+    names: Sequence[str],
+) -> tuple[I8, np.ndarray[tuple[int], np.dtype[np.int32]], np.ndarray[tuple[int, int], np.dtype[np.float32]]]:
     return np.zeros(0, np.int64), np.zeros(0, np.int32), np.zeros((0, len(names)), np.float32)
 
 

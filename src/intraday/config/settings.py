@@ -101,7 +101,7 @@ class SyntheticSettings(Section):
     instruments: int = Field(default=20, ge=1, le=3000, description="number of instruments")
     sessions: int = Field(default=40, ge=2, le=2500, description="number of sessions; the last one is replayed by the demo")
     seed: int = Field(default=7, ge=0, description="same seed, same market")
-    edge: float = Field(default=0.6, ge=0, le=2, description="strength of the planted predictability, 0 is a martingale")
+    edge: float = Field(default=2.0, ge=0, le=5, description="strength of the planted predictability, 0 is a martingale")
     start_day: date = Field(
         default=date(2025, 1, 1), description="first day; the market starts at the first session on or after it"
     )

@@ -1,7 +1,7 @@
 """Ticks to candles and candles to longer candles: two drivers over the kernels of ``kernels/candle.py``.
 
-``LiveAggregator`` takes whatever arrived and hands minutes out when a ``Timer`` says so. ``HistoricalAggregator`` does the same for a
-whole recorded day at once, and longer timeframes for any number of days. A minute without trades has no candle.
+``LiveAggregator`` takes whatever arrived and hands minutes out when a ``Timer`` says so. ``HistoricalAggregator`` does the same
+for a whole recorded day at once, and longer timeframes for any number of days. A minute without trades has no candle.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ class TickReject(IntEnum):
 class ClosedBars:
     """What one ``Timer`` closed. All BAR rows, ordered by (ts, inst).
 
-    ``minutes``: on-time one-minute bars; ``late``: minutes already handed out, changed or completed since (flag LATE, never used for a
-    decision); ``decisions``: bars of the decision timeframe, made of on-time minutes only.
+    ``minutes``: on-time one-minute bars; ``late``: minutes already handed out, changed or completed since (flag LATE, never
+    used for a decision); ``decisions``: bars of the decision timeframe, made of on-time minutes only.
     """
 
     minutes: Bars
@@ -58,7 +58,8 @@ def sort_bars(bars: Bars) -> Bars:
 class LiveAggregator:
     """One session's candles, a frame at a time.
 
-    State is per instrument, so the result depends neither on how ticks are cut into frames nor on which other instruments there are.
+    State is per instrument, so the result depends neither on how ticks are cut into frames nor on which other instruments there
+    are.
     """
 
     def __init__(self, session: Session, n_instruments: int, timeframe: int) -> None:
@@ -123,8 +124,8 @@ class HistoricalAggregator:
     def fold_day(self, session: Session, ticks: Ticks, grace_ns: int, timeframe: int = 5) -> ClosedBars:
         """Candles of one recorded session.
 
-        ticks: usable TICK rows in arrival order. Minutes close ``grace_ns`` after their end on the clock of ``recv_ns``, as they do live,
-        so late ticks are late here too.
+        ticks: usable TICK rows in arrival order. Minutes close ``grace_ns`` after their end on the clock of ``recv_ns``, as
+        they do live, so late ticks are late here too.
         """
         live = LiveAggregator(session, self._n, timeframe)
         closed: list[ClosedBars] = []
@@ -145,8 +146,8 @@ class HistoricalAggregator:
     def aggregate(self, bars: Bars, timeframe: int) -> Bars:
         """Bars of ``timeframe`` minutes (1, 5, 15, 60) from one-minute bars ordered by (ts, inst), any number of sessions.
 
-        Buckets lie on the grid whose origin is 09:15 IST every day; a session that opens off the grid has a short first bucket and one
-        that closes off it a short last one. Ordered by (ts, inst).
+        Buckets lie on the grid whose origin is 09:15 IST every day; a session that opens off the grid has a short first bucket
+        and one that closes off it a short last one. Ordered by (ts, inst).
         """
         if timeframe == 1:
             return bars

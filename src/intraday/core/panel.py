@@ -20,7 +20,9 @@ def panel_of(bars: Bars, n_instruments: int, timeframe: int, sessions: SessionTa
     at = np.minimum(np.searchsorted(number, session), len(number) - 1)
     if not np.array_equal(number[at], session):
         bad = np.datetime64(int(session[number[at] != session][0]), "D")
-        raise CalendarError(f"bars on {bad}, which is no trading day of the session table: expected bars of sessions only; check the import")
+        raise CalendarError(
+            f"bars on {bad}, which is no trading day of the session table: expected bars of sessions only; check the import"
+        )
     shape = (len(ts_ns), n_instruments)
     columns = {name: np.full(shape, np.nan) for name in ("open", "high", "low", "close", "volume")}
     mask = np.zeros(shape, np.bool_)

@@ -180,7 +180,7 @@ class FeatureStore(Protocol):
         ...
 
     def write(self, set_id: str, source: Source, ids: Sequence[int], ts_ns: I8, inst: I4, x: F4) -> WriteReport:
-        """Replace the range covered by ``ts_ns`` for these ids where anything differs. ``ts_ns`` [n], ``inst`` [n], ``x`` [n, F]."""
+        """Replace the range of ``ts_ns`` for these ids where anything differs. ``ts_ns`` [n], ``inst`` [n], ``x`` [n, F]."""
         ...
 
     def read(self, set_id: str, source: Source, ids: Sequence[int], start_ns: int, end_ns: int) -> tuple[I8, I4, F4]:

@@ -28,7 +28,9 @@ REAL_TICKS = Path("ticks") / "nse_2021"
 REPLAYED = 3  # last recorded sessions of real data that are kept from training and replayed
 
 
-def run_demo(settings: Settings, data: Path | None, clock: Clock, progress: Progress, write: Callable[[str], object] = print) -> Outcome:
+def run_demo(
+    settings: Settings, data: Path | None, clock: Clock, progress: Progress, write: Callable[[str], object] = print
+) -> Outcome:
     """A synthetic market (or the real set under ``data``): train, replay what follows, verify, report."""
     with open_system(demo_settings(settings, data), clock) as system, recorded_run(system, "demo") as run:
         prepare = _synthetic if data is None else _real
@@ -73,7 +75,9 @@ def _real(system: System, data: Path, progress: Progress) -> tuple[ReplayPlan, d
     bars, ticks = data / REAL_BARS, data / REAL_TICKS
     for path in (bars, ticks):
         if not path.is_dir():
-            raise InputError(f"{path}: expected a folder of the demo's real data, found none; give the folder that holds bars/ and ticks/")
+            raise InputError(
+                f"{path}: expected a folder of the demo's real data, found none; give the folder that holds bars/ and ticks/"
+            )
     build_importer(system, progress).import_paths([bars], ImportOptions())
     plan = recorded_plan(system, [ticks], None, None)
     if len(plan.days) <= REPLAYED:
@@ -86,7 +90,9 @@ def _conclude(
     system: System, model: LoadedModel, plan: ReplayPlan, results: Sequence[DayResult], last: date, progress: Progress
 ) -> Outcome:
     """Verify the replayed days and write the page."""
-    reports = verify_days(system, [r for r in newest_runs(system, source=plan.source) if r.day in {s.day for s in plan.days}], progress)
+    reports = verify_days(
+        system, [r for r in newest_runs(system, source=plan.source) if r.day in {s.day for s in plan.days}], progress
+    )
     report = replace(
         replay_report(system, model, plan, results, "Demo: replay"),
         checks=[c for r in reports for c in page.checks(r)],

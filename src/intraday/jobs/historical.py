@@ -22,7 +22,9 @@ from intraday.report.html import render
 from intraday.report.inputs import Coverage, Header, ReportInput
 
 
-def import_bars(settings: Settings, paths: Sequence[Path], options: ImportOptions, clock: Clock, progress: Progress) -> list[FileReport]:
+def import_bars(
+    settings: Settings, paths: Sequence[Path], options: ImportOptions, clock: Clock, progress: Progress
+) -> list[FileReport]:
     """Store bar files, row by row accounted for."""
     with open_system(settings, clock) as system, recorded_run(system, "import") as run:
         reports = build_importer(system, progress).import_paths(paths, options)
@@ -107,5 +109,3 @@ def coverage(system: System, first: date, last: date) -> list[Coverage]:
         if day in minutes:
             held.setdefault(i, {})[day] = n
     return [Coverage(symbols[i], len(days), sum(days.values()), sum(minutes[d] for d in days)) for i, days in held.items()]
-
-

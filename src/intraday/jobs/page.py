@@ -124,7 +124,16 @@ def signal_rows(signals: Sequence[Signal], symbols: Sequence[str]) -> tuple[list
 def candles(bars: Bars, symbol: str, day: date, timeframe: int, signals: Sequence[SignalRow]) -> Candles:
     """The chart of one instrument's day."""
     return Candles(
-        symbol, day, timeframe, bars["ts_ns"], bars["open"], bars["high"], bars["low"], bars["close"], bars["volume"], tuple(signals)
+        symbol,
+        day,
+        timeframe,
+        bars["ts_ns"],
+        bars["open"],
+        bars["high"],
+        bars["low"],
+        bars["close"],
+        bars["volume"],
+        tuple(signals),
     )
 
 
@@ -149,7 +158,10 @@ def facts(artifact: Artifact | None) -> list[tuple[str, str]]:
         spec, data = artifact.manifest["training"], artifact.manifest["data"]
         rows += [
             ("Model", artifact.id),
-            ("Feature set", f"{artifact.features.id}, {len(artifact.features.names)} features of {artifact.features.timeframe}-minute bars"),
+            (
+                "Feature set",
+                f"{artifact.features.id}, {len(artifact.features.names)} features of {artifact.features.timeframe}-minute bars",
+            ),
             ("Rows trained on", f"{data['rows']:,}, about {data['effective_rows']:,.0f} of them without overlap"),
             ("Rounds", f"{spec['rounds']} of at most {spec['num_boost_round']}, seed {spec['seed']}"),
         ]

@@ -89,7 +89,9 @@ def recorded_plan(
     chosen = [d for d in found if (first is None or d >= first) and (last is None or d <= last)]
     if not chosen:
         held = f"{found[0]} to {found[-1]}" if found else "none of the stored instruments"
-        raise InputError(f"{', '.join(map(str, paths))}: expected ticks from {first or 'the start'} to {last or 'the end'}, found {held}")
+        raise InputError(
+            f"{', '.join(map(str, paths))}: expected ticks from {first or 'the start'} to {last or 'the end'}, found {held}"
+        )
     days = tuple(system.sessions.get(d) for d in chosen)
     return ReplayPlan(instruments, days, lambda session: recorded.ticks(session.day), speed=speed)
 
@@ -121,9 +123,7 @@ def run_days(
     results = []
     for session in plan.days:
         ticks = plan.ticks(session)
-        feed = RecordedSource(
-            session, frames(ticks), live.grace_ms * 1_000_000, int(live.outage_s * 1e9), system.clock, plan.speed
-        )
+        feed = RecordedSource(session, frames(ticks), live.grace_ms * 1_000_000, int(live.outage_s * 1e9), system.clock, plan.speed)
         alerts = build_alerts(system.settings, model, plan.instruments, write)
         results.append(asyncio.run(runner.run(session, Watched(feed, session, f"{plan.source} {session.day}", progress), alerts)))
     return results
@@ -179,9 +179,7 @@ def outcome(system: System, model: LoadedModel, plan: ReplayPlan, results: Seque
     return Outcome(summary(results, model), report, render(report, where))
 
 
-def replay_report(
-    system: System, model: LoadedModel, plan: ReplayPlan, results: Sequence[DayResult], title: str
-) -> ReportInput:
+def replay_report(system: System, model: LoadedModel, plan: ReplayPlan, results: Sequence[DayResult], title: str) -> ReportInput:
     """The model's page with the signals of the days, one chart, and what was refused."""
     if not results:
         raise NotEnoughData("no session was run")
@@ -208,7 +206,9 @@ def stored_signals(system: System, plan: ReplayPlan, model_id: str) -> list[Sign
 def chart(system: System, model: LoadedModel, plan: ReplayPlan, rows: Sequence[SignalRow]) -> Candles | None:
     """Candles of the instrument and day with the most BUY and SELL; the first instrument of the last day when there are none."""
     if rows:
-        by_day = Counter((r.symbol, page.day_of((r.bar_ns - day_start_ns(plan.days[0])) // DAY_NS + plan.days[0].number)) for r in rows)
+        by_day = Counter(
+            (r.symbol, page.day_of((r.bar_ns - day_start_ns(plan.days[0])) // DAY_NS + plan.days[0].number)) for r in rows
+        )
         (symbol, day), _ = max(by_day.items(), key=lambda kv: (kv[1], kv[0][1], kv[0][0]))
     else:
         symbol, day = plan.instruments[0].symbol, plan.days[-1].day

@@ -57,7 +57,8 @@ def differences(report: VerifyReport) -> Iterator[str]:
         for ts_ns, inst in part.unexplained:
             yield f"as corrected: {name} {_symbol(report, inst)} {_time(ts_ns)}: unexplained"
     for c in report.candles:
-        yield f"as corrected: candle {_symbol(report, c.inst)} {_time(c.ts_ns)}: stored {_bar(c.stored)}, best {_bar(c.best)}: {c.cause}"
+        where = f"{_symbol(report, c.inst)} {_time(c.ts_ns)}"
+        yield f"as corrected: candle {where}: stored {_bar(c.stored)}, best {_bar(c.best)}: {c.cause}"
 
 
 def _symbol(report: VerifyReport, inst: int) -> str:

@@ -1,7 +1,8 @@
 """The thin asynchronous shell around the engine: source → queue → journal → engine → effects.
 
-Four tasks, each bounded: one listens, one decides, one writes, one alerts. The journal has an event before the engine does; effects reach the
-database in order, one transaction for what was decided together; alerts go out beside the writes and never wait for them.
+Four tasks, each bounded: one listens, one decides, one writes, one alerts. The journal has an event before the engine does;
+effects reach the database in order, one transaction for what was decided together; alerts go out beside the writes and never
+wait for them.
 """
 
 from __future__ import annotations
@@ -82,7 +83,9 @@ class SessionCounts:
 class StreamConsumer:
     """Runs one session of one source through one engine."""
 
-    def __init__(self, queue: TickQueue, log: EventLog, engine: Engine, writer: EffectWriter, alerts: Alerts, batches_max: int = 8) -> None:
+    def __init__(
+        self, queue: TickQueue, log: EventLog, engine: Engine, writer: EffectWriter, alerts: Alerts, batches_max: int = 8
+    ) -> None:
         self._queue = queue
         self._log = log
         self._engine = engine

@@ -75,7 +75,7 @@ class DayRunner:
         calculator, anchored = self._warm(session)
         if not anchored:
             anchor = self._model.feature_set.anchor.anchor(session.day, self._sessions)
-            text = f"no bars of the anchor session {anchor}: features are missing for {session.day}; import from there on or set model.anchor"
+            text = f"no bars of {anchor}, the anchor: no features for {session.day}; import from there on or set model.anchor"
             alerts.offer(Alert(session.open_ns, "warning", "features", text))
         start_ns = day_start_ns(session)
         ids = run.instrument_ids

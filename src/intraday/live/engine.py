@@ -1,7 +1,8 @@
 """The synchronous heart: hops 4 to 8. Live, replay, backtest and verify call exactly this.
 
-It reads no clock but ``event.now_ns``, does no IO and keeps no more than one session. A minute closes on the ``Timer`` at its end plus
-the configured grace, so nothing depends on how ticks were cut into frames; what arrives later is stored as late and alters nothing.
+It reads no clock but ``event.now_ns``, does no IO and keeps no more than one session. A minute closes on the ``Timer`` at its
+end plus the configured grace, so nothing depends on how ticks were cut into frames; what arrives later is stored as late and
+alters nothing.
 """
 
 from __future__ import annotations
@@ -145,7 +146,12 @@ class Engine:
         gap_s = (event.now_ns - start_ns) / 1e9
         return [
             RequestBackfill(start_ns, event.now_ns - event.now_ns % MINUTE_NS + MINUTE_NS, "feed lost"),
-            Alert(event.now_ns, "info", "feed", f"feed back after {gap_s:.0f} s; the minutes between are a gap until they are backfilled"),
+            Alert(
+                event.now_ns,
+                "info",
+                "feed",
+                f"feed back after {gap_s:.0f} s; the minutes between are a gap until they are backfilled",
+            ),
         ]
 
 

@@ -1,9 +1,9 @@
 """Everything the engine was told, in order, before it acted on it: append-only segments with a checksum on every record.
 
 A folder holds one run of one session: ``00000.seg``, ``00001.seg``, ... Each segment starts with ``MAGIC``; each record is
-``<u32 payload bytes> <u32 crc32 of the rest> <u8 type> <i64 now_ns> <payload>``, little-endian. The first record is the header (JSON), the
-second the state the features started from; the last of a finished run is ``END``. A torn last record (a crash while writing) is
-dropped and reported, damage anywhere else raises: no data beats wrong data.
+``<u32 payload bytes> <u32 crc32 of the rest> <u8 type> <i64 now_ns> <payload>``, little-endian. The first record is the header
+(JSON), the second the state the features started from; the last of a finished run is ``END``. A torn last record (a crash while
+writing) is dropped and reported, damage anywhere else raises: no data beats wrong data.
 """
 
 from __future__ import annotations
@@ -97,7 +97,9 @@ def decode(kind: int, now_ns: int, payload: bytes) -> Event:
 class JournalWriter:
     """Appends the events of one session. ``fsync``: ``never``, ``minute`` (at every Timer, the default) or ``event``."""
 
-    def __init__(self, folder: Path, header: JournalHeader, state: bytes, fsync: str = "minute", segment_bytes: int = SEGMENT_BYTES) -> None:
+    def __init__(
+        self, folder: Path, header: JournalHeader, state: bytes, fsync: str = "minute", segment_bytes: int = SEGMENT_BYTES
+    ) -> None:
         self._folder = folder
         self._fsync = fsync
         self._segment_bytes = segment_bytes
@@ -194,7 +196,9 @@ def _read_segment(path: Path, last: bool) -> Iterator[tuple[int, int, bytes]]:
                 _torn(path, last)
                 return
             if crc32(payload, crc32(TAIL.pack(kind, now_ns))) != crc:
-                raise JournalError(f"{path}: the record before byte {file.tell()} does not match its checksum; the file was altered or the disk is failing")
+                raise JournalError(
+                    f"{path}: the record before byte {file.tell()} does not match its checksum; the file was altered"
+                )
             yield kind, now_ns, payload
 
 

@@ -17,8 +17,8 @@ def timed_events(session: Session, frames: Iterable[tuple[int, Ticks]], grace_ns
     """Frames in order of ``now_ns``, with the timers of the session between them.
 
     A minute's timer fires ``grace_ns`` after its end, before any frame of that instant or later. When nothing at all arrives for
-    ``outage_ns`` inside the session the link counts as lost until the next frame: silence of every instrument is an outage, not a quiet
-    market. One more timer at the end hands out what came late.
+    ``outage_ns`` inside the session the link counts as lost until the next frame: silence of every instrument is an outage, not
+    a quiet market. One more timer at the end hands out what came late.
     """
     timers = deque(end_ns + grace_ns for end_ns in minute_ends(session))
     last_ns = session.open_ns
@@ -56,7 +56,13 @@ class RecordedSource:
     """Recorded frames as a live feed, at ``speed`` times the pace of the recording (None: as fast as the engine takes them)."""
 
     def __init__(
-        self, session: Session, frames: Iterable[tuple[int, Ticks]], grace_ns: int, outage_ns: int, clock: Clock, speed: float | None = None
+        self,
+        session: Session,
+        frames: Iterable[tuple[int, Ticks]],
+        grace_ns: int,
+        outage_ns: int,
+        clock: Clock,
+        speed: float | None = None,
     ) -> None:
         self._session = session
         self._frames = frames

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from intraday.core.candles import TickReject, day_start_ns
 from intraday.core.kernels import candle
-from intraday.domain.arrays import MINUTE_NS, TICK, I8, Ticks, empty
+from intraday.domain.arrays import I8, MINUTE_NS, TICK, Ticks, empty
 from intraday.domain.events import CountRejects
 from intraday.domain.session import Session
 

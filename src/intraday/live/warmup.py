@@ -31,8 +31,8 @@ def decision_panels(
 def warm(calculator: FeatureCalculator, bars: BarStore, ids: Sequence[int], session: Session, sessions: SessionTable) -> bool:
     """Advance ``calculator`` from the anchor of ``session`` to the evening before it.
 
-    Returns whether the stored bars reach back to the anchor session. When they don't, its features are missing (NaN) for the day: a state
-    started elsewhere would give other values than history has.
+    Returns whether the stored bars reach back to the anchor session. When they don't, its features are missing (NaN) for the
+    day: a state started elsewhere would give other values than history has.
     """
     anchor = calculator.feature_set.anchor.anchor(session.day, sessions)
     days = [s for s in sessions.between(anchor, session.day) if s.number < session.number]

@@ -10,6 +10,8 @@ emitted. Rules and their evidence: KITE_SPEC 8.5 (cumulative volume, cached firs
 import numba as nb
 import numpy as np
 
+from intraday.core.kernels.types import I1, Rows
+
 MINUTE_NS = 60_000_000_000
 
 # Why a tick was refused; 0 is accepted. `core.candles.TickReject` names them.
@@ -52,7 +54,35 @@ BUCKET = np.dtype(
 
 
 @nb.njit(cache=True, nogil=True)
-def check_ticks(state, ticks, day_ns, open_ns, close_ns, future_ns, kept, reason):
+def judge_stamp(event_ns: int, price: int, latest_ns: int, day_ns: int, open_ns: int, close_ns: int) -> int:
+    """Why a tick cannot be one of this session, whatever came before it; OK if it can. ``latest_ns``: no stamp may be later."""
+    if event_ns < 86_400_000_000_000:
+        return ZERO_TIME
+    if price <= 0:
+        return BAD_PRICE
+    if event_ns < day_ns or event_ns >= day_ns + 86_400_000_000_000:
+        return OTHER_DAY
+    if event_ns < open_ns or event_ns >= close_ns:
+        return OUT_OF_SESSION
+    if event_ns > latest_ns:
+        return FUTURE
+    return OK
+
+
+@nb.njit(cache=True, nogil=True)
+def judge_order(state: Rows, inst: int, event_ns: int, price: int, volume: int) -> int:
+    """Why a tick cannot follow the last usable one of its instrument; OK if it can."""
+    if event_ns < state[inst]["event_ns"]:
+        return OUT_OF_ORDER
+    if volume < state[inst]["volume"]:
+        return VOLUME_REGRESSED
+    if event_ns == state[inst]["event_ns"] and volume == state[inst]["volume"] and price == state[inst]["price"]:
+        return DUPLICATE
+    return OK
+
+
+@nb.njit(cache=True, nogil=True)
+def check_ticks(state: Rows, ticks: Rows, day_ns: int, open_ns: int, close_ns: int, future_ns: int, kept: Rows, reason: I1) -> int:
     """Copy the usable ticks of a frame to ``kept`` and say why each other one is not.
 
     state: CHECK[S]; ticks: TICK[n]; day_ns: midnight IST of the session's day; ``kept``: TICK[>= n]; ``reason``: int8[n].
@@ -62,40 +92,23 @@ def check_ticks(state, ticks, day_ns, open_ns, close_ns, future_ns, kept, reason
     n_kept = 0
     for k in range(ticks.shape[0]):
         inst = ticks[k]["inst"]
-        event_ns = ticks[k]["event_ns"]
-        price = ticks[k]["price"]
-        volume = ticks[k]["volume"]
-        why = OK
-        if inst < 0 or inst >= state.shape[0]:
-            why = UNKNOWN
-        elif event_ns < 86_400_000_000_000:
-            why = ZERO_TIME
-        elif price <= 0:
-            why = BAD_PRICE
-        elif event_ns < day_ns or event_ns >= day_ns + 86_400_000_000_000:
-            why = OTHER_DAY
-        elif event_ns < open_ns or event_ns >= close_ns:
-            why = OUT_OF_SESSION
-        elif event_ns > ticks[k]["recv_ns"] + future_ns:
-            why = FUTURE
-        elif event_ns < state[inst]["event_ns"]:
-            why = OUT_OF_ORDER
-        elif volume < state[inst]["volume"]:
-            why = VOLUME_REGRESSED
-        elif event_ns == state[inst]["event_ns"] and volume == state[inst]["volume"] and price == state[inst]["price"]:
-            why = DUPLICATE
+        why = UNKNOWN
+        if inst >= 0 and inst < state.shape[0]:
+            why = judge_stamp(ticks[k]["event_ns"], ticks[k]["price"], ticks[k]["recv_ns"] + future_ns, day_ns, open_ns, close_ns)
+            if why == OK:
+                why = judge_order(state, inst, ticks[k]["event_ns"], ticks[k]["price"], ticks[k]["volume"])
         reason[k] = why
         if why == OK:
-            state[inst]["event_ns"] = event_ns
-            state[inst]["volume"] = volume
-            state[inst]["price"] = price
+            state[inst]["event_ns"] = ticks[k]["event_ns"]
+            state[inst]["volume"] = ticks[k]["volume"]
+            state[inst]["price"] = ticks[k]["price"]
             kept[n_kept] = ticks[k]
             n_kept += 1
     return n_kept
 
 
 @nb.njit(cache=True, nogil=True)
-def emit(state, s, late, out, n):
+def emit(state: Rows, s: int, late: bool, out: Rows, n: int) -> int:
     """Write the minute under construction of instrument ``s`` to ``out[n]``; paise become rupees. Returns n + 1."""
     out[n]["ts_ns"] = state[s]["minute_ns"]
     out[n]["inst"] = s
@@ -110,12 +123,12 @@ def emit(state, s, late, out, n):
 
 
 @nb.njit(cache=True, nogil=True)
-def begin_minute(state, s, minute_ns, price, volume, issued_ns):
+def begin_minute(state: Rows, s: int, minute_ns: int, price: int, volume: int, issued_ns: int) -> None:
     """Start the minute ``minute_ns`` of instrument ``s``.
 
-    Its volume counts from the last tick before it, from zero for the day's first (the pre-open auction is part of the day's volume).
-    After a lost link, which a late start is too, it counts from the tick itself: what came before may belong to other minutes (flag
-    PARTIAL). A minute that was handed out already without this instrument is late from its first tick on.
+    Its volume counts from the last tick before it, from zero for the day's first (the pre-open auction is part of the day's
+    volume). After a lost link, which a late start is too, it counts from the tick itself: what came before may belong to other
+    minutes (flag PARTIAL). A minute that was handed out already without this instrument is late from its first tick on.
     """
     if state[s]["cut"] == 1:
         state[s]["base"] = volume
@@ -136,7 +149,7 @@ def begin_minute(state, s, minute_ns, price, volume, issued_ns):
 
 
 @nb.njit(cache=True, nogil=True)
-def fold_ticks(state, ticks, issued_ns, out):
+def fold_ticks(state: Rows, ticks: Rows, issued_ns: int, out: Rows) -> int:
     """Fold usable ticks (in time order for each instrument) into the minutes under construction.
 
     state: FOLD[S]; ticks: TICK[n] from `check_ticks`; issued_ns: every minute before it was handed out; ``out``: BAR[>= n].
@@ -146,7 +159,7 @@ def fold_ticks(state, ticks, issued_ns, out):
     n = 0
     for k in range(ticks.shape[0]):
         s = ticks[k]["inst"]
-        price = np.int64(ticks[k]["price"])
+        price = ticks[k]["price"]
         volume = ticks[k]["volume"]
         minute_ns = ticks[k]["event_ns"] - ticks[k]["event_ns"] % MINUTE_NS
         if minute_ns != state[s]["minute_ns"]:
@@ -172,7 +185,7 @@ def fold_ticks(state, ticks, issued_ns, out):
 
 
 @nb.njit(cache=True, nogil=True)
-def close_minutes(state, boundary_ns, out):
+def close_minutes(state: Rows, boundary_ns: int, out: Rows) -> int:
     """Hand out every minute under construction that ends at or before ``boundary_ns``, and late changes of handed-out ones.
 
     state: FOLD[S]; ``out``: BAR[>= S]. Returns how many rows of ``out`` were written, in order of instrument.
@@ -191,7 +204,7 @@ def close_minutes(state, boundary_ns, out):
 
 
 @nb.njit(cache=True, nogil=True)
-def emit_bucket(state, s, out, n):
+def emit_bucket(state: Rows, s: int, out: Rows, n: int) -> int:
     """Write the bucket under construction of instrument ``s`` to ``out[n]``. Returns n + 1."""
     out[n]["ts_ns"] = state[s]["ts_ns"]
     out[n]["inst"] = s
@@ -207,7 +220,7 @@ def emit_bucket(state, s, out, n):
 
 
 @nb.njit(cache=True, nogil=True)
-def fold_minutes(state, bars, origin_ns, frame_ns, out):
+def fold_minutes(state: Rows, bars: Rows, origin_ns: int, frame_ns: int, out: Rows) -> int:
     """Fold one-minute bars (in time order) into buckets of ``frame_ns`` on the grid that starts at ``origin_ns``.
 
     state: BUCKET[S]; bars: BAR[n]; ``out``: BAR[>= n]. A bar of a newer bucket completes the older one, which goes to ``out``.
@@ -240,7 +253,7 @@ def fold_minutes(state, bars, origin_ns, frame_ns, out):
 
 
 @nb.njit(cache=True, nogil=True)
-def close_buckets(state, boundary_ns, frame_ns, out):
+def close_buckets(state: Rows, boundary_ns: int, frame_ns: int, out: Rows) -> int:
     """Hand out every bucket under construction that ends at or before ``boundary_ns``.
 
     state: BUCKET[S]; ``out``: BAR[>= S]. Returns how many rows of ``out`` were written, in order of instrument.

@@ -88,17 +88,18 @@ def test_out_of_sample_rows_are_the_later_sessions_once(edge: Trained) -> None:
     assert oos.p.sum(axis=1) == pytest.approx(np.ones(len(oos)))
 
 
-def test_a_fold_knows_nothing_of_its_score_window(edge: Trained) -> None:
-    """Change everything about the last fold's rows: no earlier prediction, side, calibration or threshold may move."""
+@pytest.mark.parametrize("k", [0, 1, 3])
+def test_a_fold_knows_nothing_of_its_score_window(edge: Trained, k: int) -> None:
+    """Change everything from fold k's score window on: its rounds, calibration and threshold and all before may not move."""
     data = dataset(sessions=32)
-    last = walk_forward(data.ts_ns, data.t1_ns, data.session, SPEC.split)[-1].score
+    start = walk_forward(data.ts_ns, data.t1_ns, data.session, SPEC.split)[k].score[0]
     label, x, ret = data.label.copy(), data.x.copy(), data.ret_long.copy()
-    label[last], x[last], ret[last] = -label[last], -3 * x[last], 5.0
+    label[start:], x[start:], ret[start:] = -label[start:], -3 * x[start:], 5.0
     changed = train(replace(data, label=label, x=x, ret_long=ret))
-    rows = edge.oos.fold < edge.oos.fold.max()
+    rows = edge.oos.fold < k
     assert changed.oos.p[rows].tobytes() == edge.oos.p[rows].tobytes()
     assert changed.oos.side[rows].tobytes() == edge.oos.side[rows].tobytes()
-    ours, theirs = edge.folds[-1], changed.folds[-1]
+    ours, theirs = edge.folds[k], changed.folds[k]
     assert (ours.temperature, ours.threshold, ours.rounds) == (theirs.temperature, theirs.threshold, theirs.rounds)
     assert ours.log_loss != theirs.log_loss
 

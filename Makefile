@@ -98,7 +98,7 @@ bench: $(STAMP) ## Every benchmark; each ends with one JSON line
 	@for b in benchmarks/bench_*.py; do echo "== $$b"; $(BIN)/python "$$b"; done
 
 docs: $(STAMP) ## Build the documentation into site/
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 	@echo "site/index.html"
 
 docs-serve: $(STAMP) ## Serve the documentation on http://127.0.0.1:8000

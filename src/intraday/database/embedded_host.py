@@ -38,7 +38,7 @@ class Account:
             [str(a) for a in args], check=False, capture_output=True, text=True, errors="replace", stdin=subprocess.DEVNULL,
             start_new_session=True, env=env, cwd=cwd or "/", user=self.uid, group=self.gid,
             extra_groups=None if self.uid is None else [],
-        )  # fmt: skip
+        )  # fmt: skip  # nosec B603
 
     def own(self, path: Path) -> None:
         """Make ``path`` this account's."""

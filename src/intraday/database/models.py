@@ -21,7 +21,7 @@ class ModelRepository:
         """Store or replace by id; the same record again changes nothing."""
         with self._db.transaction() as connection:
             connection.execute("SELECT pg_advisory_xact_lock(hashtext('models'), 0)")
-            row = connection.execute(f"SELECT {_COLUMNS} FROM models WHERE id = %s", (record.id,)).fetchone()
+            row = connection.execute(f"SELECT {_COLUMNS} FROM models WHERE id = %s", (record.id,)).fetchone()  # nosec B608
             if row is not None and ModelRecord(*row) == record:
                 return
             connection.execute(
@@ -37,7 +37,7 @@ class ModelRepository:
         """The model saved first most recently, of one feature set if given."""
         with self._db.autocommit() as connection:
             row = connection.execute(
-                f"SELECT {_COLUMNS} FROM models WHERE %(set)s::text IS NULL OR feature_set_id = %(set)s ORDER BY seq DESC LIMIT 1",
+                f"SELECT {_COLUMNS} FROM models WHERE %(set)s::text IS NULL OR feature_set_id = %(set)s ORDER BY seq DESC LIMIT 1",  # nosec B608
                 {"set": feature_set_id},
             ).fetchone()
         return None if row is None else ModelRecord(*row)
@@ -45,7 +45,7 @@ class ModelRepository:
     def get(self, model_id: str) -> ModelRecord:
         """By id; raises ArtifactError when unknown."""
         with self._db.autocommit() as connection:
-            row = connection.execute(f"SELECT {_COLUMNS} FROM models WHERE id = %s", (model_id,)).fetchone()
+            row = connection.execute(f"SELECT {_COLUMNS} FROM models WHERE id = %s", (model_id,)).fetchone()  # nosec B608
         if row is None:
             raise ArtifactError(f"expected a trained model, found no {model_id!r} in the database: run 'intraday historical' first")
         return ModelRecord(*row)

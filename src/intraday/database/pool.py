@@ -1,6 +1,6 @@
 """Connections to the database: checked once, reused, their errors ours.
 
-Writes go through psycopg, bulk reads through ADBC to Arrow (1.4 M rows/s against 0.5-0.8 M: docs/adr/0004-bar-versions.md).
+Writes go through psycopg, bulk reads through ADBC to Arrow (1.4 M rows/s against 0.5-0.8 M: docs/adr/0012-database-drivers.md).
 Safe to use from several threads; not across a fork.
 """
 

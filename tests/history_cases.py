@@ -25,10 +25,10 @@ NAMES = ("sigma", "rsi_14", "session_pos", "ret_1", "vwap_dist")
 
 
 def market_of(sessions: SessionTable) -> tuple[list[Instrument], list[Bars]]:
-    """Four instruments, the last an index, and their bars by session: the two anchors, then FIRST to LAST."""
+    """Four instruments, the last an index, ids falling, and their bars by session: the two anchors, then FIRST to LAST."""
     days = [sessions.get(day) for day in ANCHORS] + sessions.between(FIRST, LAST)
     market = SyntheticMarket(SyntheticSpec(instruments=4, seed=3), days)
-    return [replace(x, id=11 + 3 * k) for k, x in enumerate(market.instruments)], [market.bars(k) for k in range(len(days))]
+    return [replace(x, id=20 - 3 * k) for k, x in enumerate(market.instruments)], [market.bars(k) for k in range(len(days))]
 
 
 def plan_of(directory: Path, **changes: Any) -> HistoricalPlan:

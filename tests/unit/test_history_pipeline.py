@@ -79,7 +79,7 @@ def test_end_to_end(tmp_path: Path, market: Any, stores: Stores, sessions: Sessi
     record = stores.models.get(result.model_id)
     assert (record.verdict, record.path) == (result.verdict, str(result.artifact.path))
     assert record.manifest == (result.artifact.path / "manifest.json").read_text()
-    assert result.artifact.manifest["data"]["symbols"] == ["NSE:SYN01", "NSE:SYN02", "NSE:SYN03", "NSE:SYNIDX"]
+    assert result.artifact.manifest["data"]["symbols"] == ["NSE:SYN03", "NSE:SYN02", "NSE:SYN01", "NSE:SYNIDX"]
     assert len(read_oos(result.artifact.path)) == result.trained.metrics.rows
     assert result.summary()["model_id"] == result.model_id
 
@@ -89,7 +89,7 @@ def test_the_artifact_loads_against_the_same_features(tmp_path: Path, market: An
     result = pipeline(plan, stores, sessions).run(market[0])
     golden = result.artifact.golden
     assert golden.x.shape[1] == 4
-    assert golden.has_volume.tolist() == [True, True, True, False]
+    assert golden.has_volume.tolist() == [False, True, True, True]
     assert np.isfinite(golden.x).any(axis=(0, 1)).all()
 
     def recompute(panel: Any, has_volume: Any) -> Any:

@@ -110,6 +110,11 @@ def test_what_comes_from_outside_is_escaped(evil: str) -> None:
     assert words_of(text).count(" ".join(evil.split())) >= 6
 
 
+def test_feature_names_are_not_formulas() -> None:
+    text = words_of(page(dataclasses.replace(full_report(), importance=(("$x_{1}$", 1.0),))))
+    assert "$x_{1}$" in text
+
+
 def test_an_empty_report_says_so() -> None:
     nothing = Header("Nothing", 0, "HISTORICAL_MODE", "", None, None, 0, 0, 5, "", "not enough data")
     text = words_of(page(ReportInput(nothing)))

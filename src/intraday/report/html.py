@@ -51,7 +51,7 @@ def _charts(report: ReportInput) -> dict[str, Markup]:
         "confusion": confusion_chart(report.confusion) if report.confusion else "",
         "candles": candle_chart(report.candles) if report.candles else "",
     }
-    return {name: Markup(svg) for name, svg in drawn.items()}  # noqa: S704 # nosec B704 - see above
+    return {name: Markup(svg) for name, svg in drawn.items()}  # nosec B704
 
 
 def _worst(report: ReportInput) -> list[Coverage]:

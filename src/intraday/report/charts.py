@@ -14,6 +14,7 @@ from intraday.report.words import number
 
 IMPORTANCE_MAX = 20
 TICKS_MAX = 8
+CURVES = {"down": (ORANGE, "s"), "SELL": (ORANGE, "s"), "up": (BLUE, "o"), "BUY": (BLUE, "o")}  # the same hues everywhere
 
 
 def equity_chart(equity: Equity) -> str:
@@ -50,7 +51,8 @@ def reliability_chart(curves: Sequence[Reliability]) -> str:
     bottom = float(max(0.0, np.nanmin(values) - 0.03))
     ax.plot([bottom, top], [bottom, top], color=MUTED, linewidth=1.0, linestyle=":", label="perfect")
     largest = max(float(c.count.max()) for c in curves)
-    for curve, color, marker in zip(curves, (ORANGE, BLUE, INK), ("s", "o", "D"), strict=False):
+    for curve in curves:
+        color, marker = CURVES.get(curve.name, (INK, "D"))
         ax.plot(curve.predicted, curve.observed, color=color, linewidth=1.3, label=curve.name)
         ax.scatter(curve.predicted, curve.observed, s=12 + 90 * curve.count / largest, color=color, marker=marker, alpha=0.8)
     ax.set_xlim(bottom, top)

@@ -93,6 +93,18 @@ def test_other_values_of_a_source_become_a_new_version(store: BarRepository, dat
     assert versions(database, at) == [("tick", 1, False, bars["close"][0]), ("tick", 2, True, late["close"][0])]
 
 
+def test_a_change_of_any_value_is_noticed(store: BarRepository) -> None:
+    bars = bars_of(1, 1)
+    store.write(IDS, bars, Source.IMPORT, 1_000_000)
+    for k, name in enumerate(("open", "high", "low", "close", "volume", "flags", "n_ticks")):
+        bars[name] += 1
+        assert store.write(IDS, bars, Source.IMPORT, (k + 2) * 1_000_000) == WriteReport(revised=1), name
+        assert_same(store.read(IDS, *ALWAYS), bars)
+    bars["volume"] = np.nan
+    assert store.write(IDS, bars, Source.IMPORT, 20_000_000) == WriteReport(revised=1)
+    assert store.write(IDS, bars, Source.IMPORT, 21_000_000) == WriteReport(unchanged=1)
+
+
 def test_a_rerun_with_late_bars_changes_nothing(store: BarRepository, database: Database) -> None:
     """What was said stays said: the first version again, with the time it was known, is recognised although a later one is best."""
     first = bars_of(5, 2)

@@ -61,7 +61,7 @@ class EmbeddedServer:
     """
 
     def __init__(self, data_dir: Path, *, bindir: Path | None = None, start_timeout_s: float = 300.0) -> None:
-        self._home = (data_dir / "pg").absolute()
+        self._home = data_dir.resolve() / "pg"  # one spelling: it is looked for in command lines
         self._bindir = bindir
         self._timeout_s = start_timeout_s
         self._hold: int | None = None

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import os
 import secrets
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import psycopg
@@ -60,10 +62,12 @@ class Backend:
 
 
 @pytest.fixture(scope="session")
-def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
-    """Our own server, for the whole test session."""
-    with EmbeddedServer(tmp_path_factory.mktemp("database")) as server:
-        yield server
+def embedded() -> Iterator[EmbeddedServer]:
+    """Our own server, for the whole test session; in a folder its account can enter (pytest's own are closed, as root that matters)."""
+    with tempfile.TemporaryDirectory(prefix="intraday-test-") as folder:
+        Path(folder).chmod(0o755)
+        with EmbeddedServer(Path(folder)) as server:
+            yield server
 
 
 @pytest.fixture(scope="session", params=["postgresql", "timescaledb"] if os.environ.get(TIMESCALE) else ["postgresql"])

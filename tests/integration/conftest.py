@@ -63,7 +63,7 @@ class Backend:
 
 @pytest.fixture(scope="session")
 def embedded() -> Iterator[EmbeddedServer]:
-    """Our own server, for the whole test session; in a folder its account can enter (pytest's own are closed, as root that matters)."""
+    """Our own server, for the whole test session; in a folder its account can enter, which pytest's own are not for root."""
     with tempfile.TemporaryDirectory(prefix="intraday-test-") as folder:
         Path(folder).chmod(0o755)
         with EmbeddedServer(Path(folder)) as server:

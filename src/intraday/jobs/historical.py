@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date
+from dataclasses import fields
+from datetime import date, timedelta
 from pathlib import Path
-
-import numpy as np
 
 from intraday.app import System, build_historical, build_importer, build_market, open_system
 from intraday.config.settings import Settings
+from intraday.core.anchor import EPOCH
 from intraday.core.synthetic import SyntheticMarket
 from intraday.domain.clock import Clock
 from intraday.domain.ports import Progress, Source, WriteReport
@@ -18,8 +18,9 @@ from intraday.history.plan import HistoricalResult
 from intraday.jobs import page
 from intraday.jobs.outcome import Outcome, recorded_run
 from intraday.model.artifacts import Artifact, read_oos
+from intraday.report.assemble import coverage_of, header_of, model_parts
 from intraday.report.html import render
-from intraday.report.inputs import Coverage, Header, ReportInput
+from intraday.report.inputs import ReportInput
 
 
 def import_bars(
@@ -62,50 +63,29 @@ def fill_synthetic(system: System, market: SyntheticMarket, n_sessions: int, pro
 
 def historical_report(system: System, result: HistoricalResult) -> ReportInput:
     """The page of a training run."""
-    artifact = result.artifact
     times = [(f"Time for {s.name}", f"{s.seconds:.1f} s, {s.rows:,} rows") for s in result.steps]
-    return report_of(
-        system, artifact, f"HISTORICAL_MODE, {result.n_sessions} sessions", "HISTORICAL_MODE", [*page.facts(artifact), *times]
-    )
+    facts = [*page.facts(result.artifact), *times]
+    return report_of(system, result.artifact, f"HISTORICAL_MODE, {result.n_sessions} sessions", "HISTORICAL_MODE", facts)
 
 
 def report_of(system: System, artifact: Artifact, title: str, mode: str, facts: Sequence[tuple[str, str]]) -> ReportInput:
     """What an artifact says about itself, with the coverage of the bars behind it."""
-    manifest, oos = artifact.manifest, read_oos(artifact.path)
-    data = manifest["data"]
-    first, last = page.day_of(data["first_session"]), page.day_of(data["last_session"])
+    data = artifact.manifest["data"]
+    symbols = set(data["symbols"])
+    instruments = [i for i in system.stores.instruments.all() if i.key in symbols]
+    first, last = day_of(data["first_session"]), day_of(data["last_session"])
+    stored = [row for row in system.stores.bars.coverage() if first <= row[1] <= last]
+    n_sessions = len({day for _, day, _ in stored})
+    source = f"{len(symbols)} instruments, {data['view']} of each bar"
+    parts = model_parts(artifact, read_oos(artifact.path))
     return ReportInput(
-        header=Header(
-            title=title,
-            made_ns=system.clock.now_ns(),
-            mode=mode,
-            source=f"{len(data['symbols'])} instruments, {data['view']} of each bar",
-            first_day=first,
-            last_day=last,
-            n_sessions=int(np.unique(oos.session).size),
-            n_instruments=len(data["symbols"]),
-            timeframe=artifact.features.timeframe,
-            model_id=artifact.id,
-            verdict=artifact.verdict,
-            reason=manifest["reason"],
-        ),
-        figures=page.figures(manifest["metrics"]),
-        equity=page.equity(oos),
-        reliability=page.reliability(manifest["metrics"]["calibration"]),
-        confusion=page.confusion(oos),
-        importance=[(i["name"], i["gain"]) for i in manifest["importance"]],
-        folds=page.folds(manifest["folds"]),
-        coverage=coverage(system, first, last),
+        header=header_of(artifact, title, system.clock.now_ns(), mode, source, n_sessions),
+        **{f.name: getattr(parts, f.name) for f in fields(parts)},
+        coverage=coverage_of(stored, instruments, system.sessions),
         facts=tuple(facts),
     )
 
 
-def coverage(system: System, first: date, last: date) -> list[Coverage]:
-    """Stored best bars against what the sessions hold, by instrument."""
-    minutes = {s.day: s.minutes for s in system.sessions.between(first, last)}
-    symbols = {i.id: i.symbol for i in system.stores.instruments.all()}
-    held: dict[int, dict[date, int]] = {}
-    for i, day, n in system.stores.bars.coverage():
-        if day in minutes:
-            held.setdefault(i, {})[day] = n
-    return [Coverage(symbols[i], len(days), sum(days.values()), sum(minutes[d] for d in days)) for i, days in held.items()]
+def day_of(number: int) -> date:
+    """The day of a session number."""
+    return EPOCH + timedelta(days=number)

@@ -26,6 +26,7 @@ from intraday.live.assembly import LoadedModel
 from intraday.live.day import DayResult
 from intraday.live.recorded import RecordedTicks, file_name, frames, tick_files
 from intraday.live.sources import RecordedSource
+from intraday.report.assemble import busiest, candles_of, signal_row, signal_rows
 from intraday.report.html import render
 from intraday.report.inputs import Candles, ReportInput, SignalRow
 
@@ -185,16 +186,16 @@ def replay_report(system: System, model: LoadedModel, plan: ReplayPlan, results:
         raise NotEnoughData("no session was run")
     artifact = model.predictor.artifact
     symbols = [i.symbol for i in plan.instruments]
-    rows, n_hold = page.signal_rows(stored_signals(system, plan, model.id), symbols)
+    signals = stored_signals(system, plan, model.id)
+    rows, n_hold = signal_rows(signals, symbols)
     days = [r.run.day for r in results]
     span = f"{days[0]}" if len(days) == 1 else f"{days[0]} to {days[-1]}"
     report = report_of(system, artifact, f"{title} of {span}", f"HISTORICAL_MODE and {plan.source}", page.facts(artifact))
     rejects: Counter[str] = Counter()
     for r in results:
         rejects.update(r.counts.rejects)
-    return replace(
-        report, signals=rows, n_hold=n_hold, candles=chart(system, model, plan, rows), rejects=tuple(rejects.most_common())
-    )
+    shown = chart(system, model, plan, signals)
+    return replace(report, signals=rows, n_hold=n_hold, candles=shown, rejects=tuple(rejects.most_common()))
 
 
 def stored_signals(system: System, plan: ReplayPlan, model_id: str) -> list[Signal]:
@@ -203,23 +204,18 @@ def stored_signals(system: System, plan: ReplayPlan, model_id: str) -> list[Sign
     return system.stores.signals.read(plan.source, [i.id for i in plan.instruments], start_ns, end_ns, model_id)
 
 
-def chart(system: System, model: LoadedModel, plan: ReplayPlan, rows: Sequence[SignalRow]) -> Candles | None:
-    """Candles of the instrument and day with the most BUY and SELL; the first instrument of the last day when there are none."""
-    if rows:
-        by_day = Counter(
-            (r.symbol, page.day_of((r.bar_ns - day_start_ns(plan.days[0])) // DAY_NS + plan.days[0].number)) for r in rows
-        )
-        (symbol, day), _ = max(by_day.items(), key=lambda kv: (kv[1], kv[0][1], kv[0][0]))
-    else:
-        symbol, day = plan.instruments[0].symbol, plan.days[-1].day
-    session = system.sessions.get(day)
-    instrument = next(i for i in plan.instruments if i.symbol == symbol)
-    start_ns = day_start_ns(session)
+def chart(system: System, model: LoadedModel, plan: ReplayPlan, signals: Sequence[Signal]) -> Candles | None:
+    """Candles of the instrument and day with the most BUY and SELL; None without signals."""
+    found = busiest(signals)
+    if found is None:
+        return None
+    inst, day = found
+    instrument, start_ns = plan.instruments[inst], day_start_ns(system.sessions.get(day))
     minutes = system.stores.bars.read([instrument.id], start_ns, start_ns + DAY_NS, plan.source)
     timeframe = model.feature_set.timeframe
     bars = HistoricalAggregator(1).aggregate(minutes, timeframe)
-    shown = [r for r in rows if r.symbol == symbol and start_ns <= r.bar_ns < start_ns + DAY_NS]
-    return page.candles(bars, symbol, day, timeframe, shown)
+    bars["inst"] = inst
+    return candles_of(bars, inst, instrument.symbol, day, timeframe, signals)
 
 
 def list_signals(
@@ -233,4 +229,4 @@ def list_signals(
         end_ns = day_start_ns(system.sessions.get(last)) + DAY_NS if last else 2**62
         sources = [source] if source else [Source.TICK, Source.REPLAY]
         found = [s for one in sources for s in system.stores.signals.read(one, ids, start_ns, end_ns, model_id)]
-        return sorted((page.signal_row(s, symbols) for s in found), key=lambda r: (r.time_ns, r.symbol))
+        return sorted((signal_row(s, symbols[s.inst]) for s in found), key=lambda r: (r.time_ns, r.symbol))

@@ -81,7 +81,7 @@ def header_of(artifact: Artifact, title: str, made_ns: int, mode: str, source: s
 def signal_rows(signals: Sequence[Signal], symbols: Sequence[str]) -> tuple[list[SignalRow], int]:
     """BUY and SELL in order of decision, then symbol; and how many were HOLD. ``symbols`` by dense row."""
     said = [s for s in signals if s.action is not Action.HOLD]
-    rows = [_signal_row(s, symbols[s.inst]) for s in said]
+    rows = [signal_row(s, symbols[s.inst]) for s in said]
     return sorted(rows, key=lambda r: (r.time_ns, r.symbol)), len(signals) - len(said)
 
 
@@ -111,7 +111,7 @@ def candles_of(bars: Bars, inst: int, symbol: str, day: date, timeframe: int, si
         low=rows["low"],
         close=rows["close"],
         volume=rows["volume"],
-        signals=tuple(_signal_row(s, symbol) for s in mine),
+        signals=tuple(signal_row(s, symbol) for s in mine),
     )
 
 
@@ -131,7 +131,8 @@ def _coverage(symbol: str, days: Sequence[tuple[date, int]], sessions: SessionTa
     return Coverage(symbol, len(days), sum(n for _, n in days), expected)
 
 
-def _signal_row(s: Signal, symbol: str) -> SignalRow:
+def signal_row(s: Signal, symbol: str) -> SignalRow:
+    """One decision, HOLD included, as a row."""
     return SignalRow(s.decided_ns, s.bar_ns, symbol, str(s.action), s.confidence, s.price, s.stop, s.target, s.observe)
 
 

@@ -1,0 +1,246 @@
+"""The main job on a real database: train, replay, verify, and every way in which verify must fail."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import psycopg
+import pytest
+from pydantic import SecretStr
+from typer.testing import CliRunner
+
+from intraday.app import build_market
+from intraday.cli.root import root
+from intraday.config.settings import Settings
+from intraday.core.synthetic_ticks import CLEAN
+from intraday.database.digests import digests
+from intraday.database.pool import Database
+from intraday.domain.clock import SystemClock
+from intraday.domain.errors import InputError, NotEnoughData, VerifyError
+from intraday.domain.ports import Source
+from intraday.domain.session import SessionTable
+from intraday.history.importing import ImportOptions
+from intraday.jobs.historical import import_bars, run_historical
+from intraday.jobs.replay import list_signals, run_live, run_replay
+from intraday.jobs.verify import run_verify
+
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
+SESSIONS = SessionTable.load()
+ROOT = Path(__file__).parents[2]
+
+
+def quiet(what, done, total):
+    """No progress wanted."""
+
+
+@pytest.fixture
+def settings(dsn, tmp_path):
+    """A small market and a small model, everything else as configured by default."""
+    base = Settings()
+    synthetic = base.trading.synthetic.model_copy(update={"instruments": 5, "sessions": 10})
+    walk = base.model.walk_forward.model_copy(update={"min_train_sessions": 5, "test_sessions": 2})
+    return base.model_copy(
+        update={
+            "system": base.system.model_copy(update={"data_dir": tmp_path / "var"}),
+            "broker": base.broker.model_copy(update={"speed": 1e9}),
+            "database": base.database.model_copy(update={"dsn": SecretStr(dsn)}),
+            "trading": base.trading.model_copy(update={"synthetic": synthetic}),
+            "model": base.model.model_copy(
+                update={"walk_forward": walk, "num_boost_round": 15, "min_data_in_leaf": 20, "threads": 1}
+            ),
+            "alerts": base.alerts.model_copy(update={"console": False}),
+        }
+    )
+
+
+@pytest.fixture
+def trained(settings):
+    """The settings after HISTORICAL_MODE on an empty database, which the synthetic feed fills."""
+    run_historical(settings, SystemClock(), quiet)
+    return settings
+
+
+@pytest.fixture
+def config(settings, dsn, tmp_path):
+    """The same settings as a file, for the command line."""
+    raw = settings.model_dump(mode="json", exclude={"database": {"dsn"}, "broker": {"api_key", "api_secret"}})
+    path = tmp_path / "config.yaml"
+    path.write_text(json.dumps(raw))
+    return path
+
+
+def verify_exit(config, dsn, *more):
+    """Exit code and output of ``intraday verify`` in this process."""
+    result = CliRunner().invoke(root, ["verify", "--config", str(config), *more], env={"INTRADAY__DATABASE__DSN": dsn})
+    return result.exit_code, result.output
+
+
+def execute(dsn, statement):
+    """Rows touched by one statement behind the program's back."""
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        return connection.execute(statement).rowcount
+
+
+def test_training_twice_changes_no_row(trained, database):
+    before = digests(database)
+    first = run_historical(trained, SystemClock(), quiet)
+    assert digests(database) == before
+    assert sum(d.rows for d in before.values()) > 10_000
+    assert first.page is not None and first.page.exists()
+
+
+def test_live_stores_signals_and_verify_proves_them(trained, config, dsn, database):
+    outcome = run_live(trained, SystemClock(), quiet)
+    summary = outcome.summary
+    assert summary["ticks"] > 20_000 and summary["ticks_rejected"] > 0 and summary["candles"] > 1_000
+    rows = list_signals(trained, None, None, Source.TICK, SystemClock())
+    assert len(rows) == sum(summary["signals"].values()) > 100
+    assert all(0 < r.confidence <= 1 for r in rows)
+
+    result = run_verify(trained, None, None, SystemClock(), quiet)
+    assert all(c.passed for c in result.checks), result.differences[:5]
+    known = [c for c in result.checks if c.name.startswith("as known")]
+    assert len(known) == 5 and all(c.n_compared > 100 and c.n_differences == 0 for c in known)
+    assert verify_exit(config, dsn)[0] == 0
+
+    again = run_live(trained, SystemClock(), quiet).summary  # the same feed again tells the same story
+    assert {k: v for k, v in again.items() if k != "run_id"} == {k: v for k, v in summary.items() if k != "run_id"}
+    assert all(c.passed for c in run_verify(trained, None, None, SystemClock(), quiet).checks)
+
+
+@pytest.mark.parametrize(
+    ("what", "statement"),
+    [
+        ("candle", "UPDATE ohlcv_1min SET close = close + 0.05 WHERE source = 'tick' AND ctid = (SELECT min(ctid) FROM ohlcv_1min"
+         " WHERE source = 'tick')"),
+        ("candle", "DELETE FROM ohlcv_1min WHERE source = 'tick' AND (instrument_id, ts) = (SELECT instrument_id, ts FROM ohlcv_1min"
+         " WHERE source = 'tick' ORDER BY ts DESC LIMIT 1)"),
+        ("feature", "UPDATE features SET vector = set_byte(vector, 1, get_byte(vector, 1) # 1) WHERE source = 'tick' AND (instrument_id,"
+         " ts) = (SELECT instrument_id, ts FROM features WHERE source = 'tick' ORDER BY ts DESC LIMIT 1)"),
+        ("signal", "UPDATE signals SET confidence = confidence + 1e-12 WHERE source = 'tick' AND (instrument_id, ts) ="
+         " (SELECT instrument_id, ts FROM signals WHERE source = 'tick' ORDER BY ts LIMIT 1)"),
+        ("signal", "UPDATE signals SET action = CASE action WHEN 'HOLD' THEN 'BUY' ELSE 'HOLD' END WHERE source = 'tick' AND"
+         " (instrument_id, ts) = (SELECT instrument_id, ts FROM signals WHERE source = 'tick' ORDER BY ts LIMIT 1)"),
+    ],
+)  # fmt: skip
+def test_one_changed_stored_row_makes_verify_fail(trained, config, dsn, what, statement):
+    run_live(trained, SystemClock(), quiet)
+    assert execute(dsn, statement) == 1
+    code, output = verify_exit(config, dsn)
+    assert code == 1, output
+    assert f"the journal again: {what}" in output
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [
+        ("candle.py", 'if price > state[s]["high"]:', 'if price >= state[s]["high"] + 5:'),
+        ("recursive.py", "import numba as nb", "import numba as nb  # nothing but a comment"),
+    ],
+)
+def test_a_changed_kernel_makes_verify_fail(trained, config, dsn, tmp_path, file, old, new):
+    run_live(trained, SystemClock(), quiet)
+    copy = tmp_path / "src"
+    shutil.copytree(ROOT / "src", copy, ignore=shutil.ignore_patterns("__pycache__"))
+    kernel = copy / "intraday" / "core" / "kernels" / file
+    text = kernel.read_text()
+    assert old in text
+    kernel.write_text(text.replace(old, new))
+    env = os.environ | {"PYTHONPATH": str(copy), "INTRADAY__DATABASE__DSN": dsn, "INTRADAY_CACHE_DIR": str(tmp_path / "cache")}
+    done = subprocess.run(
+        [sys.executable, "-m", "intraday", "verify", "--config", str(config)], env=env, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "the same program" in done.stdout
+
+
+def tick_file(path, market, i_day, faults=None):
+    """A session's ticks as a recording: ts, ltp, volume, symbol, file_date, in order of arrival."""
+    ticks = market.ticks(i_day, faults)
+    symbols = np.array([i.symbol for i in market.instruments])
+    frame = pl.DataFrame(
+        {
+            "ts": pl.Series(ticks["event_ns"]).cast(pl.Datetime("ns", "UTC")).dt.convert_time_zone("Asia/Kolkata"),
+            "ltp": ticks["price"] / 100.0,
+            "volume": np.maximum(ticks["volume"], 0),
+            "symbol": symbols[ticks["inst"]],
+            "file_date": [market.sessions[i_day].day] * len(ticks),
+        }
+    )
+    frame.write_parquet(path)
+
+
+def test_replay_and_import_keep_to_themselves(trained, dsn, database, tmp_path):
+    market = build_market(trained.trading, SESSIONS)
+    days = [s.day for s in market.sessions[-3:-1]]
+    for i, day in enumerate(days, start=len(market.sessions) - 3):
+        tick_file(tmp_path / f"{day}.parquet", market, i)
+    before = digests(database)
+    imported = "SELECT count(*), sum(hashtext(t::text)) FROM bar_versions t WHERE source = 'import'"
+    with psycopg.connect(dsn) as connection:
+        bars = connection.execute(imported).fetchone()
+    outcome = run_replay(trained, sorted(tmp_path.glob("*.parquet")), days[0], days[1], SystemClock(), quiet)
+    assert outcome.summary["days"] == [str(d) for d in days]
+    with psycopg.connect(dsn) as connection:
+        assert connection.execute(imported).fetchone() == bars, "the replay changed imported bars"
+        versions = connection.execute("SELECT DISTINCT source::text FROM bar_versions ORDER BY 1").fetchall()
+    assert versions == [("import",), ("replay",)]
+    assert {k: v for k, v in digests(database).items() if "ohlcv" in k} == {k: v for k, v in before.items() if "ohlcv" in k}
+    result = run_verify(trained, None, Source.REPLAY, SystemClock(), quiet)
+    assert {c.day for c in result.checks} == set(days)
+    assert all(c.passed for c in result.checks), result.differences[:5]
+
+
+def test_clean_ticks_leave_nothing_to_correct(trained, tmp_path):
+    market = build_market(trained.trading, SESSIONS)
+    i_day = len(market.sessions) - 2
+    tick_file(tmp_path / "clean.parquet", market, i_day, CLEAN)
+    run_replay(trained, [tmp_path / "clean.parquet"], None, None, SystemClock(), quiet)
+    result = run_verify(trained, market.sessions[i_day].day, None, SystemClock(), quiet)
+    assert all(c.n_differences == 0 for c in result.checks if "corrected" in c.name), result.differences[:5]
+
+
+def test_decision_timeframes(settings):
+    for timeframe in (1, 15, 60):
+        trading = settings.trading.model_copy(update={"timeframe": timeframe})
+        chosen = settings.model_copy(update={"trading": trading})
+        run_historical(chosen, SystemClock(), quiet)
+        outcome = run_live(chosen, SystemClock(), quiet)
+        assert sum(outcome.summary["signals"].values()) > 0, timeframe
+        assert all(c.passed for c in run_verify(chosen, None, None, SystemClock(), quiet).checks), timeframe
+
+
+def test_what_cannot_be_done_says_why(settings, trained, tmp_path):
+    with pytest.raises(VerifyError, match="nothing was replayed"):
+        run_verify(trained, SESSIONS.first + timedelta(days=3650), None, SystemClock(), quiet)
+    with pytest.raises(InputError, match="tick files, found none"):
+        run_replay(trained, [tmp_path], None, None, SystemClock(), quiet)
+    strict = settings.model.walk_forward.model_copy(update={"min_train_sessions": 500})
+    with pytest.raises(NotEnoughData, match="walk-forward needs"):
+        run_historical(
+            trained.model_copy(update={"model": settings.model.model_copy(update={"walk_forward": strict})}), SystemClock(), quiet
+        )
+
+
+def test_importing_twice_changes_no_row(settings, tmp_path):
+    market = build_market(settings.trading, SESSIONS)
+    bars = np.concatenate([market.bars(i) for i in range(3)])
+    for k, instrument in enumerate(market.instruments):
+        mine = bars[bars["inst"] == k]
+        columns = {name: mine[name] for name in ("open", "high", "low", "close")}
+        ts = pl.Series("ts", mine["ts_ns"]).cast(pl.Datetime("ns", "UTC")).dt.convert_time_zone("Asia/Kolkata")
+        volume = np.nan_to_num(mine["volume"]).astype(np.int64)
+        pl.DataFrame({"ts": ts, **columns, "volume": volume}).write_parquet(tmp_path / f"{instrument.symbol}.parquet")
+    first = import_bars(settings, [tmp_path], ImportOptions(), SystemClock(), quiet)
+    assert sum(r.stored for r in first) == len(bars) and not any(r.error for r in first)
+    with Database(settings.database.dsn_text) as database:
+        before = digests(database)
+        second = import_bars(settings, [tmp_path], ImportOptions(), SystemClock(), quiet)
+        assert digests(database) == before
+    assert sum(r.unchanged for r in second) == len(bars) and sum(r.stored for r in second) == 0

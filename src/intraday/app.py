@@ -131,6 +131,7 @@ def train_spec(m: ModelSettings) -> TrainSpec:
         learning_rate=m.learning_rate,
         num_leaves=m.num_leaves,
         min_data_in_leaf=m.min_data_in_leaf,
+        min_signals_per_session=m.min_signals_per_session,
         seed=m.seed,
         threads=m.threads,
     )

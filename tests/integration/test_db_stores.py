@@ -18,7 +18,7 @@ from intraday.database.runs import RunRepository
 from intraday.domain.arrays import DAY_NS, GRID_ORIGIN_NS, LABEL, MINUTE_NS, Labels, empty
 from intraday.domain.errors import ArtifactError, StorageError
 from intraday.domain.instruments import Instrument, Kind
-from intraday.domain.ports import FeatureSetRecord, ModelRecord, RunDay, Source, TickReject, WriteReport
+from intraday.domain.ports import FeatureSetRecord, ModelRecord, RunDay, Source, WriteReport
 from intraday.domain.session import Session
 
 pytestmark = pytest.mark.integration
@@ -216,17 +216,6 @@ def test_runs(database: Database) -> None:
     assert row is not None
     assert (row[0], row[1], row[2].total_seconds()) == ("ok", {"rows": 3}, 5.0)
     assert event == ("import", {"files": 3})
-
-
-def test_rejected_ticks_are_counted_once(database: Database) -> None:
-    store = RunRepository(database)
-    rejects = [TickReject(7, DAY, "out_of_session", 12), TickReject(7, DAY + MINUTE_NS, "out_of_session", 1)]
-    assert store.save_rejects("r1", rejects) == 2
-    before = digest(database, "tick_rejects")
-    assert store.save_rejects("r1", rejects) == 0
-    assert digest(database, "tick_rejects") == before
-    assert store.save_rejects("r1", [TickReject(7, DAY, "out_of_session", 13)]) == 1
-    assert store.save_rejects("r2", []) == 0
 
 
 def test_every_table_and_view_says_what_it_is(database: Database) -> None:

@@ -103,6 +103,10 @@ def test_live_stores_signals_and_verify_proves_them(trained, config, dsn, databa
     assert len(rows) == sum(summary["signals"].values()) > 100
     assert all(0 < r.confidence <= 1 for r in rows)
 
+    counted = "SELECT reason, sum(n)::int FROM tick_rejects WHERE run_id = %s GROUP BY reason"
+    with psycopg.connect(dsn) as connection:
+        assert dict(connection.execute(counted, (summary["run_id"],)).fetchall()) == summary["rejects"]
+
     result = run_verify(trained, None, None, SystemClock(), quiet)
     assert all(c.passed for c in result.checks), result.differences[:5]
     known = [c for c in result.checks if c.name.startswith("as known")]
@@ -114,21 +118,21 @@ def test_live_stores_signals_and_verify_proves_them(trained, config, dsn, databa
     assert all(c.passed for c in run_verify(trained, None, None, SystemClock(), quiet).checks)
 
 
+ONE = "source = 'tick' AND (instrument_id, ts) = (SELECT instrument_id, ts FROM {0} WHERE source = 'tick' ORDER BY ts {1} LIMIT 1)"
+FIRST_BAR, LAST_BAR = ONE.format("ohlcv_1min", ""), ONE.format("ohlcv_1min", "DESC")
+LAST_VECTOR, FIRST_SIGNAL = ONE.format("features", "DESC"), ONE.format("signals", "")
+
+
 @pytest.mark.parametrize(
     ("what", "statement"),
     [
-        ("candle", "UPDATE ohlcv_1min SET close = close + 0.05 WHERE source = 'tick' AND ctid = (SELECT min(ctid) FROM ohlcv_1min"
-         " WHERE source = 'tick')"),
-        ("candle", "DELETE FROM ohlcv_1min WHERE source = 'tick' AND (instrument_id, ts) = (SELECT instrument_id, ts FROM ohlcv_1min"
-         " WHERE source = 'tick' ORDER BY ts DESC LIMIT 1)"),
-        ("feature", "UPDATE features SET vector = set_byte(vector, 1, get_byte(vector, 1) # 1) WHERE source = 'tick' AND (instrument_id,"
-         " ts) = (SELECT instrument_id, ts FROM features WHERE source = 'tick' ORDER BY ts DESC LIMIT 1)"),
-        ("signal", "UPDATE signals SET confidence = confidence + 1e-12 WHERE source = 'tick' AND (instrument_id, ts) ="
-         " (SELECT instrument_id, ts FROM signals WHERE source = 'tick' ORDER BY ts LIMIT 1)"),
-        ("signal", "UPDATE signals SET action = CASE action WHEN 'HOLD' THEN 'BUY' ELSE 'HOLD' END WHERE source = 'tick' AND"
-         " (instrument_id, ts) = (SELECT instrument_id, ts FROM signals WHERE source = 'tick' ORDER BY ts LIMIT 1)"),
+        ("candle", f"UPDATE ohlcv_1min SET close = close + 0.05 WHERE {FIRST_BAR}"),
+        ("candle", f"DELETE FROM ohlcv_1min WHERE {LAST_BAR}"),
+        ("feature", f"UPDATE features SET vector = set_byte(vector, 1, get_byte(vector, 1) # 1) WHERE {LAST_VECTOR}"),
+        ("signal", f"UPDATE signals SET confidence = confidence + 1e-12 WHERE {FIRST_SIGNAL}"),
+        ("signal", f"UPDATE signals SET action = CASE action WHEN 'HOLD' THEN 'BUY' ELSE 'HOLD' END WHERE {FIRST_SIGNAL}"),
     ],
-)  # fmt: skip
+)
 def test_one_changed_stored_row_makes_verify_fail(trained, config, dsn, what, statement):
     run_live(trained, SystemClock(), quiet)
     assert execute(dsn, statement) == 1

@@ -24,10 +24,10 @@ Minute = tuple[int, int]  # (open time ns, inst)
 class Cause(StrEnum):
     """Why a stored candle is not the best candle."""
 
-    ARRIVAL_ORDER = "arrival_order"  # the received ticks in order of their stamps give the best bar: some came late or out of order
+    ARRIVAL_ORDER = "arrival_order"  # the received ticks in order of their stamps give the best bar: some came late
     OTHER_RECORDING = "other_recording"  # with the ticks that other days' recordings hold of this minute, they do
     PARTIAL = "partial"  # the link was lost in or before the minute, and the stored bar says so (flag PARTIAL)
-    NOT_RECEIVED = "not_received"  # the best bar has a price that no received tick has, or a volume that no two of them give
+    NOT_RECEIVED = "not_received"  # the best bar has a price that no received tick has, or a volume none gives
     VOLUME_BASE = "volume_base"  # same prices; the volume counts from another tick because the minute before is missing on one side
     NEIGHBOUR = "neighbour"  # same prices; the volume counts from the end of a minute before that differs itself
     UNEXPLAINED = "unexplained"
@@ -104,9 +104,12 @@ class _Reading:
         if not _same((price[0], price.max(), price.min(), price[-1]), theirs[:4]):
             return False
         ends = np.array([ticks["volume"][-1], ticks["volume"].max()])
+        return bool(np.isnan(theirs[4]) or _gives(theirs[4], ends, self._bases(ticks, with_more)))
+
+    def _bases(self, ticks: Ticks, with_more: bool) -> I8:
+        """Where the volume of a minute with ``ticks`` may count from: the end of the minute before, zero, or its first tick."""
         before = self._sorted(self._before, with_more)["volume"]
-        bases = np.array([0, ticks["volume"][0]] if len(before) == 0 else [before[-1], before.max()])
-        return bool(np.isnan(theirs[4]) or _gives(theirs[4], ends, bases))
+        return np.array([0, ticks["volume"][0]] if len(before) == 0 else [before[-1], before.max()], np.int64)
 
     def _sorted(self, key: Minute, with_more: bool) -> Ticks:
         parts = [p[key] for p in ((self._received, self._more) if with_more else (self._received,)) if key in p]
@@ -117,12 +120,13 @@ class _Reading:
 
     def _unseen(self, theirs: tuple[float, ...]) -> bool:
         """Whether the best bar holds a price, or a volume, that the received ticks cannot give."""
-        ticks, before = self._sorted(self._key, with_more=False), self._sorted(self._before, with_more=False)
+        ticks = self._sorted(self._key, with_more=False)
         if len(ticks) == 0:
             return True
         seen = set((ticks["price"] / 100.0).tolist())
-        bases = np.concatenate([[0], ticks["volume"], before["volume"]])
-        return any(p not in seen for p in theirs[:4]) or (not np.isnan(theirs[4]) and not _gives(theirs[4], ticks["volume"], bases))
+        if any(p not in seen for p in theirs[:4]):
+            return True
+        return not np.isnan(theirs[4]) and not _gives(theirs[4], ticks["volume"], self._bases(ticks, with_more=False))
 
 
 def _gives(volume: float, ends: I8, bases: I8) -> bool:

@@ -166,6 +166,12 @@ class ModelSettings(Section):
     learning_rate: float = Field(default=0.1, gt=0, le=1, description="shrinkage of each tree")
     num_leaves: int = Field(default=15, ge=2, le=1024, description="most leaves of a tree")
     min_data_in_leaf: int = Field(default=200, ge=1, description="fewest labels in a leaf")
+    min_signals_per_session: float = Field(
+        default=10.0,
+        ge=0,
+        description="BUY and SELL of all instruments together that a session shows on average; a model that sees fewer worth "
+        "taking shows its best ones (observe mode)",
+    )
     seed: int = Field(default=7, ge=0, description="same data and seed, same model")
     threads: int = Field(default=2, ge=1, le=256, description="threads for training; the trees do not depend on it")
     directory: Path = Field(default=Path("models"), description="folder of model artifacts, inside data_dir unless absolute")

@@ -21,7 +21,7 @@ from intraday.database.errors import check_room, mapped
 from intraday.database.partitions import missing_months
 from intraday.database.pool import Database
 from intraday.domain.arrays import MINUTE_NS
-from intraday.domain.events import Alert, Effect, SaveBars, SaveFeatures, SaveSignals, Signal
+from intraday.domain.events import Alert, CountRejects, Effect, SaveBars, SaveFeatures, SaveSignals, Signal
 from intraday.domain.ports import Source
 
 _BARS = "SELECT best_changed FROM store_bars($1::text::source, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
@@ -44,6 +44,11 @@ WHERE (s.feature_set_id, s.decided_ns, s.valid_until_ns, s.action, s.confidence,
   IS DISTINCT FROM (excluded.feature_set_id, excluded.decided_ns, excluded.valid_until_ns, excluded.action,
   excluded.confidence, excluded.p_down, excluded.p_hold, excluded.p_up, excluded.price, excluded.stop, excluded.target,
   excluded.observe)"""
+_REJECTS = """
+INSERT INTO tick_rejects (run_id, counted_ns, instrument_id, ts, reason, n)
+SELECT $1, $2, i, t, r, sum(n) FROM unnest($3::integer[], $4::timestamptz[], $5::text[], $6::bigint[]) AS u (i, t, r, n)
+GROUP BY i, t, r
+ON CONFLICT (run_id, counted_ns, instrument_id, ts, reason) DO NOTHING"""
 _ALERTS = """
 INSERT INTO alerts (digest, run_id, source, at_ns, level, topic, content)
 SELECT d, $1, $2::text::source, t, l, o, c
@@ -74,7 +79,7 @@ class LiveWriter:
         await self.close()
 
     async def write(self, effects: Sequence[Effect]) -> None:
-        """Store SaveBars, SaveFeatures, SaveSignals and Alerts of one minute, idempotently; other effects are not ours."""
+        """Store what one minute brought, idempotently; requests for a backfill are not ours."""
         check_room(self._db.room)
         with mapped(self._db.room):
             pool = await self._connected()
@@ -117,6 +122,8 @@ class LiveWriter:
                 await self._features(connection, effect)
             case SaveSignals():
                 await self._signals(connection, effect.signals)
+            case CountRejects():
+                await self._rejects(connection, effect)
             case Alert():
                 await self._alert(connection, effect)
             case _:
@@ -155,6 +162,12 @@ class LiveWriter:
             int(self._ids[s.inst]), stamp(s.bar_ns), s.decided_ns, s.valid_until_ns, s.action.value, s.confidence, s.p_down,
             s.p_hold, s.p_up, s.price, _or_null(s.stop), _or_null(s.target), s.observe, s.model_id,
         )  # fmt: skip
+
+    async def _rejects(self, connection: Any, effect: CountRejects) -> None:
+        known = (effect.inst >= 0) & (effect.inst < len(self._ids))
+        ids = np.where(known, self._ids[np.where(known, effect.inst, 0)], 0).tolist()
+        minutes = _stamps(np.maximum(effect.minute_ns, 0))
+        await connection.execute(_REJECTS, self._run_id, effect.now_ns, ids, minutes, list(effect.reason), effect.n.tolist())
 
     async def _alert(self, connection: Any, a: Alert) -> None:
         key = "\x1f".join((self._source, str(a.now_ns), a.level, a.topic, a.text))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
@@ -10,11 +10,11 @@ from psycopg.types.json import Jsonb
 
 from intraday.database.copying import stamp
 from intraday.database.pool import Database
-from intraday.domain.ports import RunDay, Source, TickReject
+from intraday.domain.ports import RunDay, Source
 
 
 class RunRepository:
-    """``domain.ports.RunStore`` and ``RejectStore``."""
+    """``domain.ports.RunStore``."""
 
     def __init__(self, database: Database) -> None:
         self._db = database
@@ -72,19 +72,3 @@ class RunRepository:
             connection.execute(
                 "INSERT INTO events (at, kind, detail) VALUES (%s, %s, %s)", (stamp(now_ns), kind, Jsonb(dict(detail)))
             )
-
-    def save_rejects(self, run_id: str, rejects: Sequence[TickReject]) -> int:
-        """Store the counts of a run; the same again changes nothing. Returns how many rows were new or changed."""
-        rows = [(run_id, r.instrument_id, stamp(r.ts_ns), r.reason, r.n) for r in rejects]
-        with self._db.transaction() as connection, connection.cursor() as cursor:
-            connection.execute("CREATE TEMP TABLE counted (LIKE tick_rejects) ON COMMIT DROP")
-            with cursor.copy("COPY counted (run_id, instrument_id, ts, reason, n) FROM STDIN (FORMAT binary)") as copy:
-                copy.set_types(["text", "int4", "timestamptz", "text", "int8"])
-                for row in rows:
-                    copy.write_row(row)
-            done = connection.execute(
-                """INSERT INTO tick_rejects AS t (run_id, instrument_id, ts, reason, n)
-                   SELECT run_id, instrument_id, ts, reason, n FROM counted
-                   ON CONFLICT (run_id, instrument_id, ts, reason) DO UPDATE SET n = excluded.n WHERE t.n <> excluded.n"""
-            )
-            return done.rowcount

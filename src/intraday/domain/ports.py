@@ -101,16 +101,6 @@ class Gap:
     n_minutes: int
 
 
-@dataclass(frozen=True, slots=True)
-class TickReject:
-    """Ticks the engine refused in one minute, counted by reason."""
-
-    instrument_id: int
-    ts_ns: int
-    reason: str
-    n: int
-
-
 class InstrumentStore(Protocol):
     """Instruments, keyed by exchange and symbol."""
 
@@ -161,14 +151,6 @@ class GapStore(Protocol):
 
     def gaps(self, ids: Sequence[int], start_ns: int, end_ns: int) -> list[Gap]:
         """Gaps that begin in the range, ordered by (instrument, start)."""
-        ...
-
-
-class RejectStore(Protocol):
-    """Ticks that were refused."""
-
-    def save_rejects(self, run_id: str, rejects: Sequence[TickReject]) -> int:
-        """Store the counts of a run; the same again changes nothing. Returns how many rows were new or changed."""
         ...
 
 
@@ -265,7 +247,7 @@ class EffectWriter(Protocol):
     """The live writer: one transaction per call."""
 
     async def write(self, effects: Sequence[Effect]) -> None:
-        """Store SaveBars, SaveFeatures, SaveSignals and Alerts of one minute, idempotently."""
+        """Store SaveBars, SaveFeatures, SaveSignals, CountRejects and Alerts of one minute, idempotently."""
         ...
 
 

@@ -43,7 +43,7 @@ class TrainSpec:
     uniqueness_weights: bool = True  # rows weigh by average uniqueness (splits.uniqueness)
     seed: int = 7
     threads: int = 2
-    min_signals_per_session: float = 3.0  # over all instruments; the threshold is lowered until at least this many show
+    min_signals_per_session: float = 10.0  # over all instruments; the threshold is lowered until at least this many show
     min_verdict_sessions: int = 15  # out-of-sample sessions below which no verdict on the edge is given
     min_verdict_trades: int = 60
 

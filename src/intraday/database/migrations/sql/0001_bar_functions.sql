@@ -102,3 +102,36 @@ BEGIN
     INTO inserted, unchanged, revised, best_changed FROM todo;
 END $$;
 COMMENT ON FUNCTION store_bars IS 'Store versions of minutes of one source; the rules are in docs/adr/0011-bar-versions.md. Rollups are the caller''s: refresh_rollups() when best_changed > 0.';
+
+CREATE FUNCTION forget_bars(p_source source, p_ids integer[], p_from timestamptz, p_to timestamptz) RETURNS bigint
+LANGUAGE plpgsql AS $$
+DECLARE
+    best bigint;
+    older bigint;
+BEGIN
+    PERFORM lock_instruments(p_ids);
+    DELETE FROM ohlcv_1min WHERE instrument_id = ANY (p_ids) AND ts >= p_from AND ts < p_to AND source = p_source;
+    GET DIAGNOSTICS best = ROW_COUNT;
+    DELETE FROM bar_superseded WHERE instrument_id = ANY (p_ids) AND ts >= p_from AND ts < p_to AND source = p_source;
+    GET DIAGNOSTICS older = ROW_COUNT;
+    IF best > 0 THEN
+        WITH next AS (  -- the preferred of what is left becomes the best
+            SELECT DISTINCT ON (instrument_id, ts) * FROM bar_superseded s
+            WHERE instrument_id = ANY (p_ids) AND ts >= p_from AND ts < p_to
+              AND NOT EXISTS (SELECT 1 FROM ohlcv_1min b WHERE b.instrument_id = s.instrument_id AND b.ts = s.ts)
+            ORDER BY instrument_id, ts, source, known_at DESC, version DESC
+        ), gone AS (
+            DELETE FROM bar_superseded s USING next n
+            WHERE (s.instrument_id, s.ts, s.source, s.version) = (n.instrument_id, n.ts, n.source, n.version)
+        )
+        INSERT INTO ohlcv_1min (instrument_id, ts, open, high, low, close, volume, n_ticks, version, known_at, source, flags)
+        SELECT instrument_id, ts, open, high, low, close, volume, n_ticks, version, known_at, source, flags FROM next;
+        -- Whole sessions are forgotten, so no bucket reaches over the edges.
+        DELETE FROM ohlcv_5min WHERE instrument_id = ANY (p_ids) AND ts >= p_from AND ts < p_to;
+        DELETE FROM ohlcv_15min WHERE instrument_id = ANY (p_ids) AND ts >= p_from AND ts < p_to;
+        DELETE FROM ohlcv_60min WHERE instrument_id = ANY (p_ids) AND ts >= p_from AND ts < p_to;
+        PERFORM refresh_rollups(p_ids, p_from, p_to);
+    END IF;
+    RETURN best + older;
+END $$;
+COMMENT ON FUNCTION forget_bars IS 'Forget all bars of one source in a range of whole days; the next best version of a minute becomes the best again.';

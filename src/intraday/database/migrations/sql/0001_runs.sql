@@ -28,14 +28,17 @@ COMMENT ON COLUMN run_days.instrument_ids IS 'Dense row to instrument: position 
 
 CREATE TABLE tick_rejects (
     run_id text NOT NULL,
+    counted_ns bigint NOT NULL,
     instrument_id integer NOT NULL,
     ts timestamptz NOT NULL,
     reason text NOT NULL,
     n bigint NOT NULL,
-    PRIMARY KEY (run_id, instrument_id, ts, reason)
+    PRIMARY KEY (run_id, counted_ns, instrument_id, ts, reason)
 );
-COMMENT ON TABLE tick_rejects IS 'Ticks the engine refused, counted by minute and reason.';
-COMMENT ON COLUMN tick_rejects.ts IS 'The minute in which they arrived.';
+COMMENT ON TABLE tick_rejects IS 'Ticks the engine refused, counted at every minute''s close by the minute of their stamp and by reason.';
+COMMENT ON COLUMN tick_rejects.counted_ns IS 'When they were counted: nanoseconds since the epoch, UTC.';
+COMMENT ON COLUMN tick_rejects.instrument_id IS '0: an instrument the run did not know.';
+COMMENT ON COLUMN tick_rejects.ts IS 'The minute they were stamped with; 1970 where the broker sent no time.';
 
 CREATE TABLE alerts (
     digest bytea PRIMARY KEY,

@@ -346,3 +346,20 @@ def test_update_refuses_an_instrument_twice() -> None:
     bars = np.zeros(2, BAR)
     with pytest.raises(AssertionError, match="twice"):
         maker("ret_1")(np.ones(3, np.bool_)).update(bars, 1, 0.0, 375.0)
+
+
+def test_same_state_is_told_by_instrument_and_to_the_last_bit() -> None:
+    panel = clean_panel(5)
+    ones = np.ones(panel.n_instruments, np.bool_)
+    ours, theirs = maker("rsi_14")(ones), maker("rsi_14")(ones)
+    assert ours.same_state(theirs).all()  # both empty: NaN equals NaN
+    other = panel.close.copy()
+    other[-1, 1] = np.nextafter(other[-1, 1], np.inf)
+    ours.batch(panel)
+    assert not ours.same_state(theirs).any()
+    theirs.batch(dataclasses.replace(panel, close=other))
+    assert ours.same_state(theirs).tolist() == [i != 1 for i in range(panel.n_instruments)]
+    theirs.restore(ours.snapshot())
+    assert ours.same_state(theirs).all()
+    theirs.silence()
+    assert not ours.same_state(theirs).any()

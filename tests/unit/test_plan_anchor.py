@@ -6,7 +6,7 @@ from datetime import date, timedelta
 
 import pytest
 
-from intraday.core.anchor import AnchorRule, Segment
+from intraday.core.anchor import AnchorRule, Segment, resolve_anchor
 from intraday.domain.errors import ConfigError, NotEnoughData
 from intraday.domain.session import SessionTable
 
@@ -51,3 +51,18 @@ def test_segments_cover_the_range_once_and_have_one_anchor() -> None:
 def test_an_unknown_rule_is_a_config_error() -> None:
     with pytest.raises(ConfigError, match="previous_quarter or YYYY-MM-DD"):
         AnchorRule("last_year")
+
+
+def test_auto_is_the_quarter_with_a_year_of_bars_and_their_first_day_with_less() -> None:
+    year = [date(2020, 6, 1), date(2021, 6, 1)]
+    assert resolve_anchor("auto", year) == AnchorRule("previous_quarter")
+    assert resolve_anchor("auto", [*reversed(year), date(2021, 3, 30)]) == AnchorRule("previous_quarter")
+    assert resolve_anchor("auto", [date(2021, 6, 1), date(2021, 4, 5)]) == AnchorRule("2021-04-05")
+    assert resolve_anchor("auto", []) == AnchorRule("previous_quarter")
+
+
+def test_a_given_anchor_does_not_depend_on_what_is_stored() -> None:
+    for text in ("previous_quarter", "2021-04-05"):
+        assert resolve_anchor(text, [date(2021, 6, 1)]) == AnchorRule(text)
+    with pytest.raises(ConfigError, match="previous_quarter or YYYY-MM-DD, found 'Auto'"):
+        resolve_anchor("Auto", [])

@@ -26,6 +26,8 @@ class DayRepository:
         """Forget what ``source`` stored of the range (whole days), in one transaction; see ``DayStore``."""
         span = {"source": source.value, "ids": list(ids), "start": stamp(start_ns), "end": stamp(end_ns)}
         with self._db.transaction() as connection:
-            row = connection.execute("SELECT forget_bars(%(source)s::source, %(ids)s, %(start)s, %(end)s)", span).fetchone()
+            row = connection.execute(
+                "SELECT forget_bars(%(source)s::source, %(ids)s::integer[], %(start)s, %(end)s)", span
+            ).fetchone()
             assert row is not None
             return int(row[0]) + sum(connection.execute(statement, span).rowcount for statement in _DERIVED)

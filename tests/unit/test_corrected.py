@@ -118,7 +118,7 @@ def test_an_equal_neighbour_explains_no_volume():
 
 @pytest.mark.parametrize("flags", [0, BarFlag.PARTIAL])
 def test_what_no_reading_gives_is_unexplained(flags):
-    """Every price and the volume were received, only not in the order the best bar has them; a partial bar may have missed ticks."""
+    """Every price and the volume were received, only in another order; a partial bar may have missed ticks."""
     received = ticks((1, 100, 10), (2, 101, 20), (3, 102, 30))
     stored = bars(PRIOR_BAR, (T, 100, 102, 100, 102, 25, flags))
     best = bars(PRIOR_BAR, (T, 102, 102, 100, 100, 25))

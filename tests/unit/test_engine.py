@@ -1,0 +1,155 @@
+"""The engine, event by event."""
+
+import numpy as np
+import pytest
+
+from engine_cases import DAY, GRACE_NS, engine, frame, frozen, minute, tick
+from intraday.domain.arrays import BAR, MINUTE_NS, BarFlag
+from intraday.domain.events import (
+    Alert,
+    Backfilled,
+    Command,
+    CountRejects,
+    Frame,
+    LinkLost,
+    LinkUp,
+    RequestBackfill,
+    SaveBars,
+    SaveFeatures,
+    SaveSignals,
+    Timer,
+)
+from intraday.live.engine import late_bars
+
+OPEN = DAY.open_ns
+
+
+def kinds(effects):
+    return [type(e) for e in effects]
+
+
+def bars_of(effects):
+    return np.concatenate([np.zeros(0, BAR), *(e.bars for e in effects if isinstance(e, SaveBars))])
+
+
+def test_ticks_say_nothing_until_the_timer():
+    it = engine()
+    assert it.process(frame(tick(1, 100, 10), tick(30, 101, 20))) == []
+    effects = it.process(minute(1))
+    assert kinds(effects) == [SaveBars, SaveFeatures, SaveSignals]
+    assert effects[0].known_ns == OPEN + MINUTE_NS + GRACE_NS
+    assert bars_of(effects)[["ts_ns", "open", "close", "volume", "n_ticks"]].tolist() == [(OPEN, 100.0, 101.0, 20.0, 2)]
+    assert effects[1].bar_ns == effects[2].bar_ns == OPEN
+    assert it.process(minute(2)) == []
+
+
+def test_nothing_closes_before_the_grace_has_passed():
+    it = engine()
+    it.process(frame(tick(1, 100, 10)))
+    assert it.process(Timer(OPEN + MINUTE_NS + GRACE_NS - 1)) == []
+    assert kinds(it.process(Timer(OPEN + MINUTE_NS + GRACE_NS)))[0] is SaveBars
+
+
+def test_a_longer_decision_waits_for_its_last_minute():
+    it = engine(timeframe=5)
+    for k in range(5):
+        it.process(frame(tick(60 * k + 5, 100 + k, 10 * k)))
+        effects = it.process(minute(k + 1))
+        assert kinds(effects) == ([SaveBars] if k < 4 else [SaveBars, SaveFeatures, SaveSignals])
+    assert effects[1].bar_ns == OPEN
+    assert effects[2].signals[0].price == 104.0
+
+
+def test_a_timer_that_covers_several_bars_decides_them_in_order():
+    it = engine()
+    it.process(frame(*(tick(60 * k + 1, 100 + k, 10 * k) for k in range(4))))
+    decided = [e.bar_ns for e in it.process(minute(4)) if isinstance(e, SaveFeatures)]
+    assert decided == [OPEN + k * MINUTE_NS for k in range(4)]
+
+
+def test_the_last_minute_closes_at_the_sessions_end():
+    it = engine()
+    it.process(frame(tick(374 * 60 + 1, 100, 10)))
+    effects = it.process(Timer(DAY.close_ns + GRACE_NS + 5 * MINUTE_NS))
+    assert bars_of(effects)["ts_ns"].tolist() == [DAY.close_ns - MINUTE_NS]
+
+
+def test_time_does_not_go_back():
+    it = engine()
+    it.process(minute(2))
+    it.process(Command(OPEN + 2 * MINUTE_NS + GRACE_NS, "same instant"))
+    for event in (minute(1), LinkUp(OPEN), Command(0, "x"), Frame(OPEN, np.zeros(0, tick(0, 1).dtype))):
+        with pytest.raises(AssertionError, match="back in time"):
+            it.process(event)
+
+
+def test_refused_ticks_are_counted_once_by_reason():
+    it = engine()
+    it.process(frame(tick(1, 100, 10), tick(2, 0, 11), tick(3, 0, 12), tick(4, 100, 20, inst=77)))
+    (rejects,) = (e for e in it.process(minute(1)) if isinstance(e, CountRejects))
+    assert sorted(zip(rejects.inst.tolist(), rejects.reason, rejects.n.tolist(), strict=True)) == [
+        (0, "bad_price", 2),
+        (77, "unknown_instrument", 1),
+    ]
+    assert not [e for e in it.process(minute(2)) if isinstance(e, CountRejects)]
+
+
+def test_a_late_minute_is_stored_as_late_and_decides_nothing():
+    it = engine()
+    it.process(frame(tick(1, 100, 10)))
+    it.process(minute(1))
+    it.process(frame(tick(20, 100, 10, inst=1, late_s=60)))  # instrument 1 traded in the minute that is closed
+    effects = it.process(minute(2))
+    assert kinds(effects) == [SaveBars]
+    assert bars_of(effects)[["ts_ns", "inst", "flags"]].tolist() == [(OPEN, 1, BarFlag.LATE)]
+    assert len(late_bars(bars_of(effects))) == 1
+
+
+def test_backfilled_bars_are_stored_and_nothing_else_follows():
+    it, again = engine(), engine()
+    bars = np.zeros(2, BAR)
+    bars["ts_ns"], bars["close"] = [OPEN, OPEN + MINUTE_NS], 250.0
+    for one in (it, again):
+        one.process(frame(tick(1, 100, 10)))
+        one.process(minute(1))
+    (saved,) = it.process(Backfilled(OPEN + 2 * MINUTE_NS, bars))
+    assert isinstance(saved, SaveBars) and saved.bars is bars and saved.known_ns == OPEN + 2 * MINUTE_NS
+    for one in (it, again):  # what is decided later does not know of them
+        one.process(frame(tick(130, 101, 20)))
+    ours, theirs = it.process(minute(3)), again.process(minute(3))
+    assert np.array_equal(ours[1].x, theirs[1].x, equal_nan=True)
+    assert frozen(ours[2]) == frozen(theirs[2])
+
+
+def test_a_lost_link_alerts_and_asks_for_what_was_missed():
+    it = engine()
+    it.process(frame(tick(61, 100, 10)))
+    (lost,) = it.process(LinkLost(OPEN + 90 * 10**9, "silence"))
+    assert isinstance(lost, Alert) and (lost.level, lost.topic) == ("warning", "feed") and "silence" in lost.text
+    it.process(LinkLost(OPEN + 130 * 10**9, "still"))  # the gap begins with the first loss
+    request, back = it.process(LinkUp(OPEN + 200 * 10**9))
+    assert isinstance(request, RequestBackfill) and isinstance(back, Alert)
+    assert (request.start_ns, request.end_ns) == (OPEN + MINUTE_NS, OPEN + 4 * MINUTE_NS)
+    assert not request.inst  # everybody
+    assert "gap" in back.text and back.level == "info"
+    assert it.process(LinkUp(OPEN + 201 * 10**9)) == []
+
+
+def test_minutes_around_a_lost_link_say_so():
+    it = engine()
+    it.process(frame(tick(1, 100, 10)))
+    it.process(LinkLost(OPEN + 10 * 10**9, "x"))
+    it.process(LinkUp(OPEN + 130 * 10**9))
+    it.process(frame(tick(131, 101, 500)))
+    bars = bars_of(it.process(minute(3)))
+    assert bars[["ts_ns", "flags", "volume"]].tolist() == [
+        (OPEN, BarFlag.PARTIAL, 10.0),
+        (OPEN + 2 * MINUTE_NS, BarFlag.PARTIAL, 0.0),  # the 490 between may belong to other minutes
+    ]
+    it.process(frame(tick(185, 101, 510)))
+    assert bars_of(it.process(minute(4)))[["flags", "volume"]].tolist() == [(0, 10.0)]
+
+
+def test_a_command_is_noted():
+    assert engine().process(Command(5, "pause", "NSE:INFY")) == [Alert(5, "info", "command", "pause NSE:INFY")]
+    assert engine().process(Command(5, "stop"))[0].text == "stop"

@@ -338,6 +338,19 @@ def test_a_wrong_time_zone_says_which_would_fit(tmp_path: Path) -> None:
     )
 
 
+def test_a_few_odd_rows_in_a_short_file_are_not_a_wrong_clock(tmp_path: Path) -> None:
+    """One print of the pre-open among seven rows is 14 % of them, and a shift would bring it in: still only the row is odd."""
+    rows = frame(6, DAY.open_ns)
+    early = rows[:1].with_columns(pl.col("ts") - pl.duration(minutes=8))
+    report = Bench().run(save(pl.concat([early, rows]), tmp_path / "X.csv"))
+    assert (report.stored, dict(report.rejected)) == (6, {"out_of_session": 1})
+
+
+@pytest.mark.parametrize("n", [1, 3])
+def test_a_short_file_wholly_outside_trading_hours_is_a_wrong_clock(tmp_path: Path, n: int) -> None:
+    Bench().fails(save(frame(n, DAY.open_ns - 330 * MINUTE_NS), tmp_path / "X.csv"), f"found {n} of {n} rows outside them")
+
+
 @pytest.mark.parametrize("minutes", [-345, -150, -15, 15, 30, 90])
 def test_a_clock_that_is_a_little_off_is_found_though_most_rows_lie_in_hours(tmp_path: Path, minutes: int) -> None:
     path = save(frame().with_columns(pl.col("ts") + pl.duration(minutes=minutes)), tmp_path / "X.parquet")

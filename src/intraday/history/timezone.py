@@ -13,6 +13,7 @@ from intraday.domain.arrays import I8, MINUTE_NS, Mask
 
 MOSTLY_OUTSIDE = 0.5  # above this share of rows outside trading hours the stamps are wrong, not the rows
 SUSPICIOUS = 0.02  # above this share they are wrong if another clock would explain them: 15 minutes are 4 % of a session
+SUSPICIOUS_ROWS = 10  # fewer rows outside are odd rows: in a short file a print of the pre-open is a large share
 EXPLAINED = 0.1  # so much of what lies outside may stay outside under that other clock
 SAMPLE = 4_000  # rows looked at
 STEP_MINUTES = 15  # every zone's offset is a multiple
@@ -28,7 +29,7 @@ def clock_is_wrong(ts_ns: I8, outside: int, in_session: Callable[[I8], Mask]) ->
     share = outside / ts_ns.size
     if share > MOSTLY_OUTSIDE:
         return True
-    if share < SUSPICIOUS:
+    if share < SUSPICIOUS or outside < SUSPICIOUS_ROWS:
         return False
     shift, inside = best_shift(_sample(ts_ns), in_session)
     return shift != 0 and 1.0 - inside <= EXPLAINED * share

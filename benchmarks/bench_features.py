@@ -7,13 +7,13 @@ contiguous arrays, its most favourable use; both sides do the same indicators, i
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from collections.abc import Callable, Sequence
 
 import numpy as np
 import talib
+from figures import figure, finish
 
 from intraday.core.anchor import AnchorRule
 from intraday.core.features import FeatureCalculator, FeatureSet
@@ -116,14 +116,15 @@ def main() -> None:
     say(f"all {len(default_registry())} features: {every / 1e6:.2f} M bars/s\n")
     say(f"{len(SHARED)} features TA-Lib has too: {1e9 * ours / bars:.0f} ns a bar, TA-Lib {1e9 * theirs / bars:.0f}\n")
     say(f"live step, microseconds by instruments: {steps}\n")
-    result = {
-        "benchmark": "features", "bars_per_s": round(rate), "features": len(names), "target_bars_per_s": TARGET,
-        "ratio_to_target": round(rate / TARGET, 2), "ratio_to_talib": round(theirs / ours, 2),
-        "all_features": len(default_registry()), "all_features_bars_per_s": round(every),
-        "live_step_us": steps, "first_call_s": round(first_call, 2),
-        "steps": options.steps, "instruments": options.instruments,
-    }  # fmt: skip
-    say(json.dumps(result) + "\n")
+    finish(
+        [
+            figure(f"{len(names)} features, one core", rate, "bars/s", "target", TARGET),
+            figure(f"all {len(default_registry())} features, one core", every, "bars/s", "target", TARGET),
+            figure(f"{len(SHARED)} features", bars / ours, "bars/s", "TA-Lib, an instrument at a time", bars / theirs),
+            figure("first call", first_call, "s", "limit of a later start", 5.0, less_is_better=True),
+            figure(),
+        ]
+    )
 
 
 if __name__ == "__main__":

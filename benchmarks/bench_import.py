@@ -7,7 +7,6 @@ binary form, into the same table emptied, one transaction a file as the importer
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import tempfile
 import time
@@ -17,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import psycopg
+from figures import figure, finish
 
 from intraday.database import schema
 from intraday.database.bars import BarRepository
@@ -108,25 +108,12 @@ def main() -> None:
         f"{n:,} bars in {args.files} files: import {first_s:.2f} s, again {again_s:.2f} s, raw COPY {copy_s:.2f} s", file=sys.stderr
     )
     peer = "raw binary COPY"
-    figures = [
-        {
-            "name": "import",
-            "value": n / first_s,
-            "unit": "rows/s",
-            "peer": peer,
-            "peer_value": n / copy_s,
-            "ratio": copy_s / first_s,
-        },
-        {
-            "name": "import again",
-            "value": n / again_s,
-            "unit": "rows/s",
-            "peer": peer,
-            "peer_value": n / copy_s,
-            "ratio": copy_s / again_s,
-        },
-    ]
-    print(json.dumps([{k: round(v, 3) if isinstance(v, float) else v for k, v in figure.items()} for figure in figures]))
+    finish(
+        [
+            figure("import", n / first_s, "rows/s", peer, n / copy_s),
+            figure("import again", n / again_s, "rows/s", peer, n / copy_s),
+        ]
+    )
 
 
 if __name__ == "__main__":

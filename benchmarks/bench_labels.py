@@ -5,13 +5,13 @@ One process, one thread. Prints one JSON line last.
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from datetime import date
 from pathlib import Path
 
 import numpy as np
+from figures import figure, finish
 
 from intraday.core.candles import HistoricalAggregator
 from intraday.core.fills import last_exit_ns
@@ -63,19 +63,15 @@ def main() -> None:
     n_python = sum(python_labels(days[0], first, last_exit_ns(SPEC.rules, sessions[0]), inst) for inst in range(3))
     python_s = time.perf_counter() - start
     best = min(took)
-    result = {
-        "bench": "labels",
-        "labels": len(labels),
-        "labels_per_s": round(len(labels) / best),
-        "bars_per_s": round(len(bars) / best),
-        "python_labels_per_s": round(n_python / python_s),
-        "ratio": round(len(labels) / best / (n_python / python_s), 1),
-        "spread": round(max(took) / best, 2),
-    }
-    print(
-        f"{result['labels']:,} labels of {len(bars):,} one-minute bars: {best * 1e3:.1f} ms, {result['ratio']} times plain Python"
+    python_rate = n_python / python_s
+    spread = max(took) / best
+    print(f"{len(labels):,} labels of {len(bars):,} one-minute bars in {best * 1e3:.1f} ms, slowest run {spread:.2f} times that")
+    finish(
+        [
+            figure("labels", len(labels) / best, "labels/s", "plain Python", python_rate),
+            figure("labels, bars read", len(bars) / best, "bars/s", "target of features and labels", 2e6),
+        ]
     )
-    print(json.dumps(result))
 
 
 if __name__ == "__main__":

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import tempfile
 import time
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+
+from figures import Figure, figure, finish
 
 from intraday.app import System, build_alerts, build_day_runner, build_importer, build_market, load_model, open_system
 from intraday.config.settings import Settings
@@ -94,7 +95,7 @@ def quiet(what: str, done: int, total: int) -> None:
     """No progress wanted."""
 
 
-def measure(system: System, case: Case) -> list[dict[str, object]]:
+def measure(system: System, case: Case) -> list[Figure]:
     """Both figures of one case, as rows of the closing JSON."""
     model = load_model(system)
     alone, signals = engine_rate(system, model, case)
@@ -103,15 +104,9 @@ def measure(system: System, case: Case) -> list[dict[str, object]]:
     print(f"{case.name}: {len(case.ticks):,} ticks of {n} instruments, {signals:,} decisions")
     print(f"  engine alone {alone:,.0f} ticks/s; with journal, database and warm-up {whole:,.0f} ticks/s")
     return [
-        row(f"replay {case.name}: engine with features and prediction", alone, "limit", LIMIT),
-        row(f"replay {case.name}: with journal, database and warm-up", whole, "engine alone", alone),
+        figure(f"replay {case.name}: engine with features and prediction", alone, "ticks/s", "target", LIMIT),
+        figure(f"replay {case.name}: with journal, database and warm-up", whole, "ticks/s", "engine alone", alone),
     ]
-
-
-def row(name: str, value: float, peer: str, peer_value: float) -> dict[str, object]:
-    """One figure."""
-    rounded = {"value": round(value), "unit": "ticks/s", "peer": peer, "peer_value": round(peer_value)}
-    return {"name": name, **rounded, "ratio": round(value / peer_value, 3)}
 
 
 def main() -> None:
@@ -119,13 +114,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=Path(__file__).parents[2] / "shared" / "data")
     data = parser.parse_args().data
-    rows = []
+    rows: list[Figure] = []
     for prepare in (synthetic_case, *([partial(real_case, data=data)] if data.is_dir() else [])):
         with tempfile.TemporaryDirectory() as folder, open_system(bench_settings(Path(folder)), SystemClock()) as system:
             rows += measure(system, prepare(system))
     if not data.is_dir():
         print(f"no recorded ticks under {data}: only the synthetic market was measured")
-    print(json.dumps(rows))
+    finish(rows)
 
 
 def bench_settings(folder: Path) -> Settings:

@@ -38,14 +38,19 @@ class Backend:
         self._template = f"template_{secrets.token_hex(4)}"
         self._admin(f"CREATE DATABASE {self._template}")
         schema.init(on_database(dsn, self._template))
-        # Nobody may be connected to a template while it is copied, TimescaleDB's background workers included.
-        self._admin(f"ALTER DATABASE {self._template} ALLOW_CONNECTIONS false")
-        self._admin(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{self._template}'")
+        self._release(self._template)
 
     def create(self, *, migrated: bool = True) -> str:
         """A new database's DSN."""
         name = f"test_{secrets.token_hex(6)}"
         self._admin(f"CREATE DATABASE {name} TEMPLATE {self._template if migrated else 'template0'}")
+        return on_database(self._dsn, name)
+
+    def copy(self, dsn: str) -> str:
+        """A copy of a database that nobody is connected to any more; its DSN."""
+        name = f"test_{secrets.token_hex(6)}"
+        self._release(urlsplit(dsn).path[1:])
+        self._admin(f"CREATE DATABASE {name} TEMPLATE {urlsplit(dsn).path[1:]}")
         return on_database(self._dsn, name)
 
     def drop(self, dsn: str) -> None:
@@ -55,6 +60,11 @@ class Backend:
     def close(self) -> None:
         """Remove the template."""
         self._admin(f"DROP DATABASE {self._template} WITH (FORCE)")
+
+    def _release(self, name: str) -> None:
+        """Nobody may be connected to a template while it is copied, TimescaleDB's background workers included."""
+        self._admin(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+        self._admin(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
 
     def _admin(self, statement: str) -> None:
         with psycopg.connect(on_database(self._dsn, "postgres"), autocommit=True) as connection:

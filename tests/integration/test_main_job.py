@@ -39,15 +39,14 @@ def quiet(what, done, total):
     """No progress wanted."""
 
 
-@pytest.fixture
-def settings(dsn, tmp_path):
+def settings_on(dsn, data_dir):
     """A small market and a small model, everything else as configured by default."""
     base = Settings()
     synthetic = base.trading.synthetic.model_copy(update={"instruments": 5, "sessions": 10})
     walk = base.model.walk_forward.model_copy(update={"min_train_sessions": 5, "test_sessions": 2})
     return base.model_copy(
         update={
-            "system": base.system.model_copy(update={"data_dir": tmp_path / "var"}),
+            "system": base.system.model_copy(update={"data_dir": data_dir}),
             "broker": base.broker.model_copy(update={"speed": 1e9}),
             "database": base.database.model_copy(update={"dsn": SecretStr(dsn)}),
             "trading": base.trading.model_copy(update={"synthetic": synthetic}),
@@ -59,17 +58,67 @@ def settings(dsn, tmp_path):
     )
 
 
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory, backend):
+    """Models and journals of this module's runs: their names are the runs', so that tests do not meet."""
+    return tmp_path_factory.mktemp(backend.kind) / "var"
+
+
+@pytest.fixture(scope="module")
+def trained_once(backend, data_dir):
+    """A database after HISTORICAL_MODE; tests get copies."""
+    found = backend.create()
+    run_historical(settings_on(found, data_dir), SystemClock(), quiet)
+    yield found
+    backend.drop(found)
+
+
+@pytest.fixture(scope="module")
+def lived_once(backend, trained_once, data_dir):
+    """The same with the next session in it, through the live path; and what that run said."""
+    found = backend.copy(trained_once)
+    yield found, run_live(settings_on(found, data_dir), SystemClock(), quiet).summary
+    backend.drop(found)
+
+
 @pytest.fixture
-def trained(settings):
+def settings(dsn, tmp_path):
+    """On an empty database."""
+    return settings_on(dsn, tmp_path / "var")
+
+
+@pytest.fixture
+def trained_dsn(backend, trained_once):
+    """A copy of the trained database."""
+    found = backend.copy(trained_once)
+    yield found
+    backend.drop(found)
+
+
+@pytest.fixture
+def trained(trained_dsn, data_dir):
     """The settings after HISTORICAL_MODE on an empty database, which the synthetic feed fills."""
-    run_historical(settings, SystemClock(), quiet)
-    return settings
+    return settings_on(trained_dsn, data_dir)
 
 
 @pytest.fixture
-def config(settings, dsn, tmp_path):
+def lived_dsn(backend, lived_once):
+    """A copy of the database with a live session in it."""
+    found = backend.copy(lived_once[0])
+    yield found
+    backend.drop(found)
+
+
+@pytest.fixture
+def lived(lived_dsn, data_dir):
+    """Its settings."""
+    return settings_on(lived_dsn, data_dir)
+
+
+@pytest.fixture
+def config(lived, tmp_path):
     """The same settings as a file, for the command line."""
-    raw = settings.model_dump(mode="json", exclude={"database": {"dsn"}, "broker": {"api_key", "api_secret"}})
+    raw = lived.model_dump(mode="json", exclude={"database": {"dsn"}, "broker": {"api_key", "api_secret"}})
     path = tmp_path / "config.yaml"
     path.write_text(json.dumps(raw))
     return path
@@ -81,41 +130,46 @@ def verify_exit(config, dsn, *more):
     return result.exit_code, result.output
 
 
+def digests_of(settings):
+    """Digests of every table of the settings' database."""
+    with Database(settings.database.dsn_text) as database:
+        return digests(database)
+
+
 def execute(dsn, statement):
     """Rows touched by one statement behind the program's back."""
     with psycopg.connect(dsn, autocommit=True) as connection:
         return connection.execute(statement).rowcount
 
 
-def test_training_twice_changes_no_row(trained, database):
-    before = digests(database)
+def test_training_twice_changes_no_row(trained):
+    before = digests_of(trained)
     first = run_historical(trained, SystemClock(), quiet)
-    assert digests(database) == before
+    assert digests_of(trained) == before
     assert sum(d.rows for d in before.values()) > 10_000
     assert first.page is not None and first.page.exists()
 
 
-def test_live_stores_signals_and_verify_proves_them(trained, config, dsn, database):
-    outcome = run_live(trained, SystemClock(), quiet)
-    summary = outcome.summary
+def test_live_stores_signals_and_verify_proves_them(lived, lived_once, config, lived_dsn):
+    summary = lived_once[1]
     assert summary["ticks"] > 20_000 and summary["ticks_rejected"] > 0 and summary["candles"] > 1_000
-    rows = list_signals(trained, None, None, Source.TICK, SystemClock())
+    rows = list_signals(lived, None, None, Source.TICK, SystemClock())
     assert len(rows) == sum(summary["signals"].values()) > 100
     assert all(0 < r.confidence <= 1 for r in rows)
 
     counted = "SELECT reason, sum(n)::int FROM tick_rejects WHERE run_id = %s GROUP BY reason"
-    with psycopg.connect(dsn) as connection:
+    with psycopg.connect(lived_dsn) as connection:
         assert dict(connection.execute(counted, (summary["run_id"],)).fetchall()) == summary["rejects"]
 
-    result = run_verify(trained, None, None, SystemClock(), quiet)
+    result = run_verify(lived, None, None, SystemClock(), quiet)
     assert all(c.passed for c in result.checks), result.differences[:5]
     known = [c for c in result.checks if c.name.startswith("as known")]
     assert len(known) == 5 and all(c.n_compared > 100 and c.n_differences == 0 for c in known)
-    assert verify_exit(config, dsn)[0] == 0
+    assert verify_exit(config, lived_dsn)[0] == 0
 
-    again = run_live(trained, SystemClock(), quiet).summary  # the same feed again tells the same story
+    again = run_live(lived, SystemClock(), quiet).summary  # the same feed again tells the same story
     assert {k: v for k, v in again.items() if k != "run_id"} == {k: v for k, v in summary.items() if k != "run_id"}
-    assert all(c.passed for c in run_verify(trained, None, None, SystemClock(), quiet).checks)
+    assert all(c.passed for c in run_verify(lived, None, None, SystemClock(), quiet).checks)
 
 
 ONE = "source = 'tick' AND (instrument_id, ts) = (SELECT instrument_id, ts FROM {0} WHERE source = 'tick' ORDER BY ts {1} LIMIT 1)"
@@ -133,10 +187,9 @@ LAST_VECTOR, FIRST_SIGNAL = ONE.format("features", "DESC"), ONE.format("signals"
         ("signal", f"UPDATE signals SET action = CASE action WHEN 'HOLD' THEN 'BUY' ELSE 'HOLD' END WHERE {FIRST_SIGNAL}"),
     ],
 )
-def test_one_changed_stored_row_makes_verify_fail(trained, config, dsn, what, statement):
-    run_live(trained, SystemClock(), quiet)
-    assert execute(dsn, statement) == 1
-    code, output = verify_exit(config, dsn)
+def test_one_changed_stored_row_makes_verify_fail(config, lived_dsn, what, statement):
+    assert execute(lived_dsn, statement) == 1
+    code, output = verify_exit(config, lived_dsn)
     assert code == 1, output
     assert f"the journal again: {what}" in output
 
@@ -148,15 +201,18 @@ def test_one_changed_stored_row_makes_verify_fail(trained, config, dsn, what, st
         ("recursive.py", "import numba as nb", "import numba as nb  # nothing but a comment"),
     ],
 )
-def test_a_changed_kernel_makes_verify_fail(trained, config, dsn, tmp_path, file, old, new):
-    run_live(trained, SystemClock(), quiet)
+def test_a_changed_kernel_makes_verify_fail(config, lived_dsn, tmp_path, file, old, new):
     copy = tmp_path / "src"
     shutil.copytree(ROOT / "src", copy, ignore=shutil.ignore_patterns("__pycache__"))
     kernel = copy / "intraday" / "core" / "kernels" / file
     text = kernel.read_text()
     assert old in text
     kernel.write_text(text.replace(old, new))
-    env = os.environ | {"PYTHONPATH": str(copy), "INTRADAY__DATABASE__DSN": dsn, "INTRADAY_CACHE_DIR": str(tmp_path / "cache")}
+    env = os.environ | {
+        "PYTHONPATH": str(copy),
+        "INTRADAY__DATABASE__DSN": lived_dsn,
+        "INTRADAY_CACHE_DIR": str(tmp_path / "cache"),
+    }
     done = subprocess.run(
         [sys.executable, "-m", "intraday", "verify", "--config", str(config)], env=env, capture_output=True, text=True, check=False
     )
@@ -180,22 +236,22 @@ def tick_file(path, market, i_day, faults=None):
     frame.write_parquet(path)
 
 
-def test_replay_and_import_keep_to_themselves(trained, dsn, database, tmp_path):
+def test_replay_and_import_keep_to_themselves(trained, trained_dsn, tmp_path):
     market = build_market(trained.trading, SESSIONS)
     days = [s.day for s in market.sessions[-3:-1]]
     for i, day in enumerate(days, start=len(market.sessions) - 3):
         tick_file(tmp_path / f"{day}.parquet", market, i)
-    before = digests(database)
+    before = digests_of(trained)
     imported = "SELECT count(*), sum(hashtext(t::text)) FROM bar_versions t WHERE source = 'import'"
-    with psycopg.connect(dsn) as connection:
+    with psycopg.connect(trained_dsn) as connection:
         bars = connection.execute(imported).fetchone()
     outcome = run_replay(trained, sorted(tmp_path.glob("*.parquet")), days[0], days[1], SystemClock(), quiet)
     assert outcome.summary["days"] == [str(d) for d in days]
-    with psycopg.connect(dsn) as connection:
+    with psycopg.connect(trained_dsn) as connection:
         assert connection.execute(imported).fetchone() == bars, "the replay changed imported bars"
         versions = connection.execute("SELECT DISTINCT source::text FROM bar_versions ORDER BY 1").fetchall()
     assert versions == [("import",), ("replay",)]
-    assert {k: v for k, v in digests(database).items() if "ohlcv" in k} == {k: v for k, v in before.items() if "ohlcv" in k}
+    assert {k: v for k, v in digests_of(trained).items() if "ohlcv" in k} == {k: v for k, v in before.items() if "ohlcv" in k}
     result = run_verify(trained, None, Source.REPLAY, SystemClock(), quiet)
     assert {c.day for c in result.checks} == set(days)
     assert all(c.passed for c in result.checks), result.differences[:5]
@@ -220,15 +276,15 @@ def test_decision_timeframes(settings):
         assert all(c.passed for c in run_verify(chosen, None, None, SystemClock(), quiet).checks), timeframe
 
 
-def test_what_cannot_be_done_says_why(settings, trained, tmp_path):
+def test_what_cannot_be_done_says_why(trained, tmp_path):
     with pytest.raises(VerifyError, match="nothing was replayed"):
         run_verify(trained, SESSIONS.first + timedelta(days=3650), None, SystemClock(), quiet)
     with pytest.raises(InputError, match="tick files, found none"):
         run_replay(trained, [tmp_path], None, None, SystemClock(), quiet)
-    strict = settings.model.walk_forward.model_copy(update={"min_train_sessions": 500})
+    strict = trained.model.walk_forward.model_copy(update={"min_train_sessions": 500})
     with pytest.raises(NotEnoughData, match="walk-forward needs"):
         run_historical(
-            trained.model_copy(update={"model": settings.model.model_copy(update={"walk_forward": strict})}), SystemClock(), quiet
+            trained.model_copy(update={"model": trained.model.model_copy(update={"walk_forward": strict})}), SystemClock(), quiet
         )
 
 
@@ -243,8 +299,7 @@ def test_importing_twice_changes_no_row(settings, tmp_path):
         pl.DataFrame({"ts": ts, **columns, "volume": volume}).write_parquet(tmp_path / f"{instrument.symbol}.parquet")
     first = import_bars(settings, [tmp_path], ImportOptions(), SystemClock(), quiet)
     assert sum(r.stored for r in first) == len(bars) and not any(r.error for r in first)
-    with Database(settings.database.dsn_text) as database:
-        before = digests(database)
-        second = import_bars(settings, [tmp_path], ImportOptions(), SystemClock(), quiet)
-        assert digests(database) == before
+    before = digests_of(settings)
+    second = import_bars(settings, [tmp_path], ImportOptions(), SystemClock(), quiet)
+    assert digests_of(settings) == before
     assert sum(r.unchanged for r in second) == len(bars) and sum(r.stored for r in second) == 0

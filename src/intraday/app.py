@@ -203,7 +203,7 @@ def build_day_runner(
         queue_max=live.queue_max_frames,
         fsync=live.journal.fsync,
     )
-    return DayRunner(plan, model, stores.bars, stores.days, stores.runs, system.sessions, stores.writer)
+    return DayRunner(plan, model, stores.bars, stores.days, stores.runs, system.sessions, stores.writer, system.clock.now_ns)
 
 
 def build_verifier(system: System) -> Verifier:

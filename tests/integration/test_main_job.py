@@ -303,3 +303,10 @@ def test_importing_twice_changes_no_row(settings, tmp_path):
     second = import_bars(settings, [tmp_path], ImportOptions(), SystemClock(), quiet)
     assert digests_of(settings) == before
     assert sum(r.unchanged for r in second) == len(bars) and sum(r.stored for r in second) == 0
+
+
+def test_every_change_of_state_is_an_audit_row(trained, dsn):
+    run_live(trained, SystemClock(), quiet)
+    with psycopg.connect(dsn) as connection:
+        rows = connection.execute("SELECT detail->>'from', detail->>'to' FROM events WHERE kind = 'state' ORDER BY id").fetchall()
+    assert rows == [("starting", "warming"), ("warming", "live"), ("live", "closed")]

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from intraday.app import System
+from intraday.domain.errors import StorageError
 from intraday.report.inputs import Check, ReportInput
 
 
@@ -49,6 +50,7 @@ def recorded_run(system: System, command: str) -> Iterator[Run]:
         yield run
     except BaseException as error:
         status = "failed" if isinstance(error, Exception) else "interrupted"
-        runs.finish(run.id, status, json.dumps({"error": type(error).__name__}), clock.now_ns())
+        with suppress(StorageError):  # it may be the database that is gone
+            runs.finish(run.id, status, json.dumps({"error": type(error).__name__}), clock.now_ns())
         raise
     runs.finish(run.id, "ok", json.dumps(run.summary, default=str), clock.now_ns())

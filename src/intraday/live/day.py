@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from intraday.core.candles import day_start_ns
 from intraday.core.features import FeatureCalculator
 from intraday.domain.arrays import DAY_NS
+from intraday.domain.errors import StorageError
 from intraday.domain.events import Alert
 from intraday.domain.instruments import Instrument
 from intraday.domain.ports import BarStore, DayStore, EffectWriter, EventSource, RunDay, RunStore, Source
@@ -19,6 +20,7 @@ from intraday.live.consumer import Alerts, SessionCounts, StreamConsumer
 from intraday.live.journal import JournalHeader, JournalWriter
 from intraday.live.queue import TickQueue
 from intraday.live.warmup import warm
+from intraday.state.system import StateTrail, SystemState
 
 OpenWriter = Callable[[RunDay], AbstractAsyncContextManager[EffectWriter]]
 
@@ -57,6 +59,7 @@ class DayRunner:
         runs: RunStore,
         sessions: SessionTable,
         open_writer: OpenWriter,
+        now_ns: Callable[[], int],
     ) -> None:
         self._plan = plan
         self._model = model
@@ -65,21 +68,37 @@ class DayRunner:
         self._runs = runs
         self._sessions = sessions
         self._open_writer = open_writer
+        self._now_ns = now_ns
 
     async def run(self, session: Session, feed: EventSource, alerts: Alerts) -> DayResult:
         """One session from its first event to its last effect. What an earlier run of the same source stored of it is replaced.
 
-        On a failure or an interruption the journal is kept as far as it got, and every minute written so far is whole.
+        Every change of state is an audit row. On a failure or an interruption the journal is kept as far as it got, and every
+        minute written so far is whole.
         """
-        plan, run = self._plan, self._run_day(session)
-        calculator, anchored = self._warm(session)
-        if not anchored:
-            anchor = self._model.feature_set.anchor.anchor(session.day, self._sessions)
-            text = f"no bars of {anchor}, the anchor: no features for {session.day}; import from there on or set model.anchor"
-            alerts.offer(Alert(session.open_ns, "warning", "features", text))
-        start_ns = day_start_ns(session)
-        ids = run.instrument_ids
-        self._days.clear(plan.source, ids, start_ns, start_ns + DAY_NS)
+        run = self._run_day(session)
+        trail = StateTrail(lambda previous, to: self._audit(run, previous, to))
+        try:
+            trail.move(SystemState.WARMING)
+            calculator, anchored = self._warm(session)
+            if not anchored:
+                alerts.offer(self._no_anchor(session))
+            trail.move(SystemState.LIVE)
+            counts = await self._through(session, run, calculator, feed, alerts)
+        except BaseException as error:
+            with suppress(StorageError):  # it may be the database that is gone
+                trail.move(SystemState.FAILED if isinstance(error, Exception) else SystemState.STOPPING)
+            raise
+        self._runs.save_day(run)
+        trail.move(SystemState.CLOSED)
+        return DayResult(run, counts, anchored)
+
+    async def _through(
+        self, session: Session, run: RunDay, calculator: FeatureCalculator, feed: EventSource, alerts: Alerts
+    ) -> SessionCounts:
+        """The feed through journal, engine and database; the journal is closed only when all of it went through."""
+        plan, start_ns = self._plan, day_start_ns(session)
+        self._days.clear(plan.source, run.instrument_ids, start_ns, start_ns + DAY_NS)
         engine = self._model.engine(session, calculator, plan.instruments, plan.grace_ns)
         journal = JournalWriter(Path(run.journal), self._header(session), calculator.snapshot(), plan.fsync)
         try:
@@ -90,8 +109,16 @@ class DayRunner:
             journal.abandon()
             raise
         journal.close(consumer.now_ns)
-        self._runs.save_day(run)
-        return DayResult(run, counts, anchored)
+        return counts
+
+    def _audit(self, run: RunDay, previous: SystemState, to: SystemState) -> None:
+        detail = {"run": run.run_id, "source": run.source, "day": run.day.isoformat(), "from": previous, "to": to}
+        self._runs.record(self._now_ns(), "state", detail)
+
+    def _no_anchor(self, session: Session) -> Alert:
+        anchor = self._model.feature_set.anchor.anchor(session.day, self._sessions)
+        text = f"no bars of {anchor}, the anchor: no features for {session.day}; import from there on or set model.anchor"
+        return Alert(session.open_ns, "warning", "features", text)
 
     def _warm(self, session: Session) -> tuple[FeatureCalculator, bool]:
         calculator = self._model.calculator(self._plan.instruments)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from types import MappingProxyType
 
@@ -45,3 +45,16 @@ def move(current: SystemState, to: SystemState) -> SystemState:
     """``to``, if the table allows it; an AssertionError otherwise, since asking for it is our own mistake."""
     assert to in TRANSITIONS[current], f"no transition from {current} to {to}"
     return to
+
+
+class StateTrail:
+    """The state of one run; every move is told to ``record`` (from, to) as it happens."""
+
+    def __init__(self, record: Callable[[SystemState, SystemState], None]) -> None:
+        self._record = record
+        self.state = SystemState.STARTING
+
+    def move(self, to: SystemState) -> None:
+        """Go to ``to`` if the table allows it."""
+        previous, self.state = self.state, move(self.state, to)
+        self._record(previous, to)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import sys
@@ -16,6 +17,8 @@ from rich.console import Console
 
 from intraday.cli import common, logs
 from intraday.domain.errors import ArtifactError, ConfigError, InputError, IntradayError, StorageFull, VerifyError
+from intraday.domain.events import Alert
+from intraday.signal.alerts import LogChannel
 
 
 class Color(StrEnum):
@@ -116,12 +119,12 @@ def test_days() -> None:
 # ------------------------------------------------------------------------------------------------------------ progress
 
 
-def test_progress_without_a_terminal_is_one_line_when_done(capsys: pytest.CaptureFixture[str]) -> None:
+def test_progress_without_a_terminal_is_one_line_when_it_begins(capsys: pytest.CaptureFixture[str]) -> None:
     with common.session(Path("none.yaml")) as run, run.progress() as progress:
         for done in (0, 1, 2, 2):
             progress("features", done, 2)
         progress("endless", 5, 0)
-    assert capsys.readouterr().err == "features: 2\n"
+    assert capsys.readouterr().err == "features …\nendless …\n"
 
 
 def test_progress_on_a_terminal_draws_a_bar_for_each_thing() -> None:
@@ -168,6 +171,31 @@ def test_a_log_line_is_key_value(tmp_path: Path, clean_logger: None) -> None:
     assert line.startswith("ts=20")
     assert ' level=warning event="gap found" at=tests.unit.test_cli_common:' in line
     assert line.endswith(r' inst=7 n_bars=3 symbol=M&M note="a \"b\" <red> {c} \n d" empty=""' + "\n")
+
+
+def test_alerts_go_to_the_log_file_and_not_to_the_terminal_again(
+    tmp_path: Path, clean_logger: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    logs.configure(tmp_path, "INFO", verbose=False)
+    asyncio.run(LogChannel().send(Alert(5, "warning", "feed", "feed lost")))
+    logger.warning("something else")
+    assert " level=warning event=alert " in log_of(tmp_path)
+    assert ' channel=alerts topic=feed now_ns=5 text="feed lost"' in log_of(tmp_path)
+    err = capsys.readouterr().err
+    assert "feed lost" not in err
+    assert "something else" in err
+
+
+def test_log_lines_leave_a_progress_bar_whole(clean_logger: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    console = Console(file=io.StringIO(), force_terminal=True, width=100, stderr=True)
+    logs.quiet(verbose=False)
+    with common.session(Path("none.yaml")) as run:
+        run.err = console
+        with run.progress() as progress:
+            progress("features", 1, 2)
+            logger.warning("torn?")
+    assert "torn?" in console.file.getvalue()  # type: ignore[attr-defined]
 
 
 def test_secrets_are_masked(tmp_path: Path, clean_logger: None) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from datetime import date
+from typing import Any
 
 import numpy as np
 import pytest
@@ -134,7 +135,7 @@ def test_a_later_day_is_told_again_and_a_repeat_does_not_prolong_the_silence() -
 def test_every_text_of_an_unproven_model_says_observe() -> None:
     text = signal_text(signal(), "RELIANCE")
     assert text.startswith("OBSERVE - no proven edge: BUY RELIANCE at 100.00, stop 99.00, target 101.00, confidence 61%")
-    assert "bar 05:30, enter until 05:39 IST" in text
+    assert text.endswith("confidence 61%, enter by 05:39 IST")
     assert "OBSERVE" not in signal_text(signal(observe=False), "RELIANCE")
 
 
@@ -168,9 +169,9 @@ async def test_a_broken_and_a_stuck_channel_do_not_stop_the_others() -> None:
     alerts.offer(notice(2, "warning"))
     alerts.close()
     await asyncio.wait_for(alerts.run(), 5)
-    assert lines[0] == "[feed] notice 1"
-    assert lines[1].startswith("[signal] OBSERVE - no proven edge: BUY AAA")
-    assert lines[2] == "[feed] WARNING: notice 2"
+    assert lines[0] == "05:30:00 notice 1"
+    assert " OBSERVE - no proven edge: BUY AAA at " in lines[1]
+    assert lines[2] == "05:30:00 WARNING: notice 2"
     assert alerts.counts.sent == {"console": 3}
     assert alerts.counts.failed == {"broken": 3, "stuck": 3}
 
@@ -183,7 +184,7 @@ async def test_offers_never_wait_and_a_full_queue_drops_the_oldest() -> None:
     assert (alerts.counts.offered, alerts.counts.dropped) == (10, 7)
     alerts.close()
     await asyncio.wait_for(alerts.run(), 5)
-    assert lines == ["[feed] notice 7", "[feed] notice 8", "[feed] notice 9"]
+    assert lines == ["05:30:00 notice 7", "05:30:00 notice 8", "05:30:00 notice 9"]
 
 
 async def test_it_waits_for_alerts_and_ends_when_closed() -> None:
@@ -200,17 +201,16 @@ async def test_it_waits_for_alerts_and_ends_when_closed() -> None:
 
 
 async def test_the_log_line_has_keys_and_values() -> None:
-    lines: list[str] = []
-    sink = logger.add(
-        lambda message: lines.append(f"{message.record['level'].name} {message.record['message']}"), format="{message}"
-    )
+    records: list[Any] = []
+    sink = logger.add(lambda message: records.append(message.record), format="{message}")
     try:
         await LogChannel().send(Alert(5, "info", "signal", "BUY {odd} text", signal()))
         await LogChannel().send(notice(3, "error"))
     finally:
         logger.remove(sink)
-    assert "INFO" in lines[0]
-    assert "action=BUY inst=0" in lines[0]
-    assert "observe=True model=m1" in lines[0]
-    assert "{odd}" in lines[0]
-    assert lines[1] == "ERROR alert topic=feed now_ns=3 text='notice 3'"
+    first, second = records
+    assert (first["level"].name, first["message"]) == ("INFO", "alert")
+    said = {"channel": "alerts", "topic": "signal", "action": "BUY", "inst": 0, "observe": True, "model": "m1"}
+    assert first["extra"].items() >= (said | {"text": "BUY {odd} text"}).items()
+    assert second["level"].name == "ERROR"
+    assert second["extra"] == {"channel": "alerts", "topic": "feed", "now_ns": 3, "text": "notice 3"}

@@ -45,8 +45,8 @@ class Session:
         self.config = config
         self.as_json = as_json
         self.verbose = verbose
-        # A pipe or a file has no width: wide enough that no table is cut.
-        self.out = Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH)
+        # A pipe or a file has no width: wide enough that no table is cut, unless COLUMNS says otherwise.
+        self.out = Console(highlight=False, width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else PIPE_WIDTH)
         self.err = Console(stderr=True, highlight=False)
         self._settings: Settings | None = None
 
@@ -74,7 +74,7 @@ class Session:
     def progress(self) -> Iterator[ports.Progress]:
         """A ``ports.Progress`` drawn as one bar for each thing under way, on standard error.
 
-        Without a terminal each thing prints one line when it is done; with ``--json`` nothing is drawn.
+        Without a terminal each thing prints one line when it begins; with ``--json`` nothing is drawn.
         """
         if self.as_json:
             yield lambda what, done, total: None
@@ -183,13 +183,13 @@ class _Bars:
 
 
 class _Lines:
-    """One line for each ``what`` when it is complete: for logs and pipes."""
+    """One line for each ``what`` when it begins: for logs and pipes."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._done: set[str] = set()
+        self._begun: set[str] = set()
 
     def __call__(self, what: str, done: int, total: int) -> None:
-        if total > 0 and done >= total and what not in self._done:
-            self._done.add(what)
-            self._console.print(f"{what}: {total}", markup=False)
+        if what not in self._begun:
+            self._begun.add(what)
+            self._console.print(f"{what} …", markup=False)

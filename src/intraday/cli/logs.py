@@ -22,9 +22,21 @@ _SECRET_TEXT = re.compile(r"(://[^\s:/@]*:)[^\s@]+(@)|\b((?:password|api_secret|
 
 
 def quiet(*, verbose: bool) -> None:
-    """Before the settings are known: warnings to the terminal, everything with ``verbose``."""
+    """Before the settings are known: warnings to the terminal, everything with ``verbose``; alerts have their own channel there."""
     logger.remove()
-    logger.add(sys.stderr, level="DEBUG" if verbose else "WARNING", format=line, diagnose=False, backtrace=False)
+    logger.add(
+        _terminal, level="DEBUG" if verbose else "WARNING", format=line, filter=_not_an_alert, diagnose=False, backtrace=False
+    )
+
+
+def _terminal(message: str) -> None:
+    # Looked up at each call: while a progress bar is drawn, rich puts its own file here and prints above the bar.
+    sys.stderr.write(message)
+
+
+def _not_an_alert(record: Record) -> bool:
+    """False for what ``signal.alerts.LogChannel`` wrote: the console channel has already told it."""
+    return record["extra"].get("channel") != "alerts"
 
 
 def configure(data_dir: Path, level: str, *, verbose: bool) -> None:

@@ -11,7 +11,7 @@ from loguru import logger
 
 from intraday.domain.events import Alert, Signal
 from intraday.domain.ports import AlertChannel
-from intraday.signal.policy import AlertPolicy
+from intraday.signal.policy import AlertPolicy, clock_text
 
 
 @dataclass(slots=True)
@@ -25,20 +25,19 @@ class AlertCounts:
 
 
 class ConsoleChannel:
-    """One plain line per alert through ``write`` (for example ``rich.Console.print``)."""
+    """One plain line per alert through ``write`` (for example ``rich.Console.print``): IST time, level unless info, text."""
 
     def __init__(self, write: Callable[[str], object]) -> None:
         self._write = write
 
     async def send(self, alert: Alert) -> None:
         """Write the line."""
-        self._write(
-            f"[{alert.topic}] {alert.text}" if alert.level == "info" else f"[{alert.topic}] {alert.level.upper()}: {alert.text}"
-        )
+        level = "" if alert.level == "info" else f"{alert.level.upper()}: "
+        self._write(f"{clock_text(alert.now_ns, seconds=True)} {level}{alert.text}")
 
 
 class LogChannel:
-    """One ``key=value`` log line per alert."""
+    """One ``key=value`` log line per alert, marked ``channel=alerts`` so that a terminal sink can leave it out."""
 
     async def send(self, alert: Alert) -> None:
         """Log it at the alert's level."""
@@ -47,8 +46,7 @@ class LogChannel:
             s = alert.signal
             values |= {"action": str(s.action), "inst": s.inst, "bar_ns": s.bar_ns, "confidence": round(s.confidence, 4)}
             values |= {"price": s.price, "stop": s.stop, "target": s.target, "observe": s.observe, "model": s.model_id}
-        line = " ".join(f"{key}={value}" for key, value in values.items())
-        logger.log(alert.level.upper(), "alert {} text={!r}", line, alert.text)
+        logger.bind(channel="alerts", **values, text=alert.text).log(alert.level.upper(), "alert")
 
 
 class AlertSystem:

@@ -35,10 +35,10 @@ class AlertPolicy:
 def signal_text(signal: Signal, symbol: str) -> str:
     """One line a person can act on, or is told not to: everything in rupees and IST."""
     said = f"{signal.action} {symbol} at {signal.price:.2f}, stop {signal.stop:.2f}, target {signal.target:.2f}"
-    when = f"bar {_clock(signal.bar_ns)}, enter until {_clock(signal.valid_until_ns)} IST"
-    text = f"{said}, confidence {signal.confidence:.0%}, {when}, model {signal.model_id}"
+    text = f"{said}, confidence {signal.confidence:.0%}, enter by {clock_text(signal.valid_until_ns)} IST"
     return f"{OBSERVE}: {text}" if signal.observe else text
 
 
-def _clock(ns: int) -> str:
-    return datetime.fromtimestamp(ns // 1_000_000_000, UTC).astimezone(IST).strftime("%H:%M")
+def clock_text(ns: int, *, seconds: bool = False) -> str:
+    """``11:05`` or ``11:05:02``, IST."""
+    return datetime.fromtimestamp(ns // 1_000_000_000, UTC).astimezone(IST).strftime("%H:%M:%S" if seconds else "%H:%M")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from intraday.history.importing import FileReport, ImportOptions
 
 FIELDS = ("ts", "date", "time", "open", "high", "low", "close", "volume", "symbol")
+WIDE = 110  # columns of a terminal that has room for everything
 
 
 def register(root: typer.Typer) -> None:
@@ -124,30 +126,33 @@ def _columns(pairs: list[str]) -> dict[str, str]:
 
 
 def _show_import(out: Console, reports: list[FileReport]) -> None:
-    table = Table(title="Imported", title_justify="left", title_style="bold", header_style="dim")
-    for name in ("File", "Symbol", "Rows", "Stored", "Already there", "Revised", "Rejected", "Gap minutes", "From", "To"):
-        table.add_column(name, justify="left" if name in ("File", "Symbol", "Rejected") else "right")
+    used = [r for r in reports if not r.error]
+    if used:
+        out.print(_import_table(used, wide=out.width >= WIDE))
     for r in reports:
         if r.error:
-            table.add_row(Text(Path(r.path).name), Text("not used", style="bold red"))
-            continue
-        rejected = ", ".join(f"{n:,} {reason}" for reason, n in r.rejected.items() if n)
-        counts = [f"{n:,}" for n in (r.rows, r.stored, r.unchanged, r.revised)]
-        table.add_row(
-            Text(Path(r.path).name),
-            Text(r.symbol),
-            *counts,
-            Text(rejected),
-            f"{r.gap_minutes:,}",
-            _day(r.first_ns),
-            _day(r.last_ns),
-        )
-    out.print(table)
-    for r in reports:
-        if r.error:
-            out.print(Text(r.error, style="red"), soft_wrap=True)
+            out.print(Text(f"not used: {r.error}", style="red"), soft_wrap=True)
     seconds, rows = sum(r.seconds for r in reports), sum(r.rows for r in reports)
-    out.print(f"{len(reports)} files, {rows:,} rows in {seconds:.1f} s", markup=False)
+    out.print(f"{len(reports)} {'file' if len(reports) == 1 else 'files'}, {rows:,} rows in {seconds:.1f} s", markup=False)
+
+
+def _import_table(reports: list[FileReport], *, wide: bool) -> Table:
+    """One row a file; a narrow terminal goes without the days, and without "revised" when nothing was."""
+    table = Table(
+        title="Imported", title_justify="left", title_style="bold", header_style="dim", box=box.SIMPLE_HEAD, pad_edge=False
+    )
+    revised = any(r.revised for r in reports)
+    counts = ("Rows", "Stored", "There before", *(("Revised",) if revised else ()), "Gap minutes")
+    table.add_column("Symbol", overflow="fold")
+    for name in (*counts, *(("First day", "Last day") if wide else ())):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("Rejected", overflow="fold")
+    for r in reports:
+        rejected = ", ".join(f"{n:,} {reason.replace('_', ' ')}" for reason, n in r.rejected.items() if n)
+        numbers = (r.rows, r.stored, r.unchanged, *((r.revised,) if revised else ()), r.gap_minutes)
+        days = (_day(r.first_ns), _day(r.last_ns)) if wide else ()
+        table.add_row(Text(r.symbol), *(f"{n:,}" for n in numbers), *days, Text(rejected))
+    return table
 
 
 def _day(ts_ns: int | None) -> str:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from intraday.report.inputs import SignalRow
 
 DIFFERENCES_SHOWN = 20
+DEMO_SIGNALS_SHOWN = 20
+HIDDEN = ("verdict", "reason")  # of the summary: the verdict has a panel of its own
 
 
 def as_document(result: Outcome) -> dict[str, Any]:
@@ -57,10 +59,11 @@ def show_demo(out: Console, result: Outcome) -> None:
     """Everything: training, signals, verify."""
     from intraday.report import terminal
 
+    out.print()
     show_facts(out, result)
     if result.report.figures:
         out.print(terminal.figures_table(result.report.figures))
-    out.print(terminal.signals_table(result.report.signals, n_hold=result.report.n_hold))
+    out.print(terminal.signals_table(result.report.signals, limit=DEMO_SIGNALS_SHOWN, n_hold=result.report.n_hold))
     if result.report.checks:
         out.print(terminal.checks_table(result.report.checks))
     out.print(terminal.verdict_panel(result.report.header))
@@ -91,7 +94,7 @@ def show_facts(out: Console, result: Outcome) -> None:
     """One row a figure of the summary."""
     table = Table(show_header=False, box=None, pad_edge=False)
     for name, value in result.summary.items():
-        if not isinstance(value, dict | list | tuple):
+        if not isinstance(value, dict | list | tuple) and name not in HIDDEN:
             table.add_row(Text(name.replace("_", " "), style="dim"), Text(_number(value)))
     out.print(table)
 

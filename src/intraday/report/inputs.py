@@ -31,6 +31,7 @@ class Header:
     model_id: str
     verdict: str  # "edge", "no tradable edge" or "not enough data"
     reason: str = ""  # one sentence from whoever gave the verdict
+    note: str = ""  # what else a reader must know to judge the figures, e.g. that the market is made up
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from rich import box
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
@@ -12,12 +13,13 @@ from intraday.report import words
 from intraday.report.inputs import Check, Figure, Fold, Header, SignalRow
 
 _COLORS = {"BUY": "bold blue", "SELL": "bold dark_orange3", "HOLD": "dim"}
+_WRAPS = ("Symbol", "Part", "Note")
 
 
 def verdict_panel(header: Header) -> Panel:
     """The verdict in plain words, framed."""
     color = "green" if header.verdict == "edge" else "yellow"
-    text = Text(f"{words.verdict_text(header)}\n{words.DISCLAIMER}")
+    text = Text("\n".join(t for t in (words.verdict_text(header), header.note, words.DISCLAIMER) if t))
     return Panel(text, title=Text(header.verdict, style=f"bold {color}"), border_style=color, title_align="left", expand=False)
 
 
@@ -31,43 +33,67 @@ def figures_table(figures: Sequence[Figure]) -> Table:
 
 def folds_table(folds: Sequence[Fold]) -> Table:
     """Walk-forward folds."""
-    table = _table("Walk-forward folds", "#>", "Scored on", "Rows>", "Rounds>", "Log-loss>", "Prior's>", "Trades>", "Net [bps]>")
+    table = _table("Walk-forward folds", "#>", "Scored on", "Rows>", "Rounds>", "Log-loss>", "Prior's>", "Trades>", "Net bps>")
     for f in folds:
+        last = f"{f.test_to:%m-%d}" if f.test_from.year == f.test_to.year else str(f.test_to)
         table.add_row(
-            str(f.number), f"{f.test_from} to {f.test_to}", f"{f.n_test:,}", str(f.n_rounds), words.number(f.log_loss, 4),
+            str(f.number), f"{f.test_from} to {last}", f"{f.n_test:,}", str(f.n_rounds), words.number(f.log_loss, 4),
             words.number(f.prior_log_loss, 4), f"{f.n_trades:,}", words.number(f.net_bps, 1, True),
         )  # fmt: skip
     return table
 
 
-def signals_table(signals: Sequence[SignalRow], limit: int = 40, n_hold: int = 0) -> Table:
-    """Signals, times in IST; the last ``limit`` of them, with what is left out in the caption."""
-    table = _table("Signals", "Day", "Time", "Symbol", "Action", "Confidence>", "Price>", "Stop>", "Target>", "")
+def signals_table(signals: Sequence[SignalRow], limit: int = 40, n_hold: int = 0) -> Table | Text:
+    """Signals, times in IST; the last ``limit`` of them, with what is left out in the caption. A sentence when there are none."""
+    if not signals:
+        return Text(f"Signals: no BUY or SELL, {n_hold:,} HOLD." if n_hold else "Signals: none.", style="bold")
+    days = sorted({words.ist(s.time_ns).date() for s in signals})
+    several, some_observed = len(days) > 1, len({s.observe for s in signals}) > 1
+    title = f"Signals of {words.day(days[0])}" + (f" to {words.day(days[-1])}" if several else "")
+    title += ", for watching only (no proven edge)" if signals[0].observe and not some_observed else ""
+    head = ("Time", "Symbol", "Action", "Conf.>", "Price>", "Stop>", "Target>")
+    table = _table(title, *(("Day",) if several else ()), *head, *(("Mode",) if some_observed else ()))
     for s in signals[-limit:]:
-        table.add_row(
-            f"{words.ist(s.time_ns):%d %b %Y}", words.clock(s.time_ns), Text(s.symbol),
+        at = words.ist(s.time_ns)
+        row: list[str | Text] = [
+            f"{at:%H:%M}",
+            Text(s.symbol),
             Text(s.action, style=_COLORS.get(s.action, "")),
-            f"{words.number(100 * s.confidence, 1)} %", words.number(s.price), words.number(s.stop), words.number(s.target),
-            Text("observe" if s.observe else "", style="dim"),
-        )  # fmt: skip
-    hidden = len(signals) - len(signals[-limit:])
-    table.caption = f"{len(signals)} signals" + (f", {hidden} earlier ones not shown" if hidden else "") + f", {n_hold:,} HOLD"
+            f"{100 * s.confidence:.0f} %",
+        ]
+        row += [words.number(s.price), words.number(s.stop), words.number(s.target)]
+        mode = ["observe" if s.observe else ""] if some_observed else []
+        table.add_row(*([f"{at:%d %b}"] if several else []), *row, *mode)
+    hidden = len(signals) - limit
+    counted = f"{len(signals):,} signals" if len(signals) > 1 else "1 signal"
+    table.caption = counted + (f", {hidden:,} earlier ones not shown" if hidden > 0 else "") + f"; {n_hold:,} HOLD"
     return table
 
 
 def checks_table(checks: Sequence[Check]) -> Table:
-    """What ``verify`` compared and found."""
-    table = _table("Verify", "Part", "Day", "Compared>", "Differences>", "Result", "Detail")
+    """What ``verify`` compared and found: a block for each day, the attributed causes under the part they belong to."""
+    table = _table("Verify", "Part", "Compared>", "Different>", "Result")
+    day = None
     for c in checks:
+        if c.day != day:
+            day = c.day
+            table.add_section()
+            table.add_row(Text(words.day(c.day), style="bold"))
         result = Text("passed", style="green") if c.passed else Text("failed", style="bold red")
-        table.add_row(c.name, words.day(c.day), f"{c.n_compared:,}", f"{c.n_differences:,}", result, Text(c.detail))
+        part = Text(c.name).append(f"\n  {c.detail}" if c.detail else "", style="dim")
+        table.add_row(part, f"{c.n_compared:,}", f"{c.n_differences:,}", result)
     return table
 
 
 def _table(title: str, *columns: str) -> Table:
-    """An empty table; a column whose name ends in > is right-aligned."""
-    table = Table(title=title, title_justify="left", title_style="bold", header_style="dim", caption_justify="left")
+    """An empty table that fits 80 columns; a column whose name ends in > is right-aligned. Text may wrap, numbers never are cut."""
+    table = Table(
+        title=title, title_justify="left", title_style="bold", header_style="dim", caption_justify="left",
+        box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False,
+    )  # fmt: skip
     for name in columns:
-        right, wraps = name.endswith(">"), name in ("Note", "Detail")
-        table.add_column(name.rstrip(">"), justify="right" if right else "left", no_wrap=not wraps)
+        right, wraps = name.endswith(">"), name in _WRAPS
+        table.add_column(
+            name.rstrip(">"), justify="right" if right else "left", no_wrap=not wraps, overflow="fold" if wraps else "ellipsis"
+        )
     return table

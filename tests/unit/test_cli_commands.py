@@ -49,7 +49,7 @@ COMMANDS = leaf_commands()
 
 
 def test_every_command_of_the_brief_is_there() -> None:
-    wanted = "import,historical,replay,live,verify,signals,db init,db migrate,db status,doctor,demo,config validate,config show"
+    wanted = "run,import,historical,replay,live,verify,signals,db init,db migrate,db status,doctor,demo,config validate,config show"
     assert set(COMMANDS) >= set(wanted.split(","))
 
 
@@ -89,6 +89,16 @@ def test_config_validate_and_show(root: Path) -> None:
     shown = runner.invoke(command_line, ["config", "show", "--config", path], env=environ).stdout
     assert "hunter2" not in shown
     assert yaml.safe_load(shown)["trading"]["timeframe"] == 5
+
+
+@pytest.mark.parametrize(("mode", "wanted"), [("HISTORICAL_MODE", "historical"), ("LIVE_MODE", "live")])
+def test_run_does_what_the_mode_says(mode: str, wanted: str, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    called: list[str] = []
+    for name in ("historical", "live"):
+        monkeypatch.setattr(f"intraday.cli.run.{name}", lambda name=name, **options: called.append(name))
+    path = str(root / "config" / "config.yaml")
+    result = runner.invoke(command_line, ["run", "--config", path], env={"INTRADAY__SYSTEM__MODE": mode})
+    assert (result.exit_code, called) == (0, [wanted])
 
 
 def test_a_wrong_file_beside_is_found(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from intraday.cli import config, database, decide, demo, doctor, history
+from intraday.cli import config, database, decide, demo, doctor, history, run
 from intraday.cli.common import INTERRUPTED
 
 root = typer.Typer(
@@ -21,7 +21,7 @@ root = typer.Typer(
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
-for module in (history, decide, database, doctor, demo, config):
+for module in (run, history, decide, database, doctor, demo, config):
     module.register(root)
 
 
@@ -51,6 +51,6 @@ def main() -> None:
     """Run the command line and exit: 0 done, 2 wrong usage or configuration, 130 interrupted; docs/cli.md lists all codes."""
     signal.signal(signal.SIGTERM, _terminate)  # a polite kill leaves things as consistent as Ctrl-C
     try:
-        root()
+        root(prog_name="intraday")  # also when started as `python -m intraday`
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)

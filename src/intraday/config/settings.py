@@ -33,7 +33,8 @@ class SystemSettings(Section):
     """The program itself."""
 
     mode: Mode = Field(
-        default=Mode.HISTORICAL, description="HISTORICAL_MODE trains a model on stored candles, LIVE_MODE makes signals from a feed"
+        default=Mode.HISTORICAL,
+        description="what `intraday run` does: HISTORICAL_MODE trains on stored candles, LIVE_MODE makes signals from a feed",
     )
     data_dir: Path = Field(
         default=Path("var"),
@@ -43,7 +44,7 @@ class SystemSettings(Section):
 
 
 class KiteSettings(Section):
-    """Where Kite Connect answers; the bundled exchange is reached by changing these."""
+    """Where Kite Connect answers; checked now, read by the Kite link when it comes."""
 
     rest_url: str = Field(
         default="https://api.kite.trade", description="root of the REST API, without a path", pattern=r"^https?://[^/]+/?$"
@@ -63,9 +64,11 @@ class BrokerSettings(Section):
     )
     recorded: Path | None = Field(default=None, description="tick file or folder of tick files for feed: recorded")
     speed: float = Field(default=60.0, gt=0, description="pace of a synthetic or recorded feed; 1 is real time")
-    kite: KiteSettings = Field(default=KiteSettings(), description="addresses of Kite Connect")
-    api_key: SecretStr | None = Field(default=None, description="Kite Connect API key; from the environment only")
-    api_secret: SecretStr | None = Field(default=None, description="Kite Connect API secret; from the environment only")
+    kite: KiteSettings = Field(default=KiteSettings(), description="addresses of Kite Connect (not read yet)")
+    api_key: SecretStr | None = Field(default=None, description="Kite Connect API key (not read yet); from the environment only")
+    api_secret: SecretStr | None = Field(
+        default=None, description="Kite Connect API secret (not read yet); from the environment only"
+    )
 
 
 class DatabaseSettings(Section):
@@ -76,8 +79,6 @@ class DatabaseSettings(Section):
         description="postgresql://user@host:port/name; null starts the embedded server under data_dir/pg. "
         "A DSN with a password comes from the environment only",
     )
-    pool_min: int = Field(default=1, ge=0, le=100, description="connections kept open")
-    pool_max: int = Field(default=4, ge=1, le=100, description="most connections at a time")
     statement_timeout_s: float = Field(default=300.0, gt=0, description="a statement running longer is cancelled, seconds")
     embedded_start_timeout_s: float = Field(
         default=120.0, gt=0, description="longest wait for the embedded server, recovery after a crash included, seconds"
@@ -87,12 +88,6 @@ class DatabaseSettings(Section):
     def dsn_text(self) -> str | None:
         """The DSN in the clear, for the connection and nothing else."""
         return None if self.dsn is None else self.dsn.get_secret_value()
-
-    @model_validator(mode="after")
-    def _pool(self) -> DatabaseSettings:
-        if self.pool_max < self.pool_min:
-            raise ValueError(f"pool_max >= pool_min, but {self.pool_max} < {self.pool_min}")
-        return self
 
 
 class SyntheticSettings(Section):
@@ -247,7 +242,10 @@ class RetrySettings(Section):
 
 
 class RateLimits(Section):
-    """All of ``rate_limit_config.yaml``. Source of the figures: Kite Connect documentation and staff answers; per API key."""
+    """All of ``rate_limit_config.yaml``: checked now, read by the Kite link when it comes.
+
+    Source of the figures: Kite Connect documentation and staff answers; per API key.
+    """
 
     quote: EndpointLimit = Field(default=EndpointLimit(per_s=1), description="/quote, /quote/ohlc, /quote/ltp together")
     historical: EndpointLimit = Field(default=EndpointLimit(per_s=3, max_wait_s=600), description="/instruments/historical")

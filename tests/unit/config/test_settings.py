@@ -170,7 +170,6 @@ BAD = {
         "trading: {timeframe: 60, horizon_min: 30}",
         "trading: found a section, expected horizon_min of at least one decision bar",
     ),
-    "pool": ("database: {pool_min: 5, pool_max: 2}", "expected pool_max >= pool_min, but 2 < 5"),
     "empty universe": ("trading: {universe: []}", "expected universe: all, or at least one symbol"),
     "url": ("broker: {kite: {rest_url: localhost}}", "broker.kite.rest_url: found 'localhost', expected"),
     "not a mapping": ("- 1\n- 2", "found [1, 2], expected sections"),

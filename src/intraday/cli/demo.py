@@ -15,6 +15,9 @@ DataOption = Annotated[
     Path | None, typer.Option("--data", help="Folder of real data (bars and ticks); without it a synthetic market.", metavar="PATH")
 ]
 
+MADE_UP_PLAN = "A made-up market: train on all sessions but the last, replay that one through the live path, verify it."
+REAL_PLAN = "Real data of {}: train on the earlier sessions, replay the recorded ticks of the last ones, verify them."
+
 
 def register(root: typer.Typer) -> None:
     """Add the command."""
@@ -41,6 +44,7 @@ def demo(
         settings = run.settings
         from intraday.jobs.demo import run_demo
 
+        run.say(MADE_UP_PLAN if data is None else REAL_PLAN.format(data))
         with run.progress() as progress:
             result = run_demo(settings, data, SystemClock(), progress, run.say)
         run.emit(as_document(result), lambda out: show_demo(out, result))

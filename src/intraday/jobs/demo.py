@@ -25,6 +25,10 @@ from intraday.report.html import render
 
 REAL_BARS = Path("bars") / "nse_2021_from_ticks"
 REAL_TICKS = Path("ticks") / "nse_2021"
+MADE_UP = (
+    "The market is made up, with an edge planted in it, far larger than any real market offers: these figures say that the "
+    "machinery works, and nothing about real prices."
+)
 REPLAYED = 3  # last recorded sessions of real data that are kept from training and replayed
 
 
@@ -40,7 +44,7 @@ def run_demo(
         results = run_days(system, model, plan, run.id, progress, write)
         if data is None:
             _evening(system, progress)
-        outcome = _conclude(system, model, plan, results, last, progress)
+        outcome = _conclude(system, model, plan, results, last, progress, MADE_UP if data is None else "")
         run.summary |= outcome.summary
         return outcome
 
@@ -87,16 +91,15 @@ def _real(system: System, data: Path, progress: Progress) -> tuple[ReplayPlan, d
 
 
 def _conclude(
-    system: System, model: LoadedModel, plan: ReplayPlan, results: Sequence[DayResult], last: date, progress: Progress
+    system: System, model: LoadedModel, plan: ReplayPlan, results: Sequence[DayResult], last: date, progress: Progress, note: str
 ) -> Outcome:
     """Verify the replayed days and write the page."""
     reports = verify_days(
         system, [r for r in newest_runs(system, source=plan.source) if r.day in {s.day for s in plan.days}], progress
     )
-    report = replace(
-        replay_report(system, model, plan, results, "Demo: replay"),
-        checks=[c for r in reports for c in page.checks(r)],
-    )
+    report = replay_report(system, model, plan, results, "Demo: replay")
+    checks = [c for r in reports for c in page.checks(r)]
+    report = replace(report, header=replace(report.header, note=note), checks=checks)
     figures = {
         **summary(results, model),
         "trained_until": str(last),

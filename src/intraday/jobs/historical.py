@@ -76,7 +76,7 @@ def report_of(system: System, artifact: Artifact, title: str, mode: str, facts: 
     first, last = day_of(data["first_session"]), day_of(data["last_session"])
     stored = [row for row in system.stores.bars.coverage() if first <= row[1] <= last]
     n_sessions = len({day for _, day, _ in stored})
-    source = f"{len(symbols)} instruments, {data['view']} of each bar"
+    source = f"the database, {data['view']} of each bar"
     parts = model_parts(artifact, read_oos(artifact.path))
     return ReportInput(
         header=header_of(artifact, title, system.clock.now_ns(), mode, source, n_sessions),

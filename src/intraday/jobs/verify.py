@@ -9,6 +9,7 @@ from intraday.app import System, build_verifier, open_system
 from intraday.backtest.verify import VerifyReport, require
 from intraday.config.settings import Settings
 from intraday.domain.clock import Clock
+from intraday.domain.errors import VerifyError
 from intraday.domain.ports import Progress, RunDay, Source
 from intraday.jobs import page
 from intraday.jobs.outcome import Verification
@@ -19,7 +20,10 @@ IST = timezone(timedelta(hours=5, minutes=30), "IST")
 def run_verify(settings: Settings, day: date | None, source: Source | None, clock: Clock, progress: Progress) -> Verification:
     """The newest run of every stored day (or of ``day``) and source. VerifyError when nothing was run."""
     with open_system(settings, clock) as system:
-        require(system.stores.runs.days(day, source), day or "any day")
+        found = system.stores.runs.days(day, source)
+        if not found and day is None:
+            raise VerifyError("nothing was replayed or run live yet; expected a journalled day (intraday replay, intraday live)")
+        require(found, day)
         return verification(verify_days(system, newest_runs(system, day, source), progress))
 
 

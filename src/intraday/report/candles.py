@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection, PolyCollection
+from matplotlib.ticker import FuncFormatter
 
 from intraday.domain.arrays import F8, I8, IST_NS, MINUTE_NS, Mask
 from intraday.report.inputs import Candles, SignalRow
@@ -26,6 +27,7 @@ def candle_chart(candles: Candles) -> str:
     _bodies(price, candles, x)
     _signals(price, candles)
     price.margins(x=0.01, y=0.06)
+    price.yaxis.set_major_formatter(FuncFormatter(lambda rupees, _: f"{rupees:,.10g}"))
     dress(price, y="price [₹]")
     if has_volume:
         _volume(axes[1, 0], candles, x)

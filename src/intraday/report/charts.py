@@ -14,6 +14,7 @@ from intraday.report.words import number
 
 IMPORTANCE_MAX = 20
 TICKS_MAX = 8
+BIN_ROWS_MIN = 30  # rows below which a bin's frequency is noise and is not drawn
 CURVES = {"down": (ORANGE, "s"), "SELL": (ORANGE, "s"), "up": (BLUE, "o"), "BUY": (BLUE, "o")}  # the same hues everywhere
 
 
@@ -30,6 +31,7 @@ def equity_chart(equity: Equity) -> str:
         top.plot(x, np.concatenate([[0.0], values]), line, color=color, linewidth=1.9, label=label)
     top.axhline(0.0, color=MUTED, linewidth=0.9)
     dress(top, y="cumulated result\n[bps of one trade]")
+    top.yaxis.set_major_formatter("{x:,.0f}")
     legend(top, above=True)
     bottom.bar(x[1:], equity.n_trades, width=0.7, color=MUTED, alpha=0.55)
     dress(bottom, x="out-of-sample session (date)", y="trades\n[n]")
@@ -40,7 +42,8 @@ def equity_chart(equity: Equity) -> str:
 
 
 def reliability_chart(curves: Sequence[Reliability]) -> str:
-    """Predicted probability against observed frequency; the area of a point grows with its rows."""
+    """Predicted probability against observed frequency; the area of a point grows with its rows; a few rows say nothing."""
+    curves = [_well_filled(c) for c in curves]
     curves = [c for c in curves if np.isfinite(c.predicted).any()]
     if not curves:
         return ""
@@ -60,6 +63,11 @@ def reliability_chart(curves: Sequence[Reliability]) -> str:
     dress(ax, "predicted probability", "observed frequency", "both")
     legend(ax)
     return to_svg(figure, "reliability", "Predicted probability against observed frequency")
+
+
+def _well_filled(curve: Reliability) -> Reliability:
+    rows = curve.count >= BIN_ROWS_MIN
+    return Reliability(curve.name, curve.predicted[rows], curve.observed[rows], curve.count[rows])
 
 
 def importance_chart(importance: Sequence[tuple[str, float]]) -> str:

@@ -37,6 +37,7 @@ def page(report: ReportInput) -> str:
         charts=_charts(report),
         signals=report.signals[:SIGNALS_MAX],
         coverage=_worst(report),
+        some_observed=any(s.observe for s in report.signals),
         n_bars=sum(c.n_bars for c in report.coverage),
         n_expected=sum(c.n_expected for c in report.coverage),
     )
@@ -55,4 +56,5 @@ def _charts(report: ReportInput) -> dict[str, Markup]:
 
 
 def _worst(report: ReportInput) -> list[Coverage]:
-    return sorted(report.coverage, key=lambda c: (c.n_bars - c.n_expected, c.symbol))[:COVERAGE_MAX]
+    missing = [c for c in report.coverage if c.n_bars < c.n_expected]
+    return sorted(missing, key=lambda c: (c.n_bars - c.n_expected, c.symbol))[:COVERAGE_MAX]

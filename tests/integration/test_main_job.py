@@ -305,8 +305,7 @@ def test_importing_twice_changes_no_row(settings, tmp_path):
     assert sum(r.unchanged for r in second) == len(bars) and sum(r.stored for r in second) == 0
 
 
-def test_every_change_of_state_is_an_audit_row(trained, dsn):
-    run_live(trained, SystemClock(), quiet)
-    with psycopg.connect(dsn) as connection:
+def test_every_change_of_state_is_an_audit_row(lived_dsn):
+    with psycopg.connect(lived_dsn) as connection:
         rows = connection.execute("SELECT detail->>'from', detail->>'to' FROM events WHERE kind = 'state' ORDER BY id").fetchall()
     assert rows == [("starting", "warming"), ("warming", "live"), ("live", "closed")]

@@ -9,6 +9,7 @@ import subprocess
 import tempfile
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -49,18 +50,29 @@ def kill(server: EmbeddedServer) -> None:
     os.kill(int((server.data / "postmaster.pid").read_text().split("\n")[0]), signal.SIGKILL)
 
 
-def kill_when_busy(server: EmbeddedServer, table: str) -> threading.Thread:
-    """Kill the server as soon as somebody else's COPY into ``table`` is running."""
+@contextmanager
+def killed_when_busy(server: EmbeddedServer) -> Iterator[None]:
+    """Kill the server as soon as a COPY of somebody else is running; give up when the block ends."""
+    over = threading.Event()
+    killed = threading.Event()
 
     def work() -> None:
         with psycopg.connect(server.dsn, autocommit=True) as connection:
-            while connection.execute("SELECT 1 FROM pg_stat_progress_copy WHERE tuples_processed > 1000").fetchone() is None:
-                pass
-            kill(server)
+            busy = "SELECT 1 FROM pg_stat_progress_copy WHERE tuples_processed > 1000"
+            while not over.is_set():
+                if connection.execute(busy).fetchone() is not None:
+                    kill(server)
+                    killed.set()
+                    return
 
-    thread = threading.Thread(target=work)
+    thread = threading.Thread(target=work, daemon=True)
     thread.start()
-    return thread
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join(30)
+    assert killed.is_set(), "the write was over before anybody saw it"
 
 
 def test_a_server_killed_in_the_middle_of_a_write(folder: Path) -> None:
@@ -70,10 +82,9 @@ def test_a_server_killed_in_the_middle_of_a_write(folder: Path) -> None:
         store = BarRepository(database)
         store.write([7], bars_of(100), Source.IMPORT, 5)
         before = {name: found.content for name, found in digests(database).items()}
-        killer = kill_when_busy(server, "ohlcv_1min")
-        with pytest.raises(StorageUnavailable, match="no connection to the database") as caught:
-            store.write([8], bars_of(400_000), Source.IMPORT, 5)
-        killer.join()
+        many = bars_of(400_000)
+        with killed_when_busy(server), pytest.raises(StorageUnavailable, match="no connection to the database") as caught:
+            store.write([8], many, Source.IMPORT, 5)
         assert server.dsn.split(":")[2].split("@")[0] not in str(caught.value)
         with pytest.raises(StorageUnavailable):
             store.read([7], 0, 2**62)

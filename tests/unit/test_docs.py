@@ -64,6 +64,13 @@ def test_navigation_names_existing_pages(root: Path) -> None:
     assert {page for page in here - set(found) if not page.startswith("adr/")} == set()
 
 
+def test_the_picture_is_small(root: Path) -> None:
+    pictures = sorted((root / "docs" / "images").iterdir())
+    assert [p.name for p in pictures] == ["report.png"]
+    assert all(p.stat().st_size < 300_000 and p.read_bytes().startswith(b"\x89PNG") for p in pictures)
+    assert "](docs/images/report.png)" in (root / "README.md").read_text(encoding="utf-8")
+
+
 def test_make_targets_in_the_readme_exist(root: Path) -> None:
     targets = set(re.findall(r"^([a-z-]+):", (root / "Makefile").read_text(), re.MULTILINE))
     named = set(re.findall(r"make ([a-z][a-z-]+)", (root / "README.md").read_text()))

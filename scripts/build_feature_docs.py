@@ -16,9 +16,24 @@ Written by `scripts/build_feature_docs.py` from the registry; edit the registry,
 
 A feature is an expression over the primitives of `core/kernels`, evaluated at the close of every bar of the decision timeframe.
 *Warm-up* is the number of the instrument's own bars before the first value, or the number of whole sessions; before it the value is
-missing (NaN). State starts at the anchor session (`model.anchor`), so the values do not depend on how much history is loaded.
-A bar that is not there changes nothing. Instruments without volume (indices) lack the features marked *volume*.
+missing (NaN). A bar that is not there changes nothing. Instruments without volume (indices) lack the features marked *volume*.
 All values are float32. {n} features.
+
+## Where state starts
+
+Running and recursive state starts empty at the first bar of the **anchor session**, which depends on the day alone: the values do
+not depend on how much history is loaded: batch, a cold start and a restored snapshot agree bit for bit. `model.anchor` names it:
+
+| `model.anchor` | anchor session |
+|---|---|
+| `previous_quarter` | the first session of the calendar quarter before the day's |
+| a day, such as `2026-01-01` | the first session from that day on; earlier days have no features |
+| `auto` (default) | decided at training: `previous_quarter` when the stored days span a year, otherwise the first stored day |
+
+What `auto` became is part of the feature set and of the model's manifest: a model keeps its anchor when older history is loaded
+later. An instrument whose anchor session is not stored has no features (missing, never slightly different) until a day whose anchor
+is stored. So a few old days imported beside recent ones, with nothing between, leave `auto` without features: set a day, or import
+what lies between ([why](adr/0006-auto-anchor.md)).
 """
 TABLE = "| name | formula | units | warm-up | volume | undefined | source |\n|---|---|---|---|---|---|---|\n"
 

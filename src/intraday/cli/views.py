@@ -38,6 +38,8 @@ def show_historical(out: Console, result: Outcome) -> None:
     from intraday.report import terminal
 
     show_facts(out, result)
+    for warning in result.summary.get("warnings", ()):
+        out.print(Text(f"warning: {warning}", style="yellow"), soft_wrap=True)
     if result.report.figures:
         out.print(terminal.figures_table(result.report.figures))
     if result.report.folds:

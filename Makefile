@@ -88,8 +88,8 @@ run-live: $(STAMP) ## LIVE_MODE with the configured feed
 	$(BIN)/intraday live --config $(CONFIG)
 
 logs: ## Follow the program's log
-	@test -f var/logs/intraday.log || { echo "no log yet: var/logs/intraday.log is written by the first run"; exit 1; }
-	tail -n 100 -F var/logs/intraday.log
+	@if [ -f var/logs/intraday.log ]; then tail -n 100 -F var/logs/intraday.log; \
+	else echo "no log yet: var/logs/intraday.log is written by the first run (make run-historical)"; fi
 
 demo: $(STAMP) ## The whole system on a synthetic market, or on real data with DATA=../shared/data
 	@$(BIN)/intraday demo $(if $(DATA),--data "$(DATA)")

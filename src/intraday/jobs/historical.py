@@ -39,13 +39,19 @@ def run_historical(
 ) -> Outcome:
     """Stored bars become features, labels and a model; with ``broker.feed: synthetic`` an empty database is filled first."""
     with open_system(settings, clock) as system, recorded_run(system, "historical") as run:
-        if settings.broker.feed == "synthetic" and not system.stores.instruments.all():
-            fill_synthetic(system, build_market(settings.trading, system.sessions), settings.trading.synthetic.sessions, progress)
-        result = build_historical(system, progress, first, last).run(system.universe())
+        result = train(system, progress, first, last)
         run.summary |= result.summary()
         report = historical_report(system, result)
         where = settings.system.data_dir / "reports" / f"historical-{result.model_id}.html"
         return Outcome(result.summary(), report, render(report, where))
+
+
+def train(system: System, progress: Progress, first: date | None = None, last: date | None = None) -> HistoricalResult:
+    """HISTORICAL_MODE on an open system; fills an empty database when the feed is the synthetic one."""
+    settings = system.settings
+    if settings.broker.feed == "synthetic" and not system.stores.instruments.all():
+        fill_synthetic(system, build_market(settings.trading, system.sessions), settings.trading.synthetic.sessions, progress)
+    return build_historical(system, progress, first, last).run(system.universe())
 
 
 def fill_synthetic(system: System, market: SyntheticMarket, n_sessions: int, progress: Progress) -> WriteReport:

@@ -20,7 +20,7 @@ from intraday.domain.instruments import Instrument
 from intraday.domain.ports import EventSource, Progress, Source
 from intraday.domain.session import Session
 from intraday.jobs import page
-from intraday.jobs.historical import report_of
+from intraday.jobs.historical import report_of, train
 from intraday.jobs.outcome import Outcome, recorded_run
 from intraday.live.assembly import LoadedModel
 from intraday.live.day import DayResult
@@ -67,8 +67,13 @@ def run_replay(
 
 
 def run_live(settings: Settings, clock: Clock, progress: Progress, *, model_id: str | None = None, write: Print = print) -> Outcome:
-    """LIVE_MODE: one session of the configured feed, stored as source ``tick``."""
+    """LIVE_MODE: one session of the configured feed, stored as source ``tick``.
+
+    With the synthetic feed and no model yet, one is trained first: a first look needs nothing prepared.
+    """
     with open_system(settings, clock) as system, recorded_run(system, "live") as run:
+        if settings.broker.feed == "synthetic" and model_id is None and system.stores.models.latest() is None:
+            train(system, progress)
         model = load_model(system, model_id)
         plan = live_plan(system)
         results = run_days(system, model, plan, run.id, progress, write)

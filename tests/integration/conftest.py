@@ -7,68 +7,46 @@ using ``dsn`` then runs twice.
 from __future__ import annotations
 
 import os
-import secrets
+import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from urllib.parse import urlsplit
+from typing import Any
 
-import psycopg
 import pytest
 
-from intraday.database import schema
+from database_cases import Backend, remove_server
+from intraday.config.settings import Settings
 from intraday.database.embedded import EmbeddedServer
 from intraday.database.pool import Database
+from intraday.domain.clock import SystemClock
+from intraday.jobs.historical import run_historical
+from intraday.jobs.replay import run_live
+from job_cases import config_file, quiet, settings_on
 
 TIMESCALE = "INTRADAY_TEST_TIMESCALE_DSN"
 _RAN = pytest.StashKey[list[str]]()
 
 
-def on_database(dsn: str, name: str) -> str:
-    """The DSN with another database's name."""
-    return urlsplit(dsn)._replace(path=f"/{name}").geturl()
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A folder our own server's account can enter, which pytest's own are not for root: nothing is placed elsewhere."""
+    made = Path(tempfile.mkdtemp(prefix="intraday-test-"))
+    made.chmod(0o755)
+    yield made
+    remove_server(made)
 
 
-class Backend:
-    """A server with a migrated template database; every test gets a copy."""
-
-    def __init__(self, kind: str, dsn: str) -> None:
-        self.kind = kind
-        self._dsn = dsn
-        self._template = f"template_{secrets.token_hex(4)}"
-        self._admin(f"CREATE DATABASE {self._template}")
-        schema.init(on_database(dsn, self._template))
-        self._release(self._template)
-
-    def create(self, *, migrated: bool = True) -> str:
-        """A new database's DSN."""
-        name = f"test_{secrets.token_hex(6)}"
-        self._admin(f"CREATE DATABASE {name} TEMPLATE {self._template if migrated else 'template0'}")
-        return on_database(self._dsn, name)
-
-    def copy(self, dsn: str) -> str:
-        """A copy of a database that nobody is connected to any more; its DSN."""
-        name = f"test_{secrets.token_hex(6)}"
-        self._release(urlsplit(dsn).path[1:])
-        self._admin(f"CREATE DATABASE {name} TEMPLATE {urlsplit(dsn).path[1:]}")
-        return on_database(self._dsn, name)
-
-    def drop(self, dsn: str) -> None:
-        """Drop it, whoever is connected."""
-        self._admin(f"DROP DATABASE IF EXISTS {urlsplit(dsn).path[1:]} WITH (FORCE)")
-
-    def close(self) -> None:
-        """Remove the template."""
-        self._admin(f"DROP DATABASE {self._template} WITH (FORCE)")
-
-    def _release(self, name: str) -> None:
-        """Nobody may be connected to a template while it is copied, TimescaleDB's background workers included."""
-        self._admin(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
-        self._admin(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
-
-    def _admin(self, statement: str) -> None:
-        with psycopg.connect(on_database(self._dsn, "postgres"), autocommit=True) as connection:
-            connection.execute(statement)
+@pytest.fixture
+def small_disk(folder: Path) -> Iterator[Path]:
+    """A file system of 240 MB."""
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=240m,mode=755", "tmpfs", str(folder)], check=False, capture_output=True
+    )
+    if done.returncode != 0:
+        pytest.skip(f"may not mount a small file system here: {done.stderr.decode().strip()}")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
 @pytest.fixture(scope="session")
@@ -111,6 +89,69 @@ def database(dsn: str) -> Iterator[Database]:
     """The database object on ``dsn``."""
     with Database(dsn) as found:
         yield found
+
+
+@pytest.fixture(scope="session")
+def jobs_dir(tmp_path_factory: pytest.TempPathFactory, backend: Backend) -> Path:
+    """Models and journals of the jobs' runs: their names are the runs', so that tests do not meet."""
+    return tmp_path_factory.mktemp(backend.kind) / "var"
+
+
+@pytest.fixture(scope="session")
+def trained_once(backend: Backend, jobs_dir: Path) -> Iterator[str]:
+    """A database after HISTORICAL_MODE; tests get copies."""
+    found = backend.create()
+    run_historical(settings_on(found, jobs_dir), SystemClock(), quiet)
+    yield found
+    backend.drop(found)
+
+
+@pytest.fixture(scope="session")
+def lived_once(backend: Backend, trained_once: str, jobs_dir: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """The same with the next session in it, through the live path; and what that run said."""
+    found = backend.copy(trained_once)
+    yield found, run_live(settings_on(found, jobs_dir), SystemClock(), quiet).summary
+    backend.drop(found)
+
+
+@pytest.fixture
+def settings(dsn: str, tmp_path: Path) -> Settings:
+    """On an empty database."""
+    return settings_on(dsn, tmp_path / "var")
+
+
+@pytest.fixture
+def trained_dsn(backend: Backend, trained_once: str) -> Iterator[str]:
+    """A copy of the trained database."""
+    found = backend.copy(trained_once)
+    yield found
+    backend.drop(found)
+
+
+@pytest.fixture
+def trained(trained_dsn: str, jobs_dir: Path) -> Settings:
+    """The settings after HISTORICAL_MODE on an empty database, which the synthetic feed fills."""
+    return settings_on(trained_dsn, jobs_dir)
+
+
+@pytest.fixture
+def lived_dsn(backend: Backend, lived_once: tuple[str, Mapping[str, Any]]) -> Iterator[str]:
+    """A copy of the database with a live session in it."""
+    found = backend.copy(lived_once[0])
+    yield found
+    backend.drop(found)
+
+
+@pytest.fixture
+def lived(lived_dsn: str, jobs_dir: Path) -> Settings:
+    """Its settings."""
+    return settings_on(lived_dsn, jobs_dir)
+
+
+@pytest.fixture
+def config(lived: Settings, tmp_path: Path) -> Path:
+    """The same settings as a file, for the command line."""
+    return config_file(lived, tmp_path / "config.yaml")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

@@ -18,9 +18,9 @@ def run(*args: str) -> dict:
     return json.loads(result.stdout)
 
 
-def test_the_embedded_database_from_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_embedded_database_from_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The commands start our own server and stop it again; the second init changes nothing; doctor sees it."""
-    monkeypatch.setenv("INTRADAY__SYSTEM__DATA_DIR", str(tmp_path / "var"))
+    monkeypatch.setenv("INTRADAY__SYSTEM__DATA_DIR", str(folder / "var"))
     before = run("db", "status")
     assert before["revision"] is None
     assert before["current"] is False
@@ -30,7 +30,7 @@ def test_the_embedded_database_from_nothing(tmp_path: Path, monkeypatch: pytest.
     assert run("db", "init") == made == run("db", "migrate") == run("db", "status")
     checks = {check["name"]: check for check in json.loads(runner.invoke(command_line, ["doctor", "--json"]).stdout)["checks"]}
     assert checks["database"]["verdict"] == "OK"
-    assert not list((tmp_path / "var" / "pg").rglob("postmaster.pid"))
+    assert not list((folder / "var" / "pg").rglob("postmaster.pid"))
 
 
 def test_no_server_is_one_line_and_exit_code_4(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

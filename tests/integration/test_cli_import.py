@@ -16,12 +16,12 @@ HEAD = "datetime,o,high,low,close,volume"
 
 
 @pytest.fixture
-def bars(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("INTRADAY__SYSTEM__DATA_DIR", str(tmp_path / "var"))
-    folder = tmp_path / "bars"
-    folder.mkdir()
-    (folder / "INFY.csv").write_text("\n".join([HEAD, *ROWS, ROWS[4], "2021-06-09 09:25:00,100,90,99,95,1", ""]))
-    return folder
+def bars(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("INTRADAY__SYSTEM__DATA_DIR", str(folder / "var"))
+    made = folder / "bars"
+    made.mkdir()
+    (made / "INFY.csv").write_text("\n".join([HEAD, *ROWS, ROWS[4], "2021-06-09 09:25:00,100,90,99,95,1", ""]))
+    return made
 
 
 def test_import_accounts_for_every_row_and_again_changes_nothing(bars: Path) -> None:

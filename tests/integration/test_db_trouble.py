@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
-import subprocess
-import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,6 +23,7 @@ from intraday.domain.arrays import BAR, DAY_NS, GRID_ORIGIN_NS, MINUTE_NS, Bars,
 from intraday.domain.errors import StorageError, StorageFull, StorageUnavailable
 from intraday.domain.events import SaveBars
 from intraday.domain.ports import Source
+from job_cases import fill
 
 pytestmark = pytest.mark.integration
 DAY = GRID_ORIGIN_NS + 7305 * DAY_NS
@@ -36,14 +34,6 @@ def bars_of(n: int) -> Bars:
     bars["ts_ns"] = DAY + MINUTE_NS * np.arange(n)
     bars["open"] = bars["high"] = bars["low"] = bars["close"] = np.random.default_rng(1).uniform(100, 200, n)
     return bars
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    made = Path(tempfile.mkdtemp(prefix="intraday-test-"))
-    made.chmod(0o755)
-    yield made
-    shutil.rmtree(made, ignore_errors=True)
 
 
 def kill(server: EmbeddedServer) -> None:
@@ -140,25 +130,6 @@ def test_a_statement_that_takes_too_long_is_stopped(dsn: str) -> None:
     with Database(dsn, statement_timeout_s=0.2) as database:
         with pytest.raises(StorageError, match="statement timeout"), database.autocommit() as connection:
             connection.execute("SELECT pg_sleep(60)")
-
-
-@pytest.fixture
-def small_disk(folder: Path) -> Iterator[Path]:
-    """A file system of 240 MB."""
-    done = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=240m,mode=755", "tmpfs", str(folder)], check=False, capture_output=True
-    )
-    if done.returncode != 0:
-        pytest.skip(f"may not mount a small file system here: {done.stderr.decode().strip()}")
-    yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=True)
-
-
-def fill(folder: Path, leave: int) -> Path:
-    path = folder / "filler"
-    with path.open("wb") as f:
-        os.posix_fallocate(f.fileno(), 0, shutil.disk_usage(folder).free - leave)
-    return path
 
 
 def test_a_full_disk_is_seen_before_the_server_meets_it(small_disk: Path) -> None:

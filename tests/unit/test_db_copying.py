@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import struct
 
+import asyncpg
 import numpy as np
 import psycopg
 import pyarrow as pa
@@ -119,6 +120,7 @@ class _Refused(psycopg.Error):
         (psycopg.OperationalError("server closed the connection"), StorageUnavailable, "server closed"),
         (psycopg.OperationalError("bad postgresql://me:secret@host/x"), StorageUnavailable, "connection failed"),
         (ConnectionRefusedError("refused"), StorageUnavailable, "refused"),
+        (asyncpg.InternalClientError("cannot switch to state 15"), StorageUnavailable, "cannot switch"),
         (TimeoutError(), StorageUnavailable, "TimeoutError"),
         (AdbcOperationalError("connection lost", status_code=10), StorageUnavailable, "connection lost"),
     ],

@@ -44,6 +44,8 @@ def mapped(room: Room | None = None) -> Iterator[None]:
         state = getattr(error, "sqlstate", None)
         lost = isinstance(error, asyncpg.InterfaceError) and "clos" in str(error)
         raise _ours(state, lost, _first_line(error), room) from None
+    except asyncpg.InternalClientError as error:  # the server died inside a statement, and the driver lost its place
+        raise _ours(None, True, _first_line(error), room) from None
     except AdbcError as error:
         state = error.sqlstate if error.sqlstate and error.sqlstate.strip("\0") else None
         raise _ours(state, state is None, _first_line(error), room) from None

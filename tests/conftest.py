@@ -6,6 +6,11 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# A time limit for each example says how busy the machine is, not whether the law holds; pytest's own limit stays.
+settings.register_profile("intraday", deadline=None)
+settings.load_profile("intraday")
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine_cases import HAS_VOLUME, N_INST, engine, feature_set, feed, frozen
@@ -31,6 +31,7 @@ def features_of(effects):
     }
 
 
+@settings(max_examples=40)
 @given(SEEDS, TIMEFRAMES)
 def test_what_was_issued_is_not_touched_by_what_follows(seed, timeframe):
     """Not even through a shared array."""
@@ -44,6 +45,7 @@ def test_what_was_issued_is_not_touched_by_what_follows(seed, timeframe):
     assert any(isinstance(effect, SaveSignals) for effect in kept)
 
 
+@settings(max_examples=40)
 @given(SEEDS, TIMEFRAMES, st.integers(1, 29))
 def test_another_future_changes_no_past(seed, timeframe, k):
     """The feed up to a timer, then another feed's rest: every effect up to the timer is the same."""
@@ -56,6 +58,7 @@ def test_another_future_changes_no_past(seed, timeframe, k):
         assert [frozen(e) for e in run(whole, timeframe)][: len(past)] == past
 
 
+@settings(max_examples=40)
 @given(SEEDS, TIMEFRAMES)
 def test_a_late_minute_alters_no_value_already_issued(seed, timeframe):
     """Features are those of the minutes that were on time, each decision bar is issued once, and later bars come later."""
@@ -80,6 +83,7 @@ def test_the_feeds_above_do_have_late_minutes_and_trades():
     assert said == {"BUY", "SELL", "HOLD"}
 
 
+@settings(max_examples=40)
 @given(SEEDS, SEEDS, TIMEFRAMES)
 def test_frames_may_be_cut_anywhere(seed, cuts, timeframe):
     events = feed(seed)

@@ -23,7 +23,7 @@ def test_signals_are_text_not_markup() -> None:
     text = shown(terminal.signals_table(REPORT.signals, n_hold=1387))
     assert "[red]M&M[/red]" in text
     assert "09:30 " in text
-    assert "Signals of Fri 11 Jun 2021, for watching only" in text
+    assert "Signals of Fri 11 Jun 2021, observe only" in text
     assert "2 signals; 1,387 HOLD" in text
 
 

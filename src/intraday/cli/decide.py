@@ -76,7 +76,7 @@ def live(
 ) -> None:
     """LIVE_MODE: signals from the configured feed.
 
-    The feed is broker.feed; it runs until the session ends or Ctrl-C.
+    The feed is broker.feed; it runs until the session ends or Ctrl-C. With the synthetic feed and no model, one is trained first.
 
     \b
     Examples:

@@ -11,14 +11,14 @@ from pathlib import Path
 
 from intraday.app import System, build_alerts, build_day_runner, build_market, load_model, open_system
 from intraday.config.settings import Settings
-from intraday.core.candles import HistoricalAggregator, day_start_ns
+from intraday.core.candles import HistoricalAggregator
 from intraday.domain.arrays import DAY_NS, MINUTE_NS, Ticks
 from intraday.domain.clock import Clock
 from intraday.domain.errors import ConfigError, InputError, NotEnoughData
 from intraday.domain.events import Event, Signal, Timer
 from intraday.domain.instruments import Instrument
 from intraday.domain.ports import EventSource, Progress, Source
-from intraday.domain.session import Session
+from intraday.domain.session import Session, midnight_ns
 from intraday.jobs import page
 from intraday.jobs.historical import report_of, train
 from intraday.jobs.outcome import Outcome, recorded_run
@@ -94,7 +94,7 @@ def recorded_plan(
     found = recorded.days()
     chosen = [d for d in found if (first is None or d >= first) and (last is None or d <= last)]
     if not chosen:
-        held = f"{found[0]} to {found[-1]}" if found else "none of the stored instruments"
+        held = f"{found[0]} to {found[-1]}" if found else "none of the stored instruments (import their bars first)"
         raise InputError(
             f"{', '.join(map(str, paths))}: expected ticks from {first or 'the start'} to {last or 'the end'}, found {held}"
         )
@@ -131,7 +131,8 @@ def run_days(
         ticks = plan.ticks(session)
         feed = RecordedSource(session, frames(ticks), live.grace_ms * 1_000_000, int(live.outage_s * 1e9), system.clock, plan.speed)
         alerts = build_alerts(system.settings, model, plan.instruments, write)
-        results.append(asyncio.run(runner.run(session, Watched(feed, session, f"{plan.source} {session.day}", progress), alerts)))
+        what = f"{'live' if plan.source is Source.TICK else 'replay'} {session.day}"
+        results.append(asyncio.run(runner.run(session, Watched(feed, session, what, progress), alerts)))
     return results
 
 
@@ -175,6 +176,7 @@ def summary(results: Sequence[DayResult], model: LoadedModel) -> dict[str, objec
         "buy": signals["BUY"],
         "sell": signals["SELL"],
         "hold": signals["HOLD"],
+        "warnings": warnings_of(results, model),
     }
 
 
@@ -183,6 +185,15 @@ def outcome(system: System, model: LoadedModel, plan: ReplayPlan, results: Seque
     report = replay_report(system, model, plan, results, title)
     where = system.settings.system.data_dir / "reports" / f"{results[0].run.run_id}.html"
     return Outcome(summary(results, model), report, render(report, where))
+
+
+def warnings_of(results: Sequence[DayResult], model: LoadedModel) -> list[str]:
+    """What a person should know before reading the figures."""
+    silent = [str(r.run.day) for r in results if not r.anchored]
+    return [
+        *model.predictor.warnings,
+        *([f"no features, their anchor session is not stored: {', '.join(silent)}"] if silent else []),
+    ]
 
 
 def replay_report(system: System, model: LoadedModel, plan: ReplayPlan, results: Sequence[DayResult], title: str) -> ReportInput:
@@ -205,7 +216,7 @@ def replay_report(system: System, model: LoadedModel, plan: ReplayPlan, results:
 
 def stored_signals(system: System, plan: ReplayPlan, model_id: str) -> list[Signal]:
     """The stored signals of the plan's days."""
-    start_ns, end_ns = day_start_ns(plan.days[0]), day_start_ns(plan.days[-1]) + DAY_NS
+    start_ns, end_ns = midnight_ns(plan.days[0].day), midnight_ns(plan.days[-1].day) + DAY_NS
     return system.stores.signals.read(plan.source, [i.id for i in plan.instruments], start_ns, end_ns, model_id)
 
 
@@ -215,7 +226,7 @@ def chart(system: System, model: LoadedModel, plan: ReplayPlan, signals: Sequenc
     if found is None:
         return None
     inst, day = found
-    instrument, start_ns = plan.instruments[inst], day_start_ns(system.sessions.get(day))
+    instrument, start_ns = plan.instruments[inst], midnight_ns(day)
     minutes = system.stores.bars.read([instrument.id], start_ns, start_ns + DAY_NS, plan.source)
     timeframe = model.feature_set.timeframe
     bars = HistoricalAggregator(1).aggregate(minutes, timeframe)
@@ -230,8 +241,8 @@ def list_signals(
     with open_system(settings, clock) as system:
         instruments = system.stores.instruments.all()
         ids, symbols = [i.id for i in instruments], [i.symbol for i in instruments]
-        start_ns = day_start_ns(system.sessions.get(first)) if first else 0
-        end_ns = day_start_ns(system.sessions.get(last)) + DAY_NS if last else 2**62
+        start_ns = midnight_ns(first) if first else 0
+        end_ns = midnight_ns(last) + DAY_NS if last else 2**62
         sources = [source] if source else [Source.TICK, Source.REPLAY]
         found = [s for one in sources for s in system.stores.signals.read(one, ids, start_ns, end_ns, model_id)]
         return sorted((signal_row(s, symbols[s.inst]) for s in found), key=lambda r: (r.time_ns, r.symbol))

@@ -50,7 +50,7 @@ def signals_table(signals: Sequence[SignalRow], limit: int = 40, n_hold: int = 0
     days = sorted({words.ist(s.time_ns).date() for s in signals})
     several, some_observed = len(days) > 1, len({s.observe for s in signals}) > 1
     title = f"Signals of {words.day(days[0])}" + (f" to {words.day(days[-1])}" if several else "")
-    title += ", for watching only (no proven edge)" if signals[0].observe and not some_observed else ""
+    title += ", observe only" if signals[0].observe and not some_observed else ""
     head = ("Time", "Symbol", "Action", "Conf.>", "Price>", "Stop>", "Target>")
     table = _table(title, *(("Day",) if several else ()), *head, *(("Mode",) if some_observed else ()))
     for s in signals[-limit:]:

@@ -34,7 +34,8 @@ def test_a_run_shows_figures_signals_and_verdict() -> None:
         text = shown(show, OUTCOME)
         assert "12,345" in text
         assert "rejects" not in text
-    assert "warning: [x] has no bars" in shown(views.show_historical, replace(OUTCOME, summary={"warnings": ["[x] has no bars"]}))
+        warned = replace(OUTCOME, summary={"warnings": ["[x] has no bars"]})
+        assert "warning: [x] has no bars" in shown(show, warned)
     text = shown(views.show_demo, OUTCOME)
     for part in ("M&M", "BUY", "−2.5", "as known", "no tradable edge", "no investment advice"):
         assert part in text

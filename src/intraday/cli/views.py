@@ -38,8 +38,6 @@ def show_historical(out: Console, result: Outcome) -> None:
     from intraday.report import terminal
 
     show_facts(out, result)
-    for warning in result.summary.get("warnings", ()):
-        out.print(Text(f"warning: {warning}", style="yellow"), soft_wrap=True)
     if result.report.figures:
         out.print(terminal.figures_table(result.report.figures))
     if result.report.folds:
@@ -93,12 +91,14 @@ def show_verification(out: Console, result: Verification) -> None:
 
 
 def show_facts(out: Console, result: Outcome) -> None:
-    """One row a figure of the summary."""
+    """One row a figure of the summary, then what a person should know before reading them."""
     table = Table(show_header=False, box=None, pad_edge=False)
     for name, value in result.summary.items():
         if not isinstance(value, dict | list | tuple) and name not in HIDDEN:
             table.add_row(Text(name.replace("_", " "), style="dim"), Text(_number(value)))
     out.print(table)
+    for warning in result.summary.get("warnings", ()):
+        out.print(Text(f"warning: {warning}", style="yellow"), soft_wrap=True)
 
 
 def _number(value: object) -> str:

@@ -124,7 +124,9 @@ def test_the_module_runs_and_a_polite_kill_is_an_interrupt(root: Path, tmp_path:
     )
     assert done.returncode == 0
     assert json.loads(done.stdout)["valid"] is True
-    script = "import os, signal\nimport intraday.cli.root as r\nr.root = lambda: os.kill(os.getpid(), signal.SIGTERM)\nr.main()"
+    script = (
+        "import os, signal\nimport intraday.cli.root as r\nr.root = lambda **named: os.kill(os.getpid(), signal.SIGTERM)\nr.main()"
+    )
     killed = subprocess.run([sys.executable, "-c", script], env=environ, capture_output=True)
     assert killed.returncode == 130
     assert signal.getsignal(signal.SIGTERM) is not None

@@ -122,7 +122,6 @@ def main() -> None:
             figure(f"all {len(default_registry())} features, one core", every, "bars/s", "target", TARGET),
             figure(f"{len(SHARED)} features", bars / ours, "bars/s", "TA-Lib, an instrument at a time", bars / theirs),
             figure("first call", first_call, "s", "limit of a later start", 5.0, less_is_better=True),
-            figure(),
         ]
     )
 

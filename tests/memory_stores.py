@@ -32,6 +32,9 @@ class MemoryBars:
         out["inst"] = [k for _, k, _ in keys]
         return out
 
+    def has_any(self, start_ns: int, end_ns: int) -> bool:
+        return any(start_ns <= ts < end_ns for ts, _ in self.rows)
+
     def coverage(self) -> list[tuple[int, date, int]]:
         count: dict[tuple[int, int], int] = {}
         for ts, i in self.rows:

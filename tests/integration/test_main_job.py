@@ -68,7 +68,7 @@ def test_live_stores_signals_and_verify_proves_them(lived, lived_once, config, l
     result = run_verify(lived, None, None, SystemClock(), quiet)
     assert all(c.passed for c in result.checks), result.differences[:5]
     known = [c for c in result.checks if c.name.startswith("as known")]
-    assert len(known) == 5 and all(c.n_compared > 100 and c.n_differences == 0 for c in known)
+    assert len(known) == 6 and all(c.n_differences == 0 for c in known) and all(c.n_compared > 100 for c in known[1:])
     assert verify_exit(config, lived_dsn)[0] == 0
 
     again = run_live(lived, SystemClock(), quiet).summary  # the same feed again tells the same story
@@ -192,3 +192,28 @@ def test_every_change_of_state_is_an_audit_row(lived_dsn):
     with psycopg.connect(lived_dsn) as connection:
         rows = connection.execute("SELECT detail->>'from', detail->>'to' FROM events WHERE kind = 'state' ORDER BY id").fetchall()
     assert rows == [("starting", "warming"), ("warming", "live"), ("live", "closed")]
+
+
+def test_a_journal_without_its_end_makes_verify_fail(lived, lived_dsn):
+    with psycopg.connect(lived_dsn) as connection:
+        (folder,) = connection.execute("SELECT journal FROM run_days").fetchone()
+    path = sorted(Path(folder).glob("*.seg"))[-1]
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-3])
+    try:
+        failed = [c.name for c in run_verify(lived, None, None, SystemClock(), quiet).checks if not c.passed]
+    finally:
+        path.write_bytes(whole)  # other tests of the module read it
+    assert failed == ["as known: the journal is whole"]
+
+
+def test_a_day_whose_second_run_fails_is_no_day_to_verify(lived, lived_dsn, monkeypatch):
+    def broken(self, event):
+        raise RuntimeError("the engine fails")
+
+    monkeypatch.setattr("intraday.live.engine.Engine.process", broken)
+    with pytest.raises(ExceptionGroup):
+        run_live(lived, SystemClock(), quiet)
+    monkeypatch.undo()
+    with pytest.raises(VerifyError, match="nothing was replayed"):
+        run_verify(lived, None, None, SystemClock(), quiet)

@@ -38,7 +38,7 @@ def frames(*parts):
 
 def causes(received, stored, best, others=None):
     """Cause by minute."""
-    found = explain_candles(SESSION, frames(*received), np.zeros(0, TICK) if others is None else others, stored, best)
+    found = explain_candles(SESSION, frames(*received), lambda: np.zeros(0, TICK) if others is None else others, stored, best)
     return {d.ts_ns: d.cause for d in found}
 
 
@@ -141,7 +141,7 @@ def test_an_index_has_no_volume_to_explain():
 
 
 def test_both_sides_are_reported_as_they_are():
-    (found,) = explain_candles(SESSION, frames(PRIOR), np.zeros(0, TICK), bars(), bars((T, 100, 101, 99, 100, 7)))
+    (found,) = explain_candles(SESSION, frames(PRIOR), lambda: np.zeros(0, TICK), bars(), bars((T, 100, 101, 99, 100, 7)))
     assert (found.ts_ns, found.inst, found.stored, found.best) == (T, 0, None, (100, 101, 99, 100, 7))
 
 

@@ -67,6 +67,11 @@ def feature_rows(ts_ns: I8, inst: I4, x: F4, names: Sequence[str]) -> Rows:
     return rows
 
 
+def no_features(names: Sequence[str]) -> Rows:
+    """No rows, with the fields of ``feature_rows``."""
+    return feature_rows(np.zeros(0, np.int64), np.zeros(0, np.int32), np.zeros((0, len(names)), np.float32), names)
+
+
 def newest(rows: Rows) -> Rows:
     """The last row of each (ts, inst), ordered by (ts, inst)."""
     keys = _keys(rows)[::-1]

@@ -7,7 +7,7 @@ readings than the live one, until one of them gives the best bar. What no readin
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -44,10 +44,12 @@ class CandleDifference:
     cause: Cause
 
 
-def explain_candles(session: Session, events: Iterable[Event], others: Ticks, stored: Bars, best: Bars) -> list[CandleDifference]:
+def explain_candles(
+    session: Session, events: Iterable[Event], others: Callable[[], Ticks], stored: Bars, best: Bars
+) -> list[CandleDifference]:
     """Every minute whose stored candle differs from the best one, with its cause.
 
-    ``stored`` and ``best``: BAR rows of the session with one row a (ts, inst). ``others``: TICK rows of this session found in
+    ``stored`` and ``best``: BAR rows of the session with one row a (ts, inst). ``others`` finds TICK rows of this session in
     the journals of other days.
     """
     changed = {(int(t), int(i)) for t, i in changed_minutes(stored, best).tolist()}
@@ -55,7 +57,7 @@ def explain_candles(session: Session, events: Iterable[Event], others: Ticks, st
         return []
     sides = (_by_minute(stored), _by_minute(best))
     received = _ticks_near(events, changed)
-    more = _group(others, changed)
+    more = _group(others(), changed)
     partial = keys_of(stored[(stored["flags"] & BarFlag.PARTIAL) != 0])
     out = []
     for key in sorted(changed):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from intraday.backtest.compare import Difference, Rows, compare, feature_rows, newest, signal_rows
+from intraday.backtest.compare import Difference, Rows, compare, feature_rows, newest, no_features, signal_rows
 from intraday.backtest.recut import keep_instruments, recut
 from intraday.backtest.slowfold import slow_candles
 from intraday.core.candles import HistoricalAggregator, sort_bars
@@ -56,16 +56,17 @@ class KnownVerifier:
     def checks(self, journal: JournalReader, stored: Rowset) -> Iterator[Check]:
         """One check after the other, cheapest news first."""
         n = len(journal.header.instruments)
-        again = self._run(journal, journal.events(), np.arange(n))
+        again, on_time = collect(self._engine(journal, np.arange(n)), journal.events(), np.arange(n), self._names)
+        yield _whole(journal)
         yield self._check("the journal again", stored, again)
         rng = np.random.default_rng(self._seed)
         yield self._check("frames cut elsewhere", stored, self._run(journal, recut(journal.events(), rng), np.arange(n)))
         yield self._groups(journal, stored, rng.permutation(n))
         yield self._slow(journal, stored)
-        yield self._batch(journal, stored)
+        yield self._batch(journal, stored, on_time)
 
     def _run(self, journal: JournalReader, events: Iterable[Event], keep: I8) -> Rowset:
-        return collect(self._engine(journal, keep), events, keep, self._names)
+        return collect(self._engine(journal, keep), events, keep, self._names)[0]
 
     def _check(self, name: str, stored: Rowset, again: Rowset) -> Check:
         found = [
@@ -93,11 +94,10 @@ class KnownVerifier:
             rows[k] = (ts_ns, inst, flags, o, h, low, c, np.nan if volume is None else volume, n)
         return Check(name, len(stored.bars), tuple(compare("candle", name, stored.bars, newest(rows))))
 
-    def _batch(self, journal: JournalReader, stored: Rowset) -> Check:
+    def _batch(self, journal: JournalReader, stored: Rowset, on_time: Bars) -> Check:
         """Features as HISTORICAL_MODE makes them: the day's on-time candles at once, from the same starting state."""
         name = "features in one batch"
         n = len(journal.header.instruments)
-        on_time = collect_bars(self._engine(journal, np.arange(n)), journal.events())
         decisions = HistoricalAggregator(n).aggregate(sort_bars(on_time), journal.header.timeframe)
         if len(decisions) == 0:
             return Check(name, 0, ())
@@ -108,10 +108,13 @@ class KnownVerifier:
         return Check(name, len(stored.features), tuple(compare("feature", name, stored.features, newest(rows))))
 
 
-def collect(engine: Engine, events: Iterable[Event], keep: I8, names: Sequence[str]) -> Rowset:
-    """What an engine of the instruments ``keep`` says to ``events``; instruments get their rows among all back."""
+def collect(engine: Engine, events: Iterable[Event], keep: I8, names: Sequence[str]) -> tuple[Rowset, Bars]:
+    """What an engine of the instruments ``keep`` says to ``events``, and its on-time candles apart from the late ones.
+
+    Instruments get their rows among all back.
+    """
     bars: list[Bars] = [empty(BAR)]
-    features: list[Rows] = [feature_rows(*_nothing(len(names)), names)]
+    features: list[Rows] = [no_features(names)]
     signals: list[Signal] = []
     for event in events:
         for effect in engine.process(event):
@@ -128,18 +131,11 @@ def collect(engine: Engine, events: Iterable[Event], keep: I8, names: Sequence[s
     rows = [np.concatenate(bars), np.concatenate(features), signal_rows(signals)]
     for r in rows:
         r["inst"] = keep[r["inst"]]
-    return Rowset(*(newest(r) for r in rows))
+    on_time: Bars = rows[0][(rows[0]["flags"] & BarFlag.LATE) == 0]
+    return Rowset(*(newest(r) for r in rows)), on_time
 
 
-def collect_bars(engine: Engine, events: Iterable[Event]) -> Bars:
-    """The on-time candles an engine hands out."""
-    effects = (effect for event in events for effect in engine.process(event))
-    bars = np.concatenate([empty(BAR), *(e.bars for e in effects if isinstance(e, SaveBars))])
-    on_time: Bars = bars[(bars["flags"] & BarFlag.LATE) == 0]
-    return on_time
-
-
-def _nothing(
-    n_features: int,
-) -> tuple[I8, np.ndarray[tuple[int], np.dtype[np.int32]], np.ndarray[tuple[int, int], np.dtype[np.float32]]]:
-    return np.zeros(0, np.int64), np.zeros(0, np.int32), np.zeros((0, n_features), np.float32)
+def _whole(journal: JournalReader) -> Check:
+    """Whether the run wrote its last record; ``events()`` was read to its end before."""
+    torn = Difference("journal", "the journal is whole", -1, 0, "END record", "absent", "present")
+    return Check("the journal is whole", 1, () if journal.complete else (torn,))

@@ -10,22 +10,23 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from intraday.backtest.compare import Difference, Rows, compare, feature_rows, newest, signal_rows
+from intraday.backtest.compare import Difference, Rows, compare, feature_rows, newest, no_features, signal_rows
 from intraday.backtest.corrected import CandleDifference, Cause, Evidence, RowDifferences, explain_candles, explain_rows, keys_of
 from intraday.backtest.known import Check, KnownVerifier, Rowset
-from intraday.core.candles import HistoricalAggregator, day_start_ns
+from intraday.core.candles import HistoricalAggregator
 from intraday.core.features import FeatureCalculator
 from intraday.core.panel import panel_of
 from intraday.domain.arrays import DAY_NS, I8, MINUTE_NS, TICK, Bars, Ticks, empty
 from intraday.domain.errors import JournalError, SkewError, VerifyError
 from intraday.domain.events import Frame, Signal
 from intraday.domain.ports import BarStore, FeatureStore, RunDay, RunStore, SignalStore
-from intraday.domain.session import Session, SessionTable
-from intraday.live.assembly import LoadedModel
+from intraday.domain.session import Session, SessionTable, midnight_ns
+from intraday.live.assembly import SIGMA, LoadedModel
 from intraday.live.engine import Engine, late_bars
 from intraday.live.journal import JournalReader
 from intraday.live.warmup import warm
@@ -45,7 +46,6 @@ class VerifyReport:
     n_best: int  # best bars of the day
     features: RowDifferences
     signals: RowDifferences
-    complete: bool  # the journal was closed as it should
 
     @property
     def n_known(self) -> int:
@@ -61,11 +61,6 @@ class VerifyReport:
     def causes(self) -> Counter[Cause]:
         """Candle differences by cause."""
         return Counter(c.cause for c in self.candles)
-
-    @property
-    def ok(self) -> bool:
-        """Whether the day is proven."""
-        return self.n_known == 0 and self.n_unexplained == 0
 
 
 class Verifier:
@@ -86,7 +81,6 @@ class Verifier:
         journal = JournalReader(Path(run.journal))
         if journal.header.run_id != run.run_id:
             raise JournalError(f"{run.journal}: expected the journal of run {run.run_id}, found that of {journal.header.run_id}")
-        stored = None
         try:
             model = self._load(run.model_id)
             stored = self._stored(run, model)
@@ -123,14 +117,14 @@ class Verifier:
     ) -> VerifyReport:
         session = self._sessions.get(run.day)
         best = self._bars.read(run.instrument_ids, *_span(session))
-        candles = explain_candles(session, journal.events(), self._other_recordings(run), stored.bars, best)
+        candles = explain_candles(session, journal.events(), partial(self._other_recordings, run), stored.bars, best)
         again, history = self._again(run, journal, model, best)
         evidence = Evidence({(c.ts_ns, c.inst) for c in candles}, keys_of(late_bars(stored.bars)), history)
         moved = _keys_of_differences(stored.features, again.features)
         features = explain_rows(moved, len(stored.features), run.timeframe, evidence, set())
         changed = _keys_of_differences(stored.signals, again.signals)
         signals = explain_rows(changed, len(stored.signals), run.timeframe, evidence, moved)
-        return VerifyReport(run, _symbols(journal), checks, tuple(candles), len(best), features, signals, journal.complete)
+        return VerifyReport(run, _symbols(journal), checks, tuple(candles), len(best), features, signals)
 
     def _again(self, run: RunDay, journal: JournalReader, model: LoadedModel, best: Bars) -> tuple[Rowset, set[int]]:
         """Features and signals of the day from the best bars, and the instruments whose starting state has changed since."""
@@ -143,11 +137,11 @@ class Verifier:
         decisions = HistoricalAggregator(n).aggregate(best, run.timeframe)
         names = model.feature_set.names
         if len(decisions) == 0:
-            return Rowset(best, feature_rows(*_nothing(names), names), signal_rows([])), history
+            return Rowset(best, no_features(names), signal_rows([])), history
         panel = panel_of(decisions, n, run.timeframe, self._sessions)
         x = calculator.batch(panel)
         decider = model.decider(session, header.instruments)
-        i_sigma = model.feature_set.column("sigma")
+        i_sigma = model.feature_set.column(SIGMA)
         signals: list[Signal] = []
         for t, ts_ns in enumerate(panel.ts_ns):
             bars = decisions[decisions["ts_ns"] == ts_ns]
@@ -160,7 +154,7 @@ class Verifier:
 
     def _other_recordings(self, run: RunDay) -> Ticks:
         """Ticks of this session that stand in the newest journals of other days of the same source, in this run's dense rows."""
-        start_ns = day_start_ns(self._sessions.get(run.day))
+        start_ns = midnight_ns(run.day)
         seen: set[object] = {run.day}
         parts: list[Ticks] = [empty(TICK)]
         for other in self._runs.days(source=run.source):
@@ -189,7 +183,7 @@ def _symbols(journal: JournalReader) -> tuple[str, ...]:
 
 
 def _span(session: Session) -> tuple[int, int]:
-    start_ns = day_start_ns(session)
+    start_ns = midnight_ns(session.day)
     return start_ns, start_ns + DAY_NS
 
 
@@ -203,14 +197,8 @@ def _renumbered(ticks: Ticks, rows: dict[int, int]) -> Ticks:
     return out
 
 
-def _nothing(
-    names: Sequence[str],
-) -> tuple[I8, np.ndarray[tuple[int], np.dtype[np.int32]], np.ndarray[tuple[int, int], np.dtype[np.float32]]]:
-    return np.zeros(0, np.int64), np.zeros(0, np.int32), np.zeros((0, len(names)), np.float32)
-
-
 def _skewed(run: RunDay, journal: JournalReader, text: str) -> VerifyReport:
     """The program computes other features than the run did: one difference that stands for all."""
     found = Difference("feature", "the same program", -1, 0, "feature set", run.feature_set_id, text)
     nothing = RowDifferences(0, {}, ())
-    return VerifyReport(run, _symbols(journal), (Check("the same program", 1, (found,)),), (), 0, nothing, nothing, True)
+    return VerifyReport(run, _symbols(journal), (Check("the same program", 1, (found,)),), (), 0, nothing, nothing)

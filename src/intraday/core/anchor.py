@@ -80,8 +80,8 @@ def from_anchor(panel: Panel, anchor: date) -> Panel:
 def reaches(panel: Panel, anchor: date) -> Mask:
     """bool [S]: whether the instrument has a bar in the anchor session.
 
-    False means its features do not start where every other calculation of them starts: treat them as missing and say so,
-    unless the instrument was not yet listed then.
+    False means its state starts at its first stored bar: right for a new listing, and worth a warning, since importing older
+    bars would change its features.
     """
     rows = panel.session == session_of(anchor)
     return np.asarray(panel.mask[rows].any(axis=0), np.bool_)

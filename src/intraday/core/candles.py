@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from intraday.core.kernels import candle
-from intraday.domain.arrays import BAR, GRID_ORIGIN_NS, IST_NS, MINUTE_NS, BarFlag, Bars, Ticks, empty
+from intraday.domain.arrays import BAR, GRID_ORIGIN_NS, MINUTE_NS, BarFlag, Bars, Ticks, empty
 from intraday.domain.session import Session
 
 
@@ -45,11 +45,6 @@ class ClosedBars:
     decisions: Bars
 
 
-def day_start_ns(session: Session) -> int:
-    """Midnight IST of the session's day."""
-    return session.number * 86_400_000_000_000 - IST_NS
-
-
 def sort_bars(bars: Bars) -> Bars:
     """The same rows ordered by (ts, inst)."""
     return bars[np.lexsort((bars["inst"], bars["ts_ns"]))]
@@ -71,11 +66,6 @@ class LiveAggregator:
         self._pending: list[Bars] = []  # completed by a newer tick, not yet handed out
         self._scratch = empty(BAR, n_instruments)
         self._issued_ns = session.open_ns
-
-    @property
-    def issued_ns(self) -> int:
-        """Every minute that ends at or before this was handed out."""
-        return self._issued_ns
 
     def fold(self, ticks: Ticks) -> None:
         """Take usable ticks (`TickValidator`)."""

@@ -95,6 +95,14 @@ class BarRepository:
                    FROM ohlcv_1min GROUP BY 1, 2 ORDER BY 1, 2"""
             ).fetchall()
 
+    def has_any(self, start_ns: int, end_ns: int) -> bool:
+        """Whether any instrument has a bar with ``start_ns <= ts < end_ns``."""
+        query = "SELECT EXISTS (SELECT 1 FROM ohlcv_1min WHERE ts >= %s AND ts < %s)"
+        with self._db.autocommit() as connection:
+            row = connection.execute(query, (stamp(start_ns), stamp(end_ns))).fetchone()
+        assert row is not None
+        return bool(row[0])
+
     def quarantine(self, rows: Sequence[Quarantined]) -> int:
         """Keep rejected rows; the same row twice is kept once. Returns how many were new."""
         if not rows:

@@ -14,6 +14,8 @@ _DERIVED = (
     """DELETE FROM signals
        WHERE source = %(source)s::source AND instrument_id = ANY (%(ids)s) AND ts >= %(start)s AND ts < %(end)s""",
 )
+_RUN_DAYS = """DELETE FROM run_days WHERE source = %(source)s::source
+  AND day >= (%(start)s AT TIME ZONE 'Asia/Kolkata')::date AND day < (%(end)s AT TIME ZONE 'Asia/Kolkata')::date"""
 
 
 class DayRepository:
@@ -30,4 +32,5 @@ class DayRepository:
                 "SELECT forget_bars(%(source)s::source, %(ids)s::integer[], %(start)s, %(end)s)", span
             ).fetchone()
             assert row is not None
+            connection.execute(_RUN_DAYS, span)
             return int(row[0]) + sum(connection.execute(statement, span).rowcount for statement in _DERIVED)

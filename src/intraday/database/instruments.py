@@ -14,7 +14,7 @@ from intraday.domain.session import Session
 
 
 class InstrumentRepository:
-    """``domain.ports.InstrumentStore`` and ``SessionStore``."""
+    """``domain.ports.InstrumentStore``, and the session table for people and dashboards."""
 
     def __init__(self, database: Database) -> None:
         self._db = database

@@ -101,7 +101,6 @@ class BarFlag:
 
     PARTIAL = 1  # the feed started or came back inside this minute
     LATE = 2  # changed or completed after the minute had been issued
-    SUSPECT = 4  # made while ticks were conflated or the link was down
 
 
 Packets = NDArray[Any]  # PACKET[n]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
@@ -11,7 +11,6 @@ from typing import Any, Protocol
 from intraday.domain.arrays import F4, I4, I8, Bars, Labels
 from intraday.domain.events import Alert, Effect, Event, Signal
 from intraday.domain.instruments import Instrument
-from intraday.domain.session import Session
 
 
 class Source(StrEnum):
@@ -22,10 +21,6 @@ class Source(StrEnum):
     TICK = "tick"  # the live feed
     REPLAY = "replay"  # recorded ticks through the live path
     HISTORY = "history"  # batch features of HISTORICAL_MODE
-
-
-# Which source's bar is the best version of a minute, best first.
-BAR_PRIORITY: tuple[Source, ...] = (Source.BROKER, Source.IMPORT, Source.TICK, Source.REPLAY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,16 +124,12 @@ class BarStore(Protocol):
         """(instrument id, IST day, number of best bars), ordered."""
         ...
 
-    def quarantine(self, rows: Sequence[Quarantined]) -> int:
-        """Keep rejected rows; the same row twice is kept once. Returns how many were new."""
+    def has_any(self, start_ns: int, end_ns: int) -> bool:
+        """Whether any instrument has a bar with ``start_ns <= ts < end_ns``."""
         ...
 
-
-class SessionStore(Protocol):
-    """The session table, for people and dashboards; the program itself reads its own."""
-
-    def save_sessions(self, sessions: Sequence[Session]) -> int:
-        """Store what is new or changed; returns how many rows that was."""
+    def quarantine(self, rows: Sequence[Quarantined]) -> int:
+        """Keep rejected rows; the same row twice is kept once. Returns how many were new."""
         ...
 
 
@@ -215,7 +206,7 @@ class DayStore(Protocol):
 
     def clear(self, source: Source, ids: Sequence[int], start_ns: int, end_ns: int) -> int:
         """Forget what ``source`` stored of the range: its bars (a superseded one of another source becomes the best again), feature
-        vectors and signals. Returns how many rows that was."""
+        vectors, signals, and which run the days came from. Returns how many bars, vectors and signals that was."""
         ...
 
 
@@ -268,4 +259,3 @@ class EventSource(Protocol):
 
 
 Progress = Callable[[str, int, int], None]  # (what, done, total): drawn by the CLI, ignored by tests
-Chunks = Iterator[tuple[I8, I4, F4]]

@@ -51,6 +51,11 @@ class Session:
         return int((self.close_ns - self.open_ns) // 60_000_000_000)
 
 
+def midnight_ns(day: date) -> int:
+    """00:00 IST of ``day``, trading day or not, as ns UTC."""
+    return _instant(day, 0)
+
+
 class SessionTable:
     """The sessions of the NSE cash segment, in order, for every day between ``first`` and ``last``.
 

@@ -17,7 +17,7 @@ import numpy as np
 from intraday.core.anchor import EPOCH, Segment
 from intraday.core.costs import Costs
 from intraday.core.decision import latest_bar_ns
-from intraday.domain.arrays import DAY_NS, F4, IST_NS, Bars, Mask, Panel
+from intraday.domain.arrays import F4, Bars, Mask, Panel
 from intraday.domain.errors import NotEnoughData
 from intraday.domain.instruments import Instrument, Kind
 from intraday.domain.ports import (
@@ -27,7 +27,7 @@ from intraday.domain.ports import (
     Source,
     WriteReport,
 )
-from intraday.domain.session import SessionTable
+from intraday.domain.session import SessionTable, midnight_ns
 from intraday.history.golden import cold_start, golden_instruments, golden_sessions
 from intraday.history.plan import HistoricalPlan, HistoricalResult, Stores, TaskMap
 from intraday.history.steps import StepTimer
@@ -39,7 +39,8 @@ from intraday.model.trainer import LGBMTrainer, Trained
 
 @dataclass(frozen=True, slots=True)
 class _Range:
-    """The days a run covers, resolved against what is stored. ``stored``: every day with bars, older ones included."""
+    """The days a run covers, resolved against what is stored. ``stored``: every day with bars of any
+    instrument, of this run or not."""
 
     first: date
     last: date
@@ -49,11 +50,11 @@ class _Range:
 
     @property
     def start_ns(self) -> int:
-        return _midnight_ns(self.first)
+        return midnight_ns(self.first)
 
     @property
     def end_ns(self) -> int:
-        return _midnight_ns(self.last + timedelta(days=1))
+        return midnight_ns(self.last + timedelta(days=1))
 
 
 class HistoricalPipeline:
@@ -109,8 +110,8 @@ class HistoricalPipeline:
         """The days to cover, and the instruments that have bars in them (by kind, then id)."""
         plan, ids = self._plan, {i.id for i in instruments}
         lowest, highest = plan.first or date.min, plan.last or date.max
-        stored = [(i, day) for i, day, n in self._stores.bars.coverage() if i in ids and n]
-        held = [(i, day) for i, day in stored if lowest <= day <= highest]
+        stored = [(i, day) for i, day, n in self._stores.bars.coverage() if n]
+        held = [(i, day) for i, day in stored if i in ids and lowest <= day <= highest]
         if not held:
             wanted = f"{plan.first or 'the beginning'} to {plan.last or 'the end'}"
             raise NotEnoughData(f"no stored bars of the {len(ids)} instruments from {wanted}: import some (intraday import)")
@@ -159,7 +160,7 @@ class HistoricalPipeline:
         return [same[k : k + size] for same in kinds for k in range(0, len(same), size)]
 
     def _task(self, block: list[Instrument], segment: Segment, span: _Range, timer: StepTimer) -> BlockTask:
-        start_ns, end_ns = _midnight_ns(segment.anchor), _midnight_ns(segment.last + timedelta(days=1))
+        start_ns, end_ns = midnight_ns(segment.anchor), midnight_ns(segment.last + timedelta(days=1))
         with timer.step("bars") as step:
             bars = self._read(block, start_ns, end_ns)
             step.rows = len(bars)
@@ -182,7 +183,7 @@ class HistoricalPipeline:
                 )
             step.rows = len(result.ts_ns)
         with timer.step("store labels") as step:
-            first_ns, end_ns = _midnight_ns(segment.first), _midnight_ns(segment.last + timedelta(days=1))
+            first_ns, end_ns = midnight_ns(segment.first), midnight_ns(segment.last + timedelta(days=1))
             step.written = self._stores.labels.write(plan.labels.id, ids, result.labels, first_ns, end_ns)
             step.rows = len(result.labels)
 
@@ -236,14 +237,9 @@ class HistoricalPipeline:
         plan = self._plan
         chosen = golden_instruments([i for i in universe if i.id in span.at_end], plan.golden_instruments)
         days = self._sessions.between(span.first, span.last)[-golden_sessions(plan.features) :]
-        bars = self._read(chosen, _midnight_ns(days[0].day), span.end_ns)
+        bars = self._read(chosen, midnight_ns(days[0].day), span.end_ns)
         panel, x = cold_start(bars, _has_volume(chosen), plan.features, self._sessions)
         return panel, _has_volume(chosen), x
-
-
-def _midnight_ns(day: date) -> int:
-    """00:00 IST of ``day``."""
-    return (day - EPOCH).days * DAY_NS - IST_NS
 
 
 def _has_volume(block: Sequence[Instrument]) -> Mask:

@@ -7,14 +7,13 @@ from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from intraday.core.candles import day_start_ns
 from intraday.core.features import FeatureCalculator
 from intraday.domain.arrays import DAY_NS
 from intraday.domain.errors import StorageError
 from intraday.domain.events import Alert
 from intraday.domain.instruments import Instrument
 from intraday.domain.ports import BarStore, DayStore, EffectWriter, EventSource, RunDay, RunStore, Source
-from intraday.domain.session import Session, SessionTable
+from intraday.domain.session import Session, SessionTable, midnight_ns
 from intraday.live.assembly import LoadedModel
 from intraday.live.consumer import Alerts, SessionCounts, StreamConsumer
 from intraday.live.journal import JournalHeader, JournalWriter
@@ -97,7 +96,7 @@ class DayRunner:
         self, session: Session, run: RunDay, calculator: FeatureCalculator, feed: EventSource, alerts: Alerts
     ) -> SessionCounts:
         """The feed through journal, engine and database; the journal is closed only when all of it went through."""
-        plan, start_ns = self._plan, day_start_ns(session)
+        plan, start_ns = self._plan, midnight_ns(session.day)
         self._days.clear(plan.source, run.instrument_ids, start_ns, start_ns + DAY_NS)
         engine = self._model.engine(session, calculator, plan.instruments, plan.grace_ns)
         journal = JournalWriter(Path(run.journal), self._header(session), calculator.snapshot(), plan.fsync)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from intraday.core.candles import TickReject, day_start_ns
+from intraday.core.candles import TickReject
 from intraday.core.kernels import candle
 from intraday.domain.arrays import I8, MINUTE_NS, TICK, Ticks, empty
 from intraday.domain.events import CountRejects
-from intraday.domain.session import Session
+from intraday.domain.session import Session, midnight_ns
 
 FUTURE_NS = 10_000_000_000  # how far a stamp may run ahead of our clock before it is refused
 
@@ -24,7 +24,7 @@ class TickValidator:
         self._session = session
         self._state = empty(candle.CHECK, n_instruments)
         self._state["volume"] = -1
-        self._day_ns = day_start_ns(session)
+        self._day_ns = midnight_ns(session.day)
         self._future_ns = future_ns
         self._kept = empty(TICK, 1024)
         self._reason = np.zeros(1024, np.int8)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-import numpy as np
-
 from intraday.core.candles import HistoricalAggregator
 from intraday.core.features import FeatureCalculator
 from intraday.core.panel import panel_of
@@ -31,14 +29,14 @@ def decision_panels(
 def warm(calculator: FeatureCalculator, bars: BarStore, ids: Sequence[int], session: Session, sessions: SessionTable) -> bool:
     """Advance ``calculator`` from the anchor of ``session`` to the evening before it.
 
-    Returns whether the stored bars reach back to the anchor session. When they don't, its features are missing (NaN) for the
-    day: a state started elsewhere would give other values than history has.
+    Returns whether the database reaches back to the anchor session: some instrument, of this run or not, has a bar in it. When
+    it does not, the features of the day are missing (NaN): a state started elsewhere would give other values than history has.
+    An instrument whose own bars begin later starts at its first one, here as in history.
     """
     anchor = calculator.feature_set.anchor.anchor(session.day, sessions)
     days = [s for s in sessions.between(anchor, session.day) if s.number < session.number]
-    reached = not days
+    reached = not days or bars.has_any(days[0].open_ns, days[0].close_ns)
     for panel in decision_panels(bars, ids, days, calculator.feature_set.timeframe, sessions):
-        reached = reached or bool(np.any(panel.session == days[0].number))
         calculator.batch(panel)
     if not reached:
         calculator.silence()

@@ -17,7 +17,7 @@ MINUTE_NS = 60_000_000_000
 # Why a tick was refused; 0 is accepted. `core.candles.TickReject` names them.
 OK, UNKNOWN, ZERO_TIME, BAD_PRICE, OTHER_DAY, OUT_OF_SESSION, FUTURE, OUT_OF_ORDER, VOLUME_REGRESSED, DUPLICATE = range(10)
 
-PARTIAL, LATE, SUSPECT = 1, 2, 4  # bits of BAR.flags
+PARTIAL, LATE = 1, 2  # bits of BAR.flags
 
 CHECK = np.dtype([("event_ns", "i8"), ("volume", "i8"), ("price", "i8")])
 

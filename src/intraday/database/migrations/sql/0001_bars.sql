@@ -21,7 +21,7 @@ COMMENT ON COLUMN ohlcv_1min.n_ticks IS 'Ticks it was made from; 0 where unknown
 COMMENT ON COLUMN ohlcv_1min.version IS '1, 2, 3 ... per instrument, minute and source.';
 COMMENT ON COLUMN ohlcv_1min.known_at IS 'When this version became known to us.';
 COMMENT ON COLUMN ohlcv_1min.source IS 'Who made it.';
-COMMENT ON COLUMN ohlcv_1min.flags IS 'Bits: 1 partial, 2 late, 4 suspect (domain.arrays.BarFlag).';
+COMMENT ON COLUMN ohlcv_1min.flags IS 'Bits: 1 partial, 2 late (domain.arrays.BarFlag).';
 
 CREATE TABLE bar_superseded (
     LIKE ohlcv_1min,

@@ -56,7 +56,8 @@ def engine_rate(system: System, model: LoadedModel, case: Case, runs: int = 3) -
     for _ in range(runs):
         calculator = model.calculator(case.instruments)
         warm(calculator, system.stores.bars, [i.id for i in case.instruments], case.session, system.sessions)
-        engine = model.engine(case.session, calculator, case.instruments, grace_ns)
+        cost = model.cost(case.session, case.instruments)
+        engine = model.engine(case.session, calculator, case.instruments, cost, grace_ns)
         start = time.perf_counter()
         effects = [effect for event in events for effect in engine.process(event)]
         best = max(best, len(case.ticks) / (time.perf_counter() - start))

@@ -33,8 +33,9 @@ not depend on how much history is loaded: batch, a cold start and a restored sna
 What `auto` became is part of the feature set and of the model's manifest: a model keeps its anchor when older history is loaded
 later. A day whose anchor session is not stored at all, for no instrument, has no features: missing, with a warning, never slightly
 different. An instrument that has bars only from a later day on (a new listing) starts at its first one, in history and live alike;
-training says how many there are, since importing older bars of them would change their features. So a few old days imported beside recent ones, with nothing between, leave `auto` without features: set a day, or import
-what lies between ([why](adr/0006-auto-anchor.md)).
+training says how many there are, since importing older bars of them would change their features. So a few old days imported
+beside recent ones, with nothing between, leave `auto` without features: set a day, or import what lies between
+([why](adr/0006-auto-anchor.md)).
 """
 TABLE = "| name | formula | units | warm-up | volume | undefined | source |\n|---|---|---|---|---|---|---|\n"
 

@@ -151,9 +151,17 @@ def build_historical(system: System, progress: Progress, first: date | None = No
         notional=settings.trading.notional_inr,
         first=first,
         last=last,
+        known_ns=_known_ns(system, days),
     )
     kept = HistoryStores(stores.bars, stores.features, stores.labels, stores.models)
     return HistoricalPipeline(plan, kept, system.sessions, system.costs, system.clock.monotonic_ns, progress)
+
+
+def _known_ns(system: System, days: Sequence[date]) -> int | None:
+    """Now, while the last stored session is still running: a trade open then has no label yet. None when every session is over."""
+    session = system.sessions.find(max(days)) if days else None
+    now_ns = system.clock.now_ns()
+    return now_ns if session is not None and now_ns < session.close_ns else None
 
 
 def load_model(system: System, model_id: str | None = None) -> LoadedModel:

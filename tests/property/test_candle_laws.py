@@ -41,6 +41,8 @@ def feeds(draw):
     ticks["price"] = rng.integers(9_990, 10_010, n)
     ticks["price"][(odd > 0.95) & (odd < 0.97)] = 0
     volume = np.cumsum(rng.integers(0, 50, n)) - rng.choice([0, 0, 0, 200], n)
+    if draw(st.booleans()):  # one glitch, from which the instrument must recover
+        volume[n // 4] = 4_000_000_000
     ticks["volume"] = np.where(ticks["inst"] == 2, -1, np.maximum(volume, 0))
     events = [
         Timer(end + GRACE_NS)
@@ -60,15 +62,17 @@ def run(events, keep=None, timeframe=5):
     n = N_INST if keep is None else len(keep)
     validator, live = TickValidator(DAY, n), LiveAggregator(DAY, n, timeframe)
     minutes, decisions = [], []
+    heard_ns = DAY.open_ns
     for event in events:
         if isinstance(event, Frame):
+            heard_ns = event.now_ns
             ticks = event.ticks
             if keep is not None:
                 ticks = ticks[np.isin(ticks["inst"], keep)].copy()
                 ticks["inst"] = np.searchsorted(keep, ticks["inst"])
             live.fold(validator.check(ticks))
         elif isinstance(event, LinkLost):
-            live.lose_link(event.now_ns)
+            live.lose_link(min(heard_ns, event.now_ns))
         elif isinstance(event, Timer):
             end = event.now_ns - GRACE_NS
             boundary = min(end - end % MINUTE_NS, DAY.close_ns)

@@ -60,6 +60,17 @@ def test_ticks_out_of_order():
     assert causes([PRIOR, received], stored, best) == {T: Cause.ARRIVAL_ORDER}
 
 
+def test_ticks_that_came_in_order_and_were_refused():
+    """Nothing came late: the middle tick's volume contradicted the one before. That is not called arrival order."""
+    received = ticks((1, 100, 40), (2, 99, 20), (3, 102, 50))
+    received["recv_ns"] = received["event_ns"] + 10**8
+    prior = PRIOR.copy()
+    prior["recv_ns"] = prior["event_ns"] + 10**8
+    stored = bars(PRIOR_BAR, (T, 100, 102, 100, 102, 45))
+    best = bars(PRIOR_BAR, (T, 100, 102, 99, 102, 45))
+    assert causes([prior, received], stored, best) == {T: Cause.REFUSED}
+
+
 def test_without_the_late_tick_the_order_explains_nothing():
     """The same minute, but the tick that would explain it was never received: the claim falls with its evidence."""
     received = ticks((1, 100, 10), (3, 102, 30))
@@ -108,6 +119,16 @@ def test_the_volume_counts_from_a_minute_that_differs():
     stored = bars(PRIOR_BAR, (T, 100, 102, 100, 102, 25))
     best = bars((BEFORE, 100, 100, 99, 99, 7), (T, 100, 102, 100, 102, 23))
     assert causes([PRIOR, received], stored, best) == {BEFORE: Cause.NOT_RECEIVED, T: Cause.NEIGHBOUR}
+
+
+def test_a_volume_from_nowhere_is_neither_base_nor_neighbour():
+    """Same prices, the minute before missing or different: the volume must still follow from something received."""
+    received = ticks((1, 100, 10), (3, 102, 30))
+    stored = bars(PRIOR_BAR, (T, 100, 102, 100, 102, 25))
+    alone = bars((T, 100, 102, 100, 102, 123_456_789))
+    assert causes([PRIOR, received], stored, alone)[T] == Cause.NOT_RECEIVED
+    moved = bars((BEFORE, 100, 100, 99, 99, 7), (T, 100, 102, 100, 102, 777_777))
+    assert causes([PRIOR, received], stored, moved)[T] == Cause.NOT_RECEIVED
 
 
 def test_an_equal_neighbour_explains_no_volume():

@@ -113,7 +113,9 @@ def test_backfilled_bars_are_stored_and_nothing_else_follows():
         one.process(frame(tick(1, 100, 10)))
         one.process(minute(1))
     (saved,) = it.process(Backfilled(OPEN + 2 * MINUTE_NS, bars))
-    assert isinstance(saved, SaveBars) and saved.bars is bars and saved.known_ns == OPEN + 2 * MINUTE_NS
+    assert isinstance(saved, SaveBars) and saved.known_ns == OPEN + 2 * MINUTE_NS
+    assert (saved.bars["flags"] == BarFlag.LATE).all() and (bars["flags"] == 0).all(), "late: nothing decides on them"
+    assert (saved.bars["close"] == 250.0).all() and (saved.bars["ts_ns"] == bars["ts_ns"]).all()
     for one in (it, again):  # what is decided later does not know of them
         one.process(frame(tick(130, 101, 20)))
     ours, theirs = it.process(minute(3)), again.process(minute(3))

@@ -20,6 +20,8 @@ HEADER = JournalHeader(
     "f" * 16,
     "m" * 16,
     (Instrument("NSE", "A", id=7), Instrument("NSE", "I", Kind.INDEX, id=9)),
+    (8e-4, 1e-4),
+    ("ab", "cd"),
 )
 
 

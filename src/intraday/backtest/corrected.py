@@ -25,6 +25,7 @@ class Cause(StrEnum):
     """Why a stored candle is not the best candle."""
 
     ARRIVAL_ORDER = "arrival_order"  # the received ticks in order of their stamps give the best bar: some came late
+    REFUSED = "refused"  # they do, and came in order, but some were refused: their day's volume contradicted a tick before
     OTHER_RECORDING = "other_recording"  # with the ticks that other days' recordings hold of this minute, they do
     PARTIAL = "partial"  # the link was lost in or before the minute, and the stored bar says so (flag PARTIAL)
     NOT_RECEIVED = "not_received"  # the best bar has a price that no received tick has, or a volume none gives
@@ -85,13 +86,14 @@ class _Reading:
         """The first explanation that holds."""
         mine, theirs = stored.get(self._key), best.get(self._key)
         if self._explained(theirs, with_more=False):
-            return Cause.ARRIVAL_ORDER
+            return Cause.ARRIVAL_ORDER if self._disordered() else Cause.REFUSED
         if self._key in self._more and self._explained(theirs, with_more=True):
             return Cause.OTHER_RECORDING
         if mine is not None and theirs is not None and _same(mine[:4], theirs[:4]):
-            if (self._before in stored) != (self._before in best) or self._before not in stored:
-                return Cause.VOLUME_BASE
-            if self._before in changed:
+            if self._before not in stored or self._before not in best:
+                if self._volume_from(theirs, 0):
+                    return Cause.VOLUME_BASE
+            elif self._before in changed and self._volume_from(theirs, best[self._before][4] - stored[self._before][4]):
                 return Cause.NEIGHBOUR
         if theirs is not None and self._unseen(theirs):
             return Cause.NOT_RECEIVED
@@ -101,12 +103,29 @@ class _Reading:
         """Whether the minute's ticks, sorted by their stamps, give the best bar: with the volume of any tick before as its base."""
         ticks = self._sorted(self._key, with_more)
         if theirs is None or len(ticks) == 0:
-            return theirs is None and len(ticks) == 0
+            return False
         price = ticks["price"] / 100.0
         if not _same((price[0], price.max(), price.min(), price[-1]), theirs[:4]):
             return False
         ends = np.array([ticks["volume"][-1], ticks["volume"].max()])
         return bool(np.isnan(theirs[4]) or _gives(theirs[4], ends, self._bases(ticks, with_more)))
+
+    def _disordered(self) -> bool:
+        """Whether a tick of the minute came after its end, or behind a younger one of it or of the minute before."""
+        parts = [self._received[key] for key in (self._before, self._key) if key in self._received]
+        ticks = np.concatenate(parts)
+        ticks = ticks[np.argsort(ticks["recv_ns"], kind="stable")]
+        late = self._received[self._key]["recv_ns"] >= self._key[0] + MINUTE_NS
+        return bool(late.any() or (np.diff(ticks["event_ns"]) < 0).any())
+
+    def _volume_from(self, theirs: tuple[float, ...], moved: float) -> bool:
+        """Whether the best volume counts from a received base, ``moved`` by what the minute before has more there."""
+        ticks = self._sorted(self._key, with_more=False)
+        if len(ticks) == 0 or np.isnan(theirs[4]) or np.isnan(moved):
+            return False
+        first = np.array([0, ticks["volume"][0]], np.int64)
+        bases = np.concatenate([first, self._bases(ticks, with_more=False) + int(moved)])
+        return _gives(theirs[4], ticks["volume"], bases)
 
     def _bases(self, ticks: Ticks, with_more: bool) -> I8:
         """Where the volume of a minute with ``ticks`` may count from: the end of the minute before, zero, or its first tick."""

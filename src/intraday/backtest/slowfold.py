@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from intraday.domain.events import Event, Frame, LinkLost, Timer
+from intraday.domain.events import Backfilled, Event, Frame, LinkLost, Timer
 from intraday.domain.session import Session
 
 MINUTE = 60 * 10**9
@@ -41,6 +41,7 @@ class SlowInstrument:
     last: tuple[int, int, int] | None = None  # (event_ns, volume, price) of the last usable tick
     bar: SlowBar | None = None
     broken: bool = False  # the link was lost since the last tick
+    lower: list[int] = field(default_factory=list)  # volumes refused in a row because the day's volume went down
 
 
 Waiting = tuple[int, int, SlowBar]  # a finished minute that was not handed out yet
@@ -51,18 +52,18 @@ def slow_candles(session: Session, events: Iterable[Event], n_instruments: int, 
     """Every candle an engine hands out for ``events``, in order: (open time, instrument, row), late ones again with flag 2."""
     instruments = [SlowInstrument() for _ in range(n_instruments)]
     waiting: list[Waiting] = []
-    handed: dict[tuple[int, int], int] = {}  # (minute, instrument) -> number of ticks when it was handed out
-    through = session.open_ns
+    handed: dict[tuple[int, int], tuple[int, bool]] = {}  # (minute, instrument) -> ticks, partial when it was handed out
+    through = heard = session.open_ns
     candles: list[Candle] = []
     for event in events:
         if isinstance(event, Frame):
+            heard = event.now_ns
             for tick in event.ticks.tolist():
                 _tick(session, instruments, waiting, tick)
         elif isinstance(event, LinkLost):
-            for it in instruments:
-                it.broken = True
-                if it.bar is not None and it.bar.minute == event.now_ns // MINUTE * MINUTE and it.bar.minute >= through:
-                    it.bar.partial = True
+            _lose(instruments, min(heard, event.now_ns) // MINUTE * MINUTE)
+        elif isinstance(event, Backfilled):
+            candles += [_given(bar) for bar in event.bars.tolist()]
         elif isinstance(event, Timer):
             until = min((event.now_ns - grace_ns) // MINUTE * MINUTE, session.close_ns)
             if until > session.open_ns:
@@ -71,29 +72,46 @@ def slow_candles(session: Session, events: Iterable[Event], n_instruments: int, 
     return candles
 
 
+def _lose(instruments: list[SlowInstrument], last: int) -> None:
+    """The link went in the minute ``last``."""
+    for it in instruments:
+        it.broken = True
+        if it.bar is not None and it.bar.minute == last:
+            it.bar.partial = True
+
+
+def _given(bar: tuple[float, ...]) -> Candle:
+    """A backfilled candle as it is stored: late."""
+    ts_ns, inst, flags, o, h, low, c, volume, n = bar
+    return int(ts_ns), int(inst), (o, h, low, c, None if volume != volume else volume, int(flags) | 2, int(n))
+
+
 def _hand_out(
-    instruments: list[SlowInstrument], waiting: list[Waiting], handed: dict[tuple[int, int], int], through: int, until: int
+    instruments: list[SlowInstrument],
+    waiting: list[Waiting],
+    handed: dict[tuple[int, int], tuple[int, bool]],
+    through: int,
+    until: int,
 ) -> Iterator[Candle]:
     """Minutes that end by ``until``, unless nothing is new about them. Those before ``through`` are late."""
     open_bars = [(it.bar.minute, i, it.bar) for i, it in enumerate(instruments) if it.bar is not None]
     due = [w for w in waiting + open_bars if w[0] + MINUTE <= until]
     waiting[:] = [w for w in waiting if w[0] + MINUTE > until]
     for minute, i, bar in sorted(due, key=lambda w: w[:2]):
-        if handed.get((minute, i)) != len(bar.prices):
-            handed[minute, i] = len(bar.prices)
+        if handed.get((minute, i)) != (len(bar.prices), bar.partial):
+            handed[minute, i] = (len(bar.prices), bar.partial)
             yield minute, i, bar.row(minute < through)
 
 
 def _tick(session: Session, instruments: list[SlowInstrument], waiting: list[Waiting], tick: tuple[int, ...]) -> None:
-    event_ns, recv_ns, i, price, volume = tick
-    midnight = session.number * DAY - 330 * MINUTE
-    if not 0 <= i < len(instruments) or price <= 0 or not midnight <= event_ns < midnight + DAY:
-        return
-    if not session.open_ns <= event_ns < session.close_ns or event_ns > recv_ns + FUTURE:
+    event_ns, _, i, price, volume = tick
+    if not _possible(session, tick, len(instruments)) or not _follows(instruments[i], event_ns, volume, price):
         return
     it = instruments[i]
-    if it.last is not None and (event_ns < it.last[0] or volume < it.last[1] or (event_ns, volume, price) == it.last):
-        return
+    if it.last is not None and volume < it.last[1]:  # the volume held until now was wrong
+        it.broken = True
+        if it.bar is not None:
+            it.bar.base = min(it.bar.base, volume)
     minute = event_ns // MINUTE * MINUTE
     if it.bar is None or it.bar.minute != minute:
         if it.bar is not None:
@@ -109,3 +127,32 @@ def _tick(session: Session, instruments: list[SlowInstrument], waiting: list[Wai
     it.bar.prices.append(price)
     it.bar.total = volume
     it.last = (event_ns, volume, price)
+
+
+def _follows(it: SlowInstrument, event_ns: int, volume: int, price: int) -> bool:
+    """Whether a tick may follow the instrument's last one. Ten in a row that agree on a lower volume may."""
+    if it.last is None:
+        return True
+    if event_ns < it.last[0] or (event_ns, volume, price) == it.last:
+        return False
+    if volume >= it.last[1]:
+        it.lower.clear()
+        return True
+    if it.lower and volume < it.lower[-1]:
+        it.lower.clear()
+    it.lower.append(volume)
+    if len(it.lower) < 10:
+        return False
+    it.lower.clear()
+    return True
+
+
+def _possible(session: Session, tick: tuple[int, ...], n_instruments: int) -> bool:
+    """Whether a tick can be one of the session, whatever came before it."""
+    event_ns, recv_ns, i, price, _ = tick
+    midnight = session.number * DAY - 330 * MINUTE
+    if not 0 <= i < n_instruments or price <= 0 or not midnight <= event_ns < midnight + DAY:
+        return False
+    if any(a <= event_ns < b for a, b in session.pauses):
+        return False
+    return session.open_ns <= event_ns < session.close_ns and event_ns <= recv_ns + FUTURE

@@ -100,7 +100,8 @@ class Verifier:
         def engine(reader: JournalReader, keep: I8) -> Engine:
             header = reader.header
             kept = [header.instruments[i] for i in keep]
-            return model.engine(self._sessions.get(header.day), calculator(reader).columns(keep), kept, header.grace_ns)
+            state, cost = calculator(reader).columns(keep), np.array(header.costs)[keep]
+            return model.engine(self._sessions.get(header.day), state, kept, cost, header.grace_ns)
 
         return KnownVerifier(engine, calculator, self._sessions, model.feature_set.names)
 
@@ -118,29 +119,39 @@ class Verifier:
         session = self._sessions.get(run.day)
         best = self._bars.read(run.instrument_ids, *_span(session))
         candles = explain_candles(session, journal.events(), partial(self._other_recordings, run), stored.bars, best)
-        again, history = self._again(run, journal, model, best)
+        calculator, start, history = self._start(run, journal, model)
+        again = self._again(run, journal, model, calculator, best)
         evidence = Evidence({(c.ts_ns, c.inst) for c in candles}, keys_of(late_bars(stored.bars)), history)
         moved = _keys_of_differences(stored.features, again.features)
         features = explain_rows(moved, len(stored.features), run.timeframe, evidence, set())
         changed = _keys_of_differences(stored.signals, again.signals)
         signals = explain_rows(changed, len(stored.signals), run.timeframe, evidence, moved)
-        return VerifyReport(run, _symbols(journal), checks, tuple(candles), len(best), features, signals)
+        return VerifyReport(run, _symbols(journal), (*checks, start), tuple(candles), len(best), features, signals)
 
-    def _again(self, run: RunDay, journal: JournalReader, model: LoadedModel, best: Bars) -> tuple[Rowset, set[int]]:
-        """Features and signals of the day from the best bars, and the instruments whose starting state has changed since."""
+    def _start(self, run: RunDay, journal: JournalReader, model: LoadedModel) -> tuple[FeatureCalculator, Check, set[int]]:
+        """Features at the session's start from today's bars; whether equal bars gave the state the run started from; and the
+        instruments whose bars before the session have changed since."""
+        header = journal.header
+        calculator, then = model.calculator(header.instruments), model.calculator(header.instruments)
+        now = warm(calculator, self._bars, run.instrument_ids, self._sessions.get(run.day), self._sessions)
+        then.restore(journal.state)
+        same_bars = np.array([a == b for a, b in zip(now.digests, header.warmup, strict=True)], np.bool_)
+        moved = ~calculator.same_state(then)
+        name = "the state it started from"
+        wrong = [Difference("state", name, int(i), 0, "features", "other", "equal") for i in np.flatnonzero(moved & same_bars)]
+        return calculator, Check(name, len(same_bars), tuple(wrong)), set(np.flatnonzero(moved & ~same_bars).tolist())
+
+    def _again(self, run: RunDay, journal: JournalReader, model: LoadedModel, calculator: FeatureCalculator, best: Bars) -> Rowset:
+        """Features and signals of the day from the best bars, ``calculator`` being at the session's start."""
         header, session = journal.header, self._sessions.get(run.day)
         n = len(header.instruments)
-        calculator, then = model.calculator(header.instruments), model.calculator(header.instruments)
-        warm(calculator, self._bars, run.instrument_ids, session, self._sessions)
-        then.restore(journal.state)
-        history = set(np.flatnonzero(~calculator.same_state(then)).tolist())
         decisions = HistoricalAggregator(n).aggregate(best, run.timeframe)
         names = model.feature_set.names
         if len(decisions) == 0:
-            return Rowset(best, no_features(names), signal_rows([])), history
+            return Rowset(best, no_features(names), signal_rows([]))
         panel = panel_of(decisions, n, run.timeframe, self._sessions)
         x = calculator.batch(panel)
-        decider = model.decider(session, header.instruments)
+        decider = model.decider(np.array(header.costs), header.instruments)
         i_sigma = model.feature_set.column(SIGMA)
         signals: list[Signal] = []
         for t, ts_ns in enumerate(panel.ts_ns):
@@ -150,7 +161,7 @@ class Verifier:
             signals += decider.decide(bars, rows[:, i_sigma], model.predictor.predict(rows), now_ns, session)
         t_row, inst = np.nonzero(panel.mask)
         features = feature_rows(panel.ts_ns[t_row], inst.astype(np.int32), x[t_row, inst], names)
-        return Rowset(best, features, newest(signal_rows(signals))), history
+        return Rowset(best, features, newest(signal_rows(signals)))
 
     def _other_recordings(self, run: RunDay) -> Ticks:
         """Ticks of this session that stand in the newest journals of other days of the same source, in this run's dense rows."""

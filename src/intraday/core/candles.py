@@ -74,10 +74,12 @@ class LiveAggregator:
         if n:
             self._pending.append(out[:n].copy())
 
-    def lose_link(self, now_ns: int) -> None:
-        """What comes next is not continuous with what came before: the minute of ``now_ns`` and the next one seen are partial."""
-        current = self._fold["minute_ns"] == now_ns - now_ns % MINUTE_NS
-        self._fold["flags"][current & (self._fold["issued"] == 0)] |= BarFlag.PARTIAL
+    def lose_link(self, since_ns: int) -> None:
+        """What comes next is not continuous with what came before: the minute of ``since_ns``, when the last frame came, and the
+        next one seen are partial. If that minute was handed out already it comes once more, as late and partial."""
+        last = self._fold["minute_ns"] == since_ns - since_ns % MINUTE_NS
+        self._fold["flags"][last] |= BarFlag.PARTIAL
+        self._fold["dirty"][last & (self._fold["issued"] == 1)] = 1
         self._fold["cut"] = 1
 
     def close(self, boundary_ns: int) -> ClosedBars:

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from intraday.database.copying import stamp
 from intraday.database.pool import Database
 from intraday.domain.ports import Source
 
 _DERIVED = (
-    """DELETE FROM features
-       WHERE source = %(source)s::source AND instrument_id = ANY (%(ids)s) AND ts >= %(start)s AND ts < %(end)s""",
-    """DELETE FROM signals
-       WHERE source = %(source)s::source AND instrument_id = ANY (%(ids)s) AND ts >= %(start)s AND ts < %(end)s""",
+    "DELETE FROM features WHERE source = %(source)s::source AND ts >= %(start)s AND ts < %(end)s",
+    "DELETE FROM signals WHERE source = %(source)s::source AND ts >= %(start)s AND ts < %(end)s",
 )
 _RUN_DAYS = """DELETE FROM run_days WHERE source = %(source)s::source
   AND day >= (%(start)s AT TIME ZONE 'Asia/Kolkata')::date AND day < (%(end)s AT TIME ZONE 'Asia/Kolkata')::date"""
@@ -24,13 +20,11 @@ class DayRepository:
     def __init__(self, database: Database) -> None:
         self._db = database
 
-    def clear(self, source: Source, ids: Sequence[int], start_ns: int, end_ns: int) -> int:
+    def clear(self, source: Source, start_ns: int, end_ns: int) -> int:
         """Forget what ``source`` stored of the range (whole days), in one transaction; see ``DayStore``."""
-        span = {"source": source.value, "ids": list(ids), "start": stamp(start_ns), "end": stamp(end_ns)}
+        span = {"source": source.value, "start": stamp(start_ns), "end": stamp(end_ns)}
         with self._db.transaction() as connection:
-            row = connection.execute(
-                "SELECT forget_bars(%(source)s::source, %(ids)s::integer[], %(start)s, %(end)s)", span
-            ).fetchone()
+            row = connection.execute("SELECT forget_bars(%(source)s::source, %(start)s, %(end)s)", span).fetchone()
             assert row is not None
             connection.execute(_RUN_DAYS, span)
             return int(row[0]) + sum(connection.execute(statement, span).rowcount for statement in _DERIVED)

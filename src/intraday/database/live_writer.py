@@ -101,7 +101,7 @@ class LiveWriter:
                 await asyncio.to_thread(self._check)
                 self._pool = await asyncpg.create_pool(
                     self._db.dsn,
-                    min_size=1,
+                    min_size=0,  # a pool that keeps some open would log a trace when the server is gone
                     max_size=2,
                     timeout=10,
                     server_settings={"timezone": "UTC"},

@@ -18,11 +18,13 @@ class ModelRepository:
         self._db = database
 
     def save(self, record: ModelRecord) -> None:
-        """Store or replace by id; the same record again changes nothing."""
+        """Store or replace by id, and make it the latest; the latest one again changes nothing."""
         with self._db.transaction() as connection:
             connection.execute("SELECT pg_advisory_xact_lock(hashtext('models'), 0)")
             row = connection.execute(f"SELECT {_COLUMNS} FROM models WHERE id = %s", (record.id,)).fetchone()  # nosec B608
+            newest = "UPDATE models SET seq = DEFAULT WHERE id = %s AND seq < (SELECT max(seq) FROM models)"
             if row is not None and ModelRecord(*row) == record:
+                connection.execute(newest, (record.id,))
                 return
             connection.execute(
                 """INSERT INTO models (id, feature_set_id, label_set_id, path, verdict, trained_from, trained_to, manifest)
@@ -32,9 +34,10 @@ class ModelRepository:
                      trained_to = excluded.trained_to, manifest = excluded.manifest""",
                 _values(record),
             )
+            connection.execute(newest, (record.id,))
 
     def latest(self, feature_set_id: str | None = None) -> ModelRecord | None:
-        """The model saved first most recently, of one feature set if given."""
+        """The model saved most recently, of one feature set if given."""
         with self._db.autocommit() as connection:
             row = connection.execute(
                 f"SELECT {_COLUMNS} FROM models WHERE %(set)s::text IS NULL OR feature_set_id = %(set)s ORDER BY seq DESC LIMIT 1",  # nosec B608

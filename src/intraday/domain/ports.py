@@ -204,9 +204,10 @@ class SignalStore(Protocol):
 class DayStore(Protocol):
     """Whole days of one source, for runs that are authoritative for them."""
 
-    def clear(self, source: Source, ids: Sequence[int], start_ns: int, end_ns: int) -> int:
-        """Forget what ``source`` stored of the range: its bars (a superseded one of another source becomes the best again), feature
-        vectors, signals, and which run the days came from. Returns how many bars, vectors and signals that was."""
+    def clear(self, source: Source, start_ns: int, end_ns: int) -> int:
+        """Forget what ``source`` stored of the range, of every instrument and model: its bars (a superseded one of another
+        source becomes the best again), feature vectors, signals, and which run the days came from. Returns how many bars,
+        vectors and signals that was."""
         ...
 
 

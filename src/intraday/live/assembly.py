@@ -10,6 +10,7 @@ import numpy as np
 from intraday.core.costs import Costs
 from intraday.core.features import FeatureCalculator, FeatureSet
 from intraday.core.labels import LabelSpec
+from intraday.domain.arrays import F8
 from intraday.domain.instruments import Instrument
 from intraday.domain.session import Session
 from intraday.live.engine import Engine, EngineSpec
@@ -38,14 +39,19 @@ class LoadedModel:
         """A cold calculator of the model's features."""
         return FeatureCalculator(self.feature_set, np.array([i.has_volume for i in instruments], np.bool_))
 
-    def decider(self, session: Session, instruments: Sequence[Instrument]) -> SignalGenerator:
-        """The decision rule of the model at the charges of the session's day."""
+    def cost(self, session: Session, instruments: Sequence[Instrument]) -> F8:
+        """Round trip of each instrument at the charges of the session's day, as a return."""
+        return np.array([self.costs.round_trip_bps(session.day, self.notional, i.kind) / 1e4 for i in instruments])
+
+    def decider(self, cost: F8, instruments: Sequence[Instrument]) -> SignalGenerator:
+        """The decision rule of the model at these costs (`cost`)."""
         artifact = self.predictor.artifact
-        cost = np.array([self.costs.round_trip_bps(session.day, self.notional, i.kind) / 1e4 for i in instruments])
         tick_rupees = np.array([i.tick_size / 100.0 for i in instruments])
         return SignalGenerator(SignalSpec(artifact.rule, cost, self.label, tick_rupees, self.predictor.observe, artifact.id))
 
-    def engine(self, session: Session, calculator: FeatureCalculator, instruments: Sequence[Instrument], grace_ns: int) -> Engine:
+    def engine(
+        self, session: Session, calculator: FeatureCalculator, instruments: Sequence[Instrument], cost: F8, grace_ns: int
+    ) -> Engine:
         """An engine for one session; ``calculator`` is warm."""
         spec = EngineSpec(self.feature_set.timeframe, grace_ns, self.feature_set.column(SIGMA))
-        return Engine(session, calculator.n_instruments, spec, calculator, self.predictor, self.decider(session, instruments))
+        return Engine(session, calculator.n_instruments, spec, calculator, self.predictor, self.decider(cost, instruments))

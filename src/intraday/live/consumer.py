@@ -96,12 +96,15 @@ class StreamConsumer:
         self.now_ns = 0
 
     async def run(self, source: EventSource) -> SessionCounts:
-        """Until the source ends and everything is stored. The first failure of any task ends all of them."""
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._listen(source))
-            tasks.create_task(self._decide())
-            tasks.create_task(self._write())
-            tasks.create_task(self._alerts.run())
+        """Until the source ends and everything is stored. The first failure of any task ends all of them and is raised as it is."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._listen(source))
+                tasks.create_task(self._decide())
+                tasks.create_task(self._write())
+                tasks.create_task(self._alerts.run())
+        except BaseExceptionGroup as group:
+            raise first_of(group) from None  # a caller knows our errors by type; a group would hide them
         return self.counts
 
     async def _listen(self, source: EventSource) -> None:
@@ -137,3 +140,11 @@ class StreamConsumer:
     async def _write(self) -> None:
         while (effects := await self._writes.get()) is not None:
             await self._writer.write(effects)
+
+
+def first_of(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The first failure of a group of tasks, out of however many groups."""
+    found: BaseException = group
+    while isinstance(found, BaseExceptionGroup):
+        found = found.exceptions[0]
+    return found

@@ -18,7 +18,7 @@ from intraday.live.assembly import LoadedModel
 from intraday.live.consumer import Alerts, SessionCounts, StreamConsumer
 from intraday.live.journal import JournalHeader, JournalWriter
 from intraday.live.queue import TickQueue
-from intraday.live.warmup import warm
+from intraday.live.warmup import WarmUp, warm
 from intraday.state.system import StateTrail, SystemState
 
 OpenWriter = Callable[[RunDay], AbstractAsyncContextManager[EffectWriter]]
@@ -79,27 +79,29 @@ class DayRunner:
         trail = StateTrail(lambda previous, to: self._audit(run, previous, to))
         try:
             trail.move(SystemState.WARMING)
-            calculator, anchored = self._warm(session)
-            if not anchored:
+            calculator, start = self._warm(session)
+            if not start.anchored:
                 alerts.offer(self._no_anchor(session))
             trail.move(SystemState.LIVE)
-            counts = await self._through(session, run, calculator, feed, alerts)
+            counts = await self._through(session, run, calculator, start, feed, alerts)
         except BaseException as error:
             with suppress(StorageError):  # it may be the database that is gone
                 trail.move(SystemState.FAILED if isinstance(error, Exception) else SystemState.STOPPING)
             raise
         self._runs.save_day(run)
         trail.move(SystemState.CLOSED)
-        return DayResult(run, counts, anchored)
+        return DayResult(run, counts, start.anchored)
 
     async def _through(
-        self, session: Session, run: RunDay, calculator: FeatureCalculator, feed: EventSource, alerts: Alerts
+        self, session: Session, run: RunDay, calculator: FeatureCalculator, start: WarmUp, feed: EventSource, alerts: Alerts
     ) -> SessionCounts:
         """The feed through journal, engine and database; the journal is closed only when all of it went through."""
         plan, start_ns = self._plan, midnight_ns(session.day)
-        self._days.clear(plan.source, run.instrument_ids, start_ns, start_ns + DAY_NS)
-        engine = self._model.engine(session, calculator, plan.instruments, plan.grace_ns)
-        journal = JournalWriter(Path(run.journal), self._header(session), calculator.snapshot(), plan.fsync)
+        self._days.clear(plan.source, start_ns, start_ns + DAY_NS)
+        cost = self._model.cost(session, plan.instruments)
+        engine = self._model.engine(session, calculator, plan.instruments, cost, plan.grace_ns)
+        header = self._header(session, tuple(cost.tolist()), start.digests)
+        journal = JournalWriter(Path(run.journal), header, calculator.snapshot(), plan.fsync)
         try:
             async with self._open_writer(run) as writer:
                 consumer = StreamConsumer(TickQueue(plan.queue_max), journal, engine, writer, alerts)
@@ -119,7 +121,7 @@ class DayRunner:
         text = f"no bars of {anchor}, the anchor: no features for {session.day}; import from there on or set model.anchor"
         return Alert(session.open_ns, "warning", "features", text)
 
-    def _warm(self, session: Session) -> tuple[FeatureCalculator, bool]:
+    def _warm(self, session: Session) -> tuple[FeatureCalculator, WarmUp]:
         calculator = self._model.calculator(self._plan.instruments)
         ids = [i.id for i in self._plan.instruments]
         return calculator, warm(calculator, self._bars, ids, session, self._sessions)
@@ -138,7 +140,7 @@ class DayRunner:
             timeframe=self._model.feature_set.timeframe,
         )
 
-    def _header(self, session: Session) -> JournalHeader:
+    def _header(self, session: Session, costs: tuple[float, ...], warmup: tuple[str, ...]) -> JournalHeader:
         plan = self._plan
         return JournalHeader(
             run_id=plan.run_id,
@@ -149,4 +151,6 @@ class DayRunner:
             feature_set_id=self._model.feature_set.id,
             model_id=self._model.id,
             instruments=plan.instruments,
+            costs=costs,
+            warmup=warmup,
         )

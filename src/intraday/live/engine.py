@@ -82,6 +82,7 @@ class Engine:
         self._predictor = predictor
         self._decider = decider
         self._now_ns = 0
+        self._frame_ns = session.open_ns  # when something was last received
         self._lost_ns: int | None = None
 
     def process(self, event: Event) -> list[Effect]:
@@ -90,6 +91,7 @@ class Engine:
         self._now_ns = event.now_ns
         match event:
             case Frame():
+                self._frame_ns = event.now_ns
                 self._aggregator.fold(self._validator.check(event.ticks))
                 return []
             case Timer():
@@ -99,7 +101,7 @@ class Engine:
             case LinkUp():
                 return self._regain(event)
             case Backfilled():
-                return [SaveBars(event.bars, event.now_ns)]
+                return [SaveBars(_as_late(event.bars), event.now_ns)]
             case Command():
                 return [Alert(event.now_ns, "info", "command", f"{event.name} {event.argument}".rstrip())]
 
@@ -134,8 +136,9 @@ class Engine:
         return effects
 
     def _lose(self, event: LinkLost) -> list[Effect]:
-        self._aggregator.lose_link(event.now_ns)
-        self._lost_ns = event.now_ns if self._lost_ns is None else self._lost_ns
+        since_ns = min(self._frame_ns, event.now_ns)  # a loss is noticed later than it happens
+        self._aggregator.lose_link(since_ns)
+        self._lost_ns = since_ns if self._lost_ns is None else self._lost_ns
         return [Alert(event.now_ns, "warning", "feed", f"feed lost: {event.reason}")]
 
     def _regain(self, event: LinkUp) -> list[Effect]:
@@ -153,6 +156,13 @@ class Engine:
                 f"feed back after {gap_s:.0f} s; the minutes between are a gap until they are backfilled",
             ),
         ]
+
+
+def _as_late(bars: Bars) -> Bars:
+    """Bars that came after their minute: stored, never decided on."""
+    rows = bars.copy()
+    rows["flags"] |= BarFlag.LATE
+    return rows
 
 
 def late_bars(bars: Bars) -> Bars:

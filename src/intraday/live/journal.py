@@ -44,6 +44,8 @@ class JournalHeader:
     feature_set_id: str
     model_id: str
     instruments: tuple[Instrument, ...]
+    costs: tuple[float, ...]  # round trip of each instrument on that day, as a return: decisions rest on it
+    warmup: tuple[str, ...]  # digest of the bars each instrument's features started from
 
     def to_json(self) -> str:
         """One line of JSON."""
@@ -54,6 +56,7 @@ class JournalHeader:
         """The header written by ``to_json``."""
         raw = json.loads(text)
         raw["day"] = date.fromisoformat(raw["day"])
+        raw["costs"], raw["warmup"] = tuple(raw["costs"]), tuple(raw["warmup"])
         raw["instruments"] = tuple(Instrument(**i | {"kind": Kind(i["kind"])}) for i in raw["instruments"])
         return cls(**raw)
 
@@ -115,7 +118,7 @@ class JournalWriter:
         """Write one event; on disk before the engine sees it, as far as the fsync policy says."""
         kind, payload = encode(event)
         self._put(kind, event.now_ns, payload)
-        if self._fsync == "event" or (kind == TIMER and self._fsync == "minute"):
+        if self._fsync == "event" or kind == TIMER:  # at a minute's close it leaves the process, whatever the fsync policy
             self._sync()
 
     def close(self, now_ns: int) -> None:

@@ -25,6 +25,8 @@ from intraday.domain.session import EPOCH, SessionTable
 
 SUFFIXES = (".parquet", ".csv")
 BEFORE_OPEN_NS = 15 * MINUTE_NS  # when rows arrive that stand before the first valid stamp of their recorder
+AHEAD = 5  # rows that tell whether a stamp before them ran ahead
+AHEAD_NS = 10_000_000_000  # live.validate.FUTURE_NS: what the engine takes for a stamp from the future
 PRICE_MAX = 2**31 - 1  # paise; a price beyond it is delivered as 0, which no validator accepts
 NAMES: Mapping[str, tuple[str, ...]] = {
     "ts": ("ts", "timestamp", "exchange_timestamp"),
@@ -119,12 +121,24 @@ class RecordedTicks:
 def arrival_ns(event_ns: I8, day: date, start_ns: int) -> I8:
     """int64[n]: when each row of one recorder arrived: the latest stamp of ``day`` (IST) up to it, ``start_ns`` before the first.
 
-    A row stamped on another day, or with no time at all, moves no clock. Where the first stamp of the day is older than
-    ``start_ns``, the rows before it arrived with it.
+    A row stamped on another day, or with no time at all, moves no clock; nor does one whose stamp runs ahead of all the next
+    ``AHEAD`` rows by more than the engine forgives: one wrong stamp must not make the rest of the day look late. Where the first
+    stamp of the day is older than ``start_ns``, the rows before it arrived with it.
     """
     of_day = (event_ns + IST_NS) // DAY_NS == (day - EPOCH).days
-    first_ns = int(event_ns[np.argmax(of_day)]) if of_day.any() else start_ns
-    return np.maximum.accumulate(np.where(of_day, event_ns, min(start_ns, first_ns)))
+    first_ns = min(start_ns, int(event_ns[np.argmax(of_day)]) if of_day.any() else start_ns)
+    clock = np.full(len(event_ns), first_ns)
+    clock[of_day] = np.where(_runs_ahead(event_ns[of_day]), first_ns, event_ns[of_day])
+    return np.maximum.accumulate(clock)
+
+
+def _runs_ahead(stamps: I8) -> NDArray[np.bool_]:
+    """bool[n]: all of the next ``AHEAD`` stamps lie more than ``AHEAD_NS`` below; the last rows have nothing to be held to."""
+    ahead = np.zeros(len(stamps), np.bool_)
+    if len(stamps) > AHEAD:
+        following = np.lib.stride_tricks.sliding_window_view(stamps[1:], AHEAD).max(axis=1)
+        ahead[:-AHEAD] = stamps[:-AHEAD] > following + AHEAD_NS
+    return ahead
 
 
 def frames(ticks: Ticks, frame_ns: int = 1_000_000_000) -> Iterator[tuple[int, Ticks]]:

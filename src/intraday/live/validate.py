@@ -25,6 +25,7 @@ class TickValidator:
         self._state = empty(candle.CHECK, n_instruments)
         self._state["volume"] = -1
         self._day_ns = midnight_ns(session.day)
+        self._pauses = np.array(session.pauses, np.int64).reshape(-1, 2)
         self._future_ns = future_ns
         self._kept = empty(TICK, 1024)
         self._reason = np.zeros(1024, np.int8)
@@ -38,7 +39,7 @@ class TickValidator:
             self._reason = np.zeros(n, np.int8)
         day = self._session
         n_kept = candle.check_ticks(
-            self._state, ticks, self._day_ns, day.open_ns, day.close_ns, self._future_ns, self._kept, self._reason
+            self._state, ticks, self._day_ns, day.open_ns, day.close_ns, self._pauses, self._future_ns, self._kept, self._reason
         )
         if n_kept < n:
             bad = self._reason[:n] != candle.OK

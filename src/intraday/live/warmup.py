@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
 
 from intraday.core.candles import HistoricalAggregator
 from intraday.core.features import FeatureCalculator
@@ -26,18 +30,40 @@ def decision_panels(
             yield panel_of(aggregator.aggregate(rows, timeframe), len(ids), timeframe, sessions)
 
 
-def warm(calculator: FeatureCalculator, bars: BarStore, ids: Sequence[int], session: Session, sessions: SessionTable) -> bool:
+@dataclass(frozen=True, slots=True)
+class WarmUp:
+    """What a calculator was warmed up with.
+
+    ``anchored``: the database reaches back to the anchor session. ``digests``: of the bars of each instrument, by dense row: equal
+    digests must give equal states, so verify can tell a wrong start from a corrected history.
+    """
+
+    anchored: bool
+    digests: tuple[str, ...]
+
+
+def warm(calculator: FeatureCalculator, bars: BarStore, ids: Sequence[int], session: Session, sessions: SessionTable) -> WarmUp:
     """Advance ``calculator`` from the anchor of ``session`` to the evening before it.
 
-    Returns whether the database reaches back to the anchor session: some instrument, of this run or not, has a bar in it. When
-    it does not, the features of the day are missing (NaN): a state started elsewhere would give other values than history has.
-    An instrument whose own bars begin later starts at its first one, here as in history.
+    The database reaches back to the anchor session when some instrument, of this run or not, has a bar in it. When it does not,
+    the features of the day are missing (NaN): a state started elsewhere would give other values than history has. An instrument
+    whose own bars begin later starts at its first one, here as in history.
     """
     anchor = calculator.feature_set.anchor.anchor(session.day, sessions)
     days = [s for s in sessions.between(anchor, session.day) if s.number < session.number]
     reached = not days or bars.has_any(days[0].open_ns, days[0].close_ns)
+    hashes = [hashlib.sha256() for _ in ids]
     for panel in decision_panels(bars, ids, days, calculator.feature_set.timeframe, sessions):
         calculator.batch(panel)
+        for inst, digest in enumerate(hashes):
+            _feed(digest, panel, inst)
     if not reached:
         calculator.silence()
-    return reached
+    return WarmUp(reached, tuple(h.hexdigest()[:16] for h in hashes))
+
+
+def _feed(digest: hashlib._Hash, panel: Panel, inst: int) -> None:
+    """The instrument's own bars of the panel; rows it has no bar in change nothing."""
+    mask = panel.mask[:, inst]
+    for column in (panel.ts_ns[mask], *(a[mask, inst] for a in (panel.open, panel.high, panel.low, panel.close, panel.volume))):
+        digest.update(np.ascontiguousarray(column).tobytes())

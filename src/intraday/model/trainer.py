@@ -136,7 +136,9 @@ class LGBMTrainer:
         assert np.all(np.diff(dataset.ts_ns) >= 0), "rows must be in order of time"
         report = progress or _silent
         if len(dataset) == 0:
-            raise NotEnoughData("no row has both features and a label: import more history, or shorten the horizon")
+            raise NotEnoughData(
+                "no row has both features and a label: import more history, shorten the horizon, or set model.anchor to a day"
+            )
         folds = walk_forward(dataset.ts_ns, dataset.t1_ns, dataset.session, self._spec.split)
         weight = uniqueness(dataset.entry_ns, dataset.t1_ns, dataset.inst)
         parts: list[OutOfSample] = []

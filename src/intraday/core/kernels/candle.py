@@ -10,7 +10,7 @@ emitted. Rules and their evidence: KITE_SPEC 8.5 (cumulative volume, cached firs
 import numba as nb
 import numpy as np
 
-from intraday.core.kernels.types import I1, Rows
+from intraday.core.kernels.types import I1, I8, Rows
 
 MINUTE_NS = 60_000_000_000
 
@@ -19,7 +19,17 @@ OK, UNKNOWN, ZERO_TIME, BAD_PRICE, OTHER_DAY, OUT_OF_SESSION, FUTURE, OUT_OF_ORD
 
 PARTIAL, LATE = 1, 2  # bits of BAR.flags
 
-CHECK = np.dtype([("event_ns", "i8"), ("volume", "i8"), ("price", "i8")])
+RECOVER = 10  # ticks in a row with a lower day's volume: then it was the held one that was wrong
+
+CHECK = np.dtype(
+    [
+        ("event_ns", "i8"),
+        ("volume", "i8"),
+        ("price", "i8"),
+        ("low_volume", "i8"),  # of the last tick refused for its volume
+        ("n_low", "i8"),  # how many of them in a row agreed with each other
+    ]
+)
 
 FOLD = np.dtype(
     [
@@ -82,12 +92,35 @@ def judge_order(state: Rows, inst: int, event_ns: int, price: int, volume: int) 
 
 
 @nb.njit(cache=True, nogil=True)
-def check_ticks(state: Rows, ticks: Rows, day_ns: int, open_ns: int, close_ns: int, future_ns: int, kept: Rows, reason: I1) -> int:
+def in_pause(event_ns: int, pauses: I8) -> bool:
+    """Whether the exchange had halted trading; pauses: int64 [k, 2], start and end."""
+    for i in range(pauses.shape[0]):
+        if pauses[i, 0] <= event_ns < pauses[i, 1]:
+            return True
+    return False
+
+
+@nb.njit(cache=True, nogil=True)
+def recovers(state: Rows, inst: int, volume: int) -> bool:
+    """Count a tick refused for its volume; True when enough agree with each other that the held volume must be wrong.
+
+    Without this one glitch (the wire's field is 32 bits) would silence an instrument for the rest of the day.
+    """
+    agrees = state[inst]["n_low"] > 0 and volume >= state[inst]["low_volume"]
+    state[inst]["n_low"] = state[inst]["n_low"] + 1 if agrees else 1
+    state[inst]["low_volume"] = volume
+    return bool(state[inst]["n_low"] >= RECOVER)
+
+
+@nb.njit(cache=True, nogil=True)
+def check_ticks(
+    state: Rows, ticks: Rows, day_ns: int, open_ns: int, close_ns: int, pauses: I8, future_ns: int, kept: Rows, reason: I1
+) -> int:
     """Copy the usable ticks of a frame to ``kept`` and say why each other one is not.
 
-    state: CHECK[S]; ticks: TICK[n]; day_ns: midnight IST of the session's day; ``kept``: TICK[>= n]; ``reason``: int8[n].
-    A tick is compared with the last *usable* tick of its instrument: it may repeat neither it nor an earlier time or volume.
-    Returns the number of usable ticks.
+    state: CHECK[S]; ticks: TICK[n]; day_ns: midnight IST of the session's day; pauses: its halts, int64 [k, 2]; ``kept``:
+    TICK[>= n]; ``reason``: int8[n]. A tick is compared with the last *usable* tick of its instrument: it may repeat neither it
+    nor an earlier time or volume. Returns the number of usable ticks.
     """
     n_kept = 0
     for k in range(ticks.shape[0]):
@@ -95,13 +128,18 @@ def check_ticks(state: Rows, ticks: Rows, day_ns: int, open_ns: int, close_ns: i
         why = UNKNOWN
         if inst >= 0 and inst < state.shape[0]:
             why = judge_stamp(ticks[k]["event_ns"], ticks[k]["price"], ticks[k]["recv_ns"] + future_ns, day_ns, open_ns, close_ns)
+            if why == OK and in_pause(ticks[k]["event_ns"], pauses):
+                why = OUT_OF_SESSION
             if why == OK:
                 why = judge_order(state, inst, ticks[k]["event_ns"], ticks[k]["price"], ticks[k]["volume"])
+            if why == VOLUME_REGRESSED and recovers(state, inst, ticks[k]["volume"]):
+                why = OK
         reason[k] = why
         if why == OK:
             state[inst]["event_ns"] = ticks[k]["event_ns"]
             state[inst]["volume"] = ticks[k]["volume"]
             state[inst]["price"] = ticks[k]["price"]
+            state[inst]["n_low"] = 0
             kept[n_kept] = ticks[k]
             n_kept += 1
     return n_kept
@@ -149,6 +187,15 @@ def begin_minute(state: Rows, s: int, minute_ns: int, price: int, volume: int, i
 
 
 @nb.njit(cache=True, nogil=True)
+def restart_volume(state: Rows, s: int, volume: int) -> None:
+    """A lower volume is usable only after a recovery (`recovers`): what was counted from the wrong one is not known."""
+    if state[s]["seen"] == 1 and volume < state[s]["volume"]:
+        state[s]["cut"] = 1
+        if volume < state[s]["base"]:
+            state[s]["base"] = volume
+
+
+@nb.njit(cache=True, nogil=True)
 def fold_ticks(state: Rows, ticks: Rows, issued_ns: int, out: Rows) -> int:
     """Fold usable ticks (in time order for each instrument) into the minutes under construction.
 
@@ -162,6 +209,7 @@ def fold_ticks(state: Rows, ticks: Rows, issued_ns: int, out: Rows) -> int:
         price = ticks[k]["price"]
         volume = ticks[k]["volume"]
         minute_ns = ticks[k]["event_ns"] - ticks[k]["event_ns"] % MINUTE_NS
+        restart_volume(state, s, volume)
         if minute_ns != state[s]["minute_ns"]:
             if state[s]["minute_ns"] >= 0:
                 if state[s]["issued"] == 0:

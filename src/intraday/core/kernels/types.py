@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 F8: TypeAlias = NDArray[np.float64]
 F4: TypeAlias = NDArray[np.float32]
+I8: TypeAlias = NDArray[np.int64]
 I4: TypeAlias = NDArray[np.int32]
 I1: TypeAlias = NDArray[np.int8]
 B1: TypeAlias = NDArray[np.bool_]

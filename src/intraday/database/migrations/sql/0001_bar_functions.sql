@@ -103,9 +103,10 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION store_bars IS 'Store versions of minutes of one source; the rules are in docs/adr/0011-bar-versions.md. Rollups are the caller''s: refresh_rollups() when best_changed > 0.';
 
-CREATE FUNCTION forget_bars(p_source source, p_ids integer[], p_from timestamptz, p_to timestamptz) RETURNS bigint
+CREATE FUNCTION forget_bars(p_source source, p_from timestamptz, p_to timestamptz) RETURNS bigint
 LANGUAGE plpgsql AS $$
 DECLARE
+    p_ids integer[] := ARRAY(SELECT id FROM instruments ORDER BY id);
     best bigint;
     older bigint;
 BEGIN

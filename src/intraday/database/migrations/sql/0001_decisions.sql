@@ -81,7 +81,7 @@ CREATE TABLE models (
     manifest json NOT NULL
 );
 COMMENT ON TABLE models IS 'Trained models; the files are the artifact folder''s.';
-COMMENT ON COLUMN models.seq IS 'Order of first saving; the highest is the latest.';
+COMMENT ON COLUMN models.seq IS 'Order of saving; the highest is the latest, and saving an older model again makes it so.';
 COMMENT ON COLUMN models.path IS 'The artifact''s folder.';
 COMMENT ON COLUMN models.verdict IS 'edge, no tradable edge or not enough data.';
 

@@ -183,9 +183,11 @@ def test_models(database: Database) -> None:
     store.save(one)
     store.save(two)
     before = digests(database)
-    store.save(one)
-    assert digests(database) == before
+    store.save(two)
+    assert digests(database) == before, "the latest again changes nothing"
     assert (store.latest(), store.latest("abc"), store.latest("none")) == (two, one, None)
+    store.save(one)
+    assert store.latest() == one, "trained again, it is the latest again"
     store.save(ModelRecord(*(*[getattr(one, k) for k in ModelRecord.__slots__[:-1]], '{"a": 2}')))
     assert json.loads(store.get("m1").manifest) == {"a": 2}
     with pytest.raises(ArtifactError, match="found no 'm3'"):

@@ -53,7 +53,7 @@ def test_verify_has_no_difference_as_known_and_explains_each_as_corrected(replay
     result = run_verify(replayed[0], None, Source.REPLAY, SystemClock(), quiet)
     assert all(c.passed for c in result.checks), result.differences[:5]
     known = [c for c in result.checks if c.name.startswith("as known")]
-    assert len(known) == 12 and sum(c.n_differences for c in known) == 0 and sum(c.n_compared for c in known) > 10_000
+    assert len(known) == 14 and sum(c.n_differences for c in known) == 0 and sum(c.n_compared for c in known) > 10_000
     candles = {c.day: c for c in result.checks if c.name == "as corrected: candles"}
     assert all(0 < c.n_differences < 100 for c in candles.values())
     # The ticks of 19 April 09:15 that stand in the files of 16 April were found there.

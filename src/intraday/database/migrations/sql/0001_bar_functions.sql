@@ -106,7 +106,8 @@ COMMENT ON FUNCTION store_bars IS 'Store versions of minutes of one source; the 
 CREATE FUNCTION forget_bars(p_source source, p_from timestamptz, p_to timestamptz) RETURNS bigint
 LANGUAGE plpgsql AS $$
 DECLARE
-    p_ids integer[] := ARRAY(SELECT id FROM instruments ORDER BY id);
+    p_ids integer[] := ARRAY(
+        SELECT DISTINCT instrument_id FROM bar_versions WHERE source = p_source AND ts >= p_from AND ts < p_to ORDER BY 1);
     best bigint;
     older bigint;
 BEGIN

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 from datetime import date
@@ -129,7 +128,6 @@ def test_the_module_runs_and_a_polite_kill_is_an_interrupt(root: Path, tmp_path:
     )
     killed = subprocess.run([sys.executable, "-c", script], env=environ, capture_output=True)
     assert killed.returncode == 130
-    assert signal.getsignal(signal.SIGTERM) is not None
 
 
 # -------------------------------------------------------------------------------------------------------------- doctor
@@ -159,7 +157,7 @@ def test_encoding_and_clock() -> None:
     assert doctor.encoding("ANSI_X3.4-1968", "utf-8").verdict == "WARN"
     assert doctor.clock(0).verdict == "FAIL"
     noon = doctor.clock(1_623_216_600_000_000_000 + 6 * 10**8)
-    assert noon.verdict == "FAIL" or "IST" in noon.found
+    assert noon.verdict == "FAIL" and "IST" in noon.found
     assert "2026-06-09 05:30:00 UTC, 11:00:00 IST" in doctor.clock(1_780_983_000_000_000_000).found
 
 

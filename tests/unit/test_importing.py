@@ -391,3 +391,12 @@ def test_a_full_disk_ends_the_run_with_the_earlier_files_stored(tmp_path: Path) 
         bench.importer.import_paths([tmp_path], ImportOptions())
     assert [i for i, _, _ in bench.bars.coverage()] == [1]
     assert bench.bars.quarantined == {}
+
+
+def test_volumes_adjusted_for_splits_are_rounded_once(tmp_path: Path) -> None:
+    """Fractions of a share are rounded to what the database keeps, so that a second import finds the same rows."""
+    adjusted = frame().with_columns(pl.col("volume").cast(pl.Float64) + 0.333)
+    bench, path = Bench(), save(adjusted, tmp_path / "RELIANCE.csv")
+    first, again = bench.run(path), bench.run(path)
+    assert (first.stored, first.rounded, first.n_rejected) == (375, 375, 0)
+    assert (again.stored, again.unchanged, again.n_rejected) == (0, 375, 0)

@@ -58,6 +58,7 @@ class FileReport:
     unchanged: int = 0  # already there with the same values
     revised: int = 0  # a new version of a stored row (only with ``replace``)
     rejected: Mapping[str, int] = field(default_factory=dict)  # rows by reason
+    rounded: int = 0  # volumes that were no whole number of shares (files adjusted for splits), rounded to one
     gap_minutes: int = 0
     gap_ranges: int = 0
     first_ns: int | None = None  # open times of the first and last accepted bar
@@ -134,6 +135,7 @@ class Importer:
         raw = read_bars(file.path, run.options.read)
         wanted, kind_reason = identify(file, raw, run.options)
         instrument = _settle(wanted, run, explicit=bool(file.listing or run.options.kind), path=file.path)
+        rounded = whole_volumes(raw.bars)
         found = self._validate(file.path, raw, instrument)
         if not instrument.id:
             instrument = run.known[instrument.key] = self._instruments.upsert([instrument])[0]
@@ -143,7 +145,8 @@ class Importer:
             written = self._bars.write([instrument.id], raw.bars[rows], Source.IMPORT, self._now_ns())
         self._quarantine(file.path, instrument, raw.bars, found, differing)
         self._save_gaps(instrument, found)
-        return _report(file.path, instrument, kind_reason, raw.bars, found, written, unchanged, differing.size)
+        report = _report(file.path, instrument, kind_reason, raw.bars, found, written, unchanged, differing.size)
+        return replace(report, rounded=rounded)
 
     def _validate(self, path: Path, raw: RawBars, instrument: Instrument) -> Validation:
         if not instrument.has_volume:
@@ -191,6 +194,14 @@ class Importer:
         if reasons:
             origin = path.resolve()
             self._bars.quarantine([_quarantined(f"{origin}:{row + 1}", instrument, bars, row, why) for row, why in reasons.items()])
+
+
+def whole_volumes(bars: Bars) -> int:
+    """Round volumes to whole shares in place, as the database keeps them; returns how many were not whole."""
+    whole = np.rint(bars["volume"])
+    n = int(np.count_nonzero(np.isfinite(bars["volume"]) & (whole != bars["volume"])))
+    bars["volume"] = whole
+    return n
 
 
 def identify(file: BarFile, raw: RawBars, options: ImportOptions) -> tuple[Instrument, str]:

@@ -62,7 +62,7 @@ def _synthetic(system: System, data: Path, progress: Progress) -> tuple[ReplayPl
     """All sessions but the last go into the database; the last is for the live path."""
     market = build_market(system.settings.trading, system.sessions)
     n = system.settings.trading.synthetic.sessions
-    fill_synthetic(system, market, n - 1, progress)
+    fill_synthetic(system, market, range(n - 1), progress)
     instruments = tuple(system.stores.instruments.upsert(market.instruments))
     plan = ReplayPlan(instruments, (market.sessions[n - 1],), lambda _: market.ticks(n - 1))
     return plan, market.sessions[n - 2].day
@@ -70,8 +70,8 @@ def _synthetic(system: System, data: Path, progress: Progress) -> tuple[ReplayPl
 
 def _evening(system: System, progress: Progress) -> None:
     """After the close the clean candles of the replayed session arrive, as a broker's would: something to verify against."""
-    market = build_market(system.settings.trading, system.sessions)
-    fill_synthetic(system, market, system.settings.trading.synthetic.sessions, progress)
+    last = system.settings.trading.synthetic.sessions - 1
+    fill_synthetic(system, build_market(system.settings.trading, system.sessions), range(last, last + 1), progress)
 
 
 def _real(system: System, data: Path, progress: Progress) -> tuple[ReplayPlan, date]:

@@ -50,19 +50,20 @@ def train(system: System, progress: Progress, first: date | None = None, last: d
     """HISTORICAL_MODE on an open system; fills an empty database when the feed is the synthetic one."""
     settings = system.settings
     if settings.broker.feed == "synthetic" and not system.stores.instruments.all():
-        fill_synthetic(system, build_market(settings.trading, system.sessions), settings.trading.synthetic.sessions, progress)
+        market = build_market(settings.trading, system.sessions)
+        fill_synthetic(system, market, range(settings.trading.synthetic.sessions), progress)
     return build_historical(system, progress, first, last).run(system.universe())
 
 
-def fill_synthetic(system: System, market: SyntheticMarket, n_sessions: int, progress: Progress) -> WriteReport:
-    """Store the bars of the market's first ``n_sessions`` as imported ones."""
+def fill_synthetic(system: System, market: SyntheticMarket, which: range, progress: Progress) -> WriteReport:
+    """Store the bars of these sessions of the market as imported ones."""
     instruments = system.stores.instruments.upsert(market.instruments)
     ids = [i.id for i in instruments]
     total = WriteReport()
-    for i in range(n_sessions):
-        progress("synthetic market", i, n_sessions)
+    for done, i in enumerate(which):
+        progress("synthetic market", done, len(which))
         total += system.stores.bars.write(ids, market.bars(i), Source.IMPORT, system.clock.now_ns())
-    progress("synthetic market", n_sessions, n_sessions)
+    progress("synthetic market", len(which), len(which))
     system.stores.instruments.save_sessions(list(market.sessions))
     return total
 

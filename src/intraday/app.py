@@ -82,8 +82,8 @@ class System:
 
 
 @contextmanager
-def open_system(settings: Settings, clock: Clock) -> Iterator[System]:
-    """The database of the settings (our own server while the block runs, where no DSN is configured) with a current schema."""
+def open_configured(settings: Settings) -> Iterator[Database]:
+    """The configured database, our own server running while the block does. Raises StorageError."""
     server = settings.database
     with open_database(
         server.dsn_text,
@@ -91,6 +91,13 @@ def open_system(settings: Settings, clock: Clock) -> Iterator[System]:
         statement_timeout_s=server.statement_timeout_s,
         start_timeout_s=server.embedded_start_timeout_s,
     ) as database:
+        yield database
+
+
+@contextmanager
+def open_system(settings: Settings, clock: Clock) -> Iterator[System]:
+    """The database of the settings with a current schema, and what every job needs beside it."""
+    with open_configured(settings) as database:
         init(database.dsn)
         yield System(settings, clock, SessionTable.load(), Costs.load(), database, Stores(database))
 

@@ -24,7 +24,7 @@ from intraday.core.panel import panel_of
 from intraday.domain.arrays import DAY_NS, I8, MINUTE_NS, TICK, Bars, Ticks, empty
 from intraday.domain.errors import JournalError, SkewError, VerifyError
 from intraday.domain.events import Frame, Signal
-from intraday.domain.ports import BarStore, FeatureStore, RunDay, RunStore, SignalStore
+from intraday.domain.ports import BarStore, FeatureStore, RunDay, RunStore, SignalStore, Source
 from intraday.domain.session import Session, SessionTable, midnight_ns
 from intraday.live.assembly import SIGMA, LoadedModel
 from intraday.live.engine import Engine, late_bars
@@ -44,6 +44,7 @@ class VerifyReport:
     checks: tuple[Check, ...]
     candles: tuple[CandleDifference, ...]
     n_best: int  # best bars of the day
+    n_other: int  # of them from a source other than the run's: with none, the day is compared with itself
     features: RowDifferences
     signals: RowDifferences
 
@@ -126,7 +127,16 @@ class Verifier:
         features = explain_rows(moved, len(stored.features), run.timeframe, evidence, set())
         changed = _keys_of_differences(stored.signals, again.signals)
         signals = explain_rows(changed, len(stored.signals), run.timeframe, evidence, moved)
-        return VerifyReport(run, _symbols(journal), (*checks, start), tuple(candles), len(best), features, signals)
+        return VerifyReport(
+            run, _symbols(journal), (*checks, start), tuple(candles), len(best), self._others(run), features, signals
+        )
+
+    def _others(self, run: RunDay) -> int:
+        """Minutes of the day that a source preferred to the run's has."""
+        preferred = list(Source)[: list(Source).index(run.source)]
+        span = _span(self._sessions.get(run.day))
+        keys = [keys_of(self._bars.read(run.instrument_ids, *span, source)) for source in preferred]
+        return len(set[tuple[int, int]]().union(*keys))
 
     def _start(self, run: RunDay, journal: JournalReader, model: LoadedModel) -> tuple[FeatureCalculator, Check, set[int]]:
         """Features at the session's start from today's bars; whether equal bars gave the state the run started from; and the
@@ -212,4 +222,4 @@ def _skewed(run: RunDay, journal: JournalReader, text: str) -> VerifyReport:
     """The program computes other features than the run did: one difference that stands for all."""
     found = Difference("feature", "the same program", -1, 0, "feature set", run.feature_set_id, text)
     nothing = RowDifferences(0, {}, ())
-    return VerifyReport(run, _symbols(journal), (Check("the same program", 1, (found,)),), (), 0, nothing, nothing)
+    return VerifyReport(run, _symbols(journal), (Check("the same program", 1, (found,)),), (), 0, 0, nothing, nothing)

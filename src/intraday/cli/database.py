@@ -2,33 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import typer
 
 from intraday.cli.common import DEFAULT_CONFIG, ConfigOption, JsonOption, Session, VerboseOption, session
-from intraday.config.settings import Settings
 
 if TYPE_CHECKING:
-    from intraday.database.pool import Database
-
-
-@dataclass(frozen=True, slots=True)
-class Status:
-    """Where the database stands; ``revision`` None before the first ``db init``."""
-
-    server: str
-    timescaledb: str | None
-    revision: str | None
-    expected: str
-
-    @property
-    def current(self) -> bool:
-        """True when the schema is this program's."""
-        return self.revision == self.expected
+    from intraday.jobs.database import Status
 
 
 def register(root: typer.Typer) -> None:
@@ -52,11 +33,10 @@ def init(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False, ver
       intraday db init
       INTRADAY__DATABASE__DSN=postgresql://me:secret@db:5432/intraday intraday db init
     """
-    with session(config, as_json, verbose) as run, opened(run.settings) as database:
-        from intraday.database import schema
+    from intraday.jobs import database
 
-        schema.init(database.dsn)
-        _show(run, database)
+    with session(config, as_json, verbose) as run:
+        _show(run, database.init(run.settings))
 
 
 def migrate(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False, verbose: VerboseOption = False) -> None:
@@ -69,11 +49,10 @@ def migrate(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False, 
       intraday db migrate
       intraday db migrate --json
     """
-    with session(config, as_json, verbose) as run, opened(run.settings) as database:
-        from intraday.database import schema
+    from intraday.jobs import database
 
-        schema.migrate(database.dsn)
-        _show(run, database)
+    with session(config, as_json, verbose) as run:
+        _show(run, database.migrate(run.settings))
 
 
 def status(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False, verbose: VerboseOption = False) -> None:
@@ -84,37 +63,13 @@ def status(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False, v
       intraday db status
       intraday db status --json | jq -r .revision
     """
-    with session(config, as_json, verbose) as run, opened(run.settings) as database:
-        _show(run, database)
+    from intraday.jobs import database
+
+    with session(config, as_json, verbose) as run:
+        _show(run, database.status(run.settings))
 
 
-@contextmanager
-def opened(settings: Settings) -> Iterator[Database]:
-    """The configured database, our own server running while the block does. Raises StorageError."""
-    from intraday.database.pool import open_database
-
-    with open_database(
-        settings.database.dsn_text,
-        settings.system.data_dir,
-        statement_timeout_s=settings.database.statement_timeout_s,
-        start_timeout_s=settings.database.embedded_start_timeout_s,
-    ) as database:
-        yield database
-
-
-def status_of(database: Database) -> Status:
-    """Ask the server. Raises StorageError."""
-    from intraday.database import schema
-
-    with database.autocommit() as connection:
-        version = connection.execute("SHOW server_version").fetchone()
-        extension = connection.execute("SELECT extversion FROM pg_extension WHERE extname = 'timescaledb'").fetchone()
-    revision, expected = schema.current(database.dsn)
-    return Status(str(version[0]) if version else "?", str(extension[0]) if extension else None, revision, expected)
-
-
-def _show(run: Session, database: Database) -> None:
-    found = status_of(database)
+def _show(run: Session, found: Status) -> None:
     where = (
         "our own server under " + str(run.settings.system.data_dir / "pg")
         if run.settings.database.dsn is None
@@ -125,7 +80,7 @@ def _show(run: Session, database: Database) -> None:
         revision += f", this program's is {found.expected}: run `intraday db migrate`"
     run.emit(
         {
-            **{name: getattr(found, name) for name in Status.__slots__},
+            **{name: getattr(found, name) for name in found.__slots__},
             "current": found.current,
             "embedded": run.settings.database.dsn is None,
         },

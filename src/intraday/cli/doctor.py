@@ -21,7 +21,6 @@ from rich.table import Table
 from rich.text import Text
 
 from intraday.cli.common import DEFAULT_CONFIG, ConfigOption, JsonOption, VerboseOption, session
-from intraday.cli.database import opened, status_of
 from intraday.config.loading import load_metrics
 from intraday.config.settings import MetricSettings, Settings, Threshold
 from intraday.domain.clock import SystemClock
@@ -184,8 +183,9 @@ def kernel_cache() -> Check:
 
 def database(settings: Settings) -> Check:
     """The server answers and its schema is this program's."""
-    with opened(settings) as connected:
-        found = status_of(connected)
+    from intraday.jobs.database import status
+
+    found = status(settings)
     whose = "our own" if settings.database.dsn is None else "configured"
     text = (
         f"{whose} PostgreSQL {found.server}, TimescaleDB {found.timescaledb or 'not installed'}, schema {found.revision or 'none'}"

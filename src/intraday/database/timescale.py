@@ -11,9 +11,15 @@ from intraday.domain.errors import StorageError
 _NAME = "timescaledb"
 
 
+def version(connection: psycopg.Connection[Any]) -> str | None:
+    """The extension's version in this database, None where it does not exist."""
+    row = connection.execute("SELECT extversion FROM pg_extension WHERE extname = %s", (_NAME,)).fetchone()
+    return None if row is None else str(row[0])
+
+
 def installed(connection: psycopg.Connection[Any]) -> bool:
     """True when the extension exists in this database."""
-    return connection.execute("SELECT 1 FROM pg_extension WHERE extname = %s", (_NAME,)).fetchone() is not None
+    return version(connection) is not None
 
 
 def preloaded(connection: psycopg.Connection[Any]) -> bool:

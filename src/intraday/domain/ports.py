@@ -14,7 +14,7 @@ from intraday.domain.instruments import Instrument
 
 
 class Source(StrEnum):
-    """Who made a bar, a feature vector or a signal. Sources never overwrite each other."""
+    """Who made a bar, a feature vector or a signal; the preferred source of a bar first. Sources never overwrite each other."""
 
     BROKER = "broker"
     IMPORT = "import"

@@ -17,7 +17,9 @@ def checks(report: VerifyReport) -> list[Check]:
     """The parts of verify as rows."""
     rows = [Check(f"as known: {c.name}", report.run.day, c.n_rows, len(c.differences), not c.differences) for c in report.checks]
     causes = {str(cause).replace("_", " "): n for cause, n in sorted(report.causes.items())}
-    rows.append(_corrected("candles", report, causes, report.n_best))
+    if report.n_best and not report.n_other:
+        causes = {"no better bars are stored: nothing to compare with": 0}
+    rows.append(_corrected("candles", report, causes, report.n_other))
     for name, part in (("features", report.features), ("signals", report.signals)):
         causes = {**part.causes, **({"unexplained": len(part.unexplained)} if part.unexplained else {})}
         rows.append(_corrected(name, report, causes, part.n_rows))
@@ -40,5 +42,5 @@ def facts(artifact: Artifact) -> list[tuple[str, str]]:
 
 
 def _corrected(name: str, report: VerifyReport, causes: Mapping[str, int], compared: int) -> Check:
-    detail = ", ".join(f"{k} {v:,}" for k, v in causes.items())
+    detail = ", ".join(f"{k} {v:,}" if v else k for k, v in causes.items())
     return Check(f"as corrected: {name}", report.run.day, compared, sum(causes.values()), not causes.get("unexplained"), detail)

@@ -49,8 +49,8 @@ def feeds(draw):
         for end in range(DAY.open_ns + MINUTE_NS, DAY.close_ns + 1, MINUTE_NS)
         if abs(end - start) < 7 * MINUTE_NS
     ]
-    if draw(st.booleans()):
-        lost = int(recv[n // 2])
+    for _ in range(draw(st.integers(0, 3))):  # the link may go again before the minute it came back in was handed out
+        lost = int(recv[rng.integers(0, n)]) + int(rng.choice([0, 30 * 10**9]))
         events += [LinkLost(lost, "test"), LinkUp(lost + 10**9)]
     frames = [Frame(int(t["recv_ns"]), ticks[i : i + 1]) for i, t in enumerate(ticks)]
     timeline = sorted(events + frames, key=lambda e: e.now_ns)

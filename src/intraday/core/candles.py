@@ -78,8 +78,9 @@ class LiveAggregator:
         """What comes next is not continuous with what came before: the minute of ``since_ns``, when the last frame came, and the
         next one seen are partial. If that minute was handed out already it comes once more, as late and partial."""
         last = self._fold["minute_ns"] == since_ns - since_ns % MINUTE_NS
-        self._fold["flags"][last] |= BarFlag.PARTIAL
-        self._fold["dirty"][last & (self._fold["issued"] == 1)] = 1
+        news = last & ((self._fold["flags"] & BarFlag.PARTIAL) == 0)
+        self._fold["flags"][news] |= BarFlag.PARTIAL
+        self._fold["dirty"][news & (self._fold["issued"] == 1)] = 1
         self._fold["cut"] = 1
 
     def close(self, boundary_ns: int) -> ClosedBars:

@@ -130,3 +130,11 @@ def test_a_journal_is_never_written_over(tmp_path):
 def test_no_journal_says_where_it_looked(tmp_path):
     with pytest.raises(JournalError, match="expected a journal"):
         JournalReader(tmp_path)
+
+
+def test_a_minutes_close_leaves_the_process_even_without_fsync(tmp_path):
+    """A killed process loses at most the minute under way: its effects may be in the database already."""
+    told = [Frame(1, ticks(3)), Timer(2), Frame(3, ticks(2))]
+    journal = write(tmp_path / "j", told, fsync="never")
+    assert [type(e) for e in JournalReader(tmp_path / "j").events()] == [Frame, Timer], "read while the writer still has it open"
+    journal.abandon()

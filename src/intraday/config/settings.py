@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints, model_validator
 
 Symbol = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+Universe = Literal["all", "fno"] | Annotated[str, StringConstraints(pattern=r"^(index|csv):.+$")] | tuple[Symbol, ...]
 
 
 class Mode(StrEnum):
@@ -44,7 +45,7 @@ class SystemSettings(Section):
 
 
 class KiteSettings(Section):
-    """Where Kite Connect answers; checked now, read by the Kite link when it comes."""
+    """Where Kite Connect answers. The bundled simulator can stand at these addresses too."""
 
     rest_url: str = Field(
         default="https://api.kite.trade", description="root of the REST API, without a path", pattern=r"^https?://[^/]+/?$"
@@ -54,21 +55,98 @@ class KiteSettings(Section):
     )
     ws_url: str = Field(default="wss://ws.kite.trade", description="root of the WebSocket feed", pattern=r"^wss?://.+")
     timeout_s: float = Field(default=7.0, gt=0, le=120, description="longest wait for one REST answer, seconds")
+    clock: Literal["system", "simulator"] = Field(
+        default="system", description="whose time it is: this machine's, or the simulator's that answers at rest_url"
+    )
+
+
+class SimulatorSettings(Section):
+    """The bundled Kite-compatible exchange that ``feed: simulator`` starts, and ``intraday sim``."""
+
+    source: Literal["synthetic", "database"] = Field(
+        default="synthetic",
+        description="synthetic: a seeded market; database: stored candles, and recorded ticks where there are any",
+    )
+    day: date | None = Field(
+        default=None, description="the simulated today; null: the session after trading.synthetic.sessions sessions of history"
+    )
+    start: str = Field(
+        default="09:00", description="time of day at which it starts, IST", pattern=r"^([01]\d|2[0-3]):[0-5]\d(:[0-5]\d)?$"
+    )
+    speed: float = Field(default=60.0, ge=1, le=10_000, description="pace of its clock; 1 is real time")
+    port: int = Field(default=0, ge=0, le=65535, description="port on 127.0.0.1; 0: any free one")
+    scenario: Path | None = Field(default=None, description="file of scheduled faults (docs/simulator.md)")
+
+
+class LoginSettings(Section):
+    """``intraday auth login``."""
+
+    port: int = Field(
+        default=5010, ge=1024, le=65535, description="port of the redirect address: register http://127.0.0.1:PORT/kite at Kite"
+    )
+    timeout_s: float = Field(default=300.0, gt=0, le=3600, description="longest wait for the browser to come back, seconds")
+
+
+class LinkSettings(Section):
+    """The WebSocket connections."""
+
+    mode: Literal["quote", "full"] = Field(
+        default="full", description="what is subscribed; indices are always full, since only that carries their time"
+    )
+    stall_s: float = Field(
+        default=4.0,
+        gt=1,
+        le=60,
+        description="a connection silent for so long in trading hours is dead, seconds; half of it: a ping",
+    )
+    quiet_stall_s: float = Field(
+        default=90.0,
+        gt=1,
+        le=600,
+        description="the same outside continuous trading: before the open, in the auction, after the close",
+    )
+    connect_timeout_s: float = Field(default=7.0, gt=0, le=60, description="longest wait for a connection, seconds")
+    backoff_first_s: float = Field(default=1.0, gt=0, description="wait before the first new attempt, seconds; doubles each time")
+    backoff_max_s: float = Field(default=30.0, gt=0, description="longest wait between two attempts, seconds")
+
+
+class BackfillSettings(Section):
+    """Candles from the broker."""
+
+    days: int = Field(default=365, ge=1, le=4000, description="how far back candles are fetched, calendar days")
+    workers: int = Field(
+        default=4, ge=1, le=16, description="requests under way at the same time; the rate limit holds for all together"
+    )
+    settle_s: float = Field(
+        default=20.0,
+        ge=0,
+        le=600,
+        description="a candle counts as final so long after its end; younger ones are asked for again, seconds",
+    )
 
 
 class BrokerSettings(Section):
-    """Where prices come from in LIVE_MODE."""
+    """Where prices come from."""
 
-    feed: Literal["synthetic", "recorded", "kite"] = Field(
-        default="synthetic", description="synthetic: a seeded market, recorded: tick files, kite: the broker's WebSocket"
+    feed: Literal["simulator", "kite", "synthetic", "recorded"] = Field(
+        default="simulator",
+        description="simulator: the bundled exchange, started on loopback and spoken to as if it were Kite; kite: Kite Connect; "
+        "synthetic: a seeded market without a network; recorded: tick files",
     )
     recorded: Path | None = Field(default=None, description="tick file or folder of tick files for feed: recorded")
     speed: float = Field(default=60.0, gt=0, description="pace of a synthetic or recorded feed; 1 is real time")
-    kite: KiteSettings = Field(default=KiteSettings(), description="addresses of Kite Connect (not read yet)")
-    api_key: SecretStr | None = Field(default=None, description="Kite Connect API key (not read yet); from the environment only")
-    api_secret: SecretStr | None = Field(
-        default=None, description="Kite Connect API secret (not read yet); from the environment only"
+    kite: KiteSettings = Field(default=KiteSettings(), description="addresses of Kite Connect, for feed: kite")
+    simulator: SimulatorSettings = Field(default=SimulatorSettings(), description="the bundled exchange, for feed: simulator")
+    login: LoginSettings = Field(default=LoginSettings(), description="`intraday auth login`")
+    link: LinkSettings = Field(default=LinkSettings(), description="the WebSocket connections")
+    backfill: BackfillSettings = Field(default=BackfillSettings(), description="candles from the broker")
+    exchanges: tuple[Literal["NSE", "BSE", "NFO", "BFO"], ...] = Field(
+        default=("NSE", "NFO"),
+        min_length=1,
+        description="exchanges whose instruments are kept; NFO names the stocks with derivatives",
     )
+    api_key: SecretStr | None = Field(default=None, description="Kite Connect API key; from the environment only")
+    api_secret: SecretStr | None = Field(default=None, description="Kite Connect API secret; from the environment only")
 
 
 class DatabaseSettings(Section):
@@ -106,7 +184,11 @@ class TradingSettings(Section):
     """What is decided on, when, and how a trade ends."""
 
     exchange: Literal["NSE", "BSE", "NFO", "BFO"] = Field(default="NSE", description="exchange of symbols given without one")
-    universe: Literal["all"] | tuple[Symbol, ...] = Field(default="all", description="all stored instruments, or a list of symbols")
+    universe: Universe = Field(
+        default="all",
+        description="all: every instrument with stored candles; a list of symbols; fno: stocks with derivatives; "
+        "index:NAME or csv:PATH, imported with `intraday universe import`, dated",
+    )
     timeframe: Literal[1, 5, 15, 60] = Field(default=5, description="decision bar, minutes")
     notional_inr: float = Field(default=100_000.0, gt=0, description="size of one trade for costs, rupees")
     entry_delay_s: int = Field(
@@ -242,7 +324,7 @@ class RetrySettings(Section):
 
 
 class RateLimits(Section):
-    """All of ``rate_limit_config.yaml``: checked now, read by the Kite link when it comes.
+    """All of ``rate_limit_config.yaml``.
 
     Source of the figures: Kite Connect documentation and staff answers; per API key.
     """

@@ -11,6 +11,19 @@ IntradayError
 ├── ArtifactError          a model artifact cannot be used
 │   └── SkewError              it would predict from other features than it was trained on
 ├── WireError              bytes from the broker that no packet type allows
+├── BrokerError            the broker could not do what it was asked
+│   ├── BrokerUnavailable      no connection, a 5xx, no answer in time, the circuit is open; try again later
+│   ├── RateLimited            429 after every retry, or the turn would come later than allowed
+│   ├── BadAnswer              an answer that is not what the documentation says: broken JSON, wrong content type
+│   └── RequestRefused         the request itself is wrong (400); repeating it cannot help
+│       └── SpanTooLong            more days of candles than one request may have; carries the cap
+├── AuthError              the user has to do something about the login
+│   ├── LoginFailed            the login did not come through: timed out, refused, not ours
+│   ├── NoToken                nobody has logged in, or the stored token cannot be read
+│   ├── TokenDead              the access token expired or was revoked
+│   ├── NotEntitled            the API key has no market data
+│   ├── WrongCredentials       API key and secret do not belong together, or the key is unknown
+│   └── AddressBlocked         the broker refuses this machine's address
 ├── NotEnoughData          too little history for what was asked
 └── VerifyError            stored rows and recomputed rows differ
 
@@ -85,3 +98,63 @@ class NotEnoughData(IntradayError):
 
 class VerifyError(IntradayError):
     """Stored rows and recomputed rows differ."""
+
+
+class BrokerError(IntradayError):
+    """The broker could not do what it was asked."""
+
+    exit_code = 7
+
+
+class BrokerUnavailable(BrokerError):
+    """No connection, a 5xx, no answer in time, or the circuit is open; the same call may succeed later."""
+
+
+class RateLimited(BrokerError):
+    """429 after every retry, or the call's turn would have come later than the configured wait."""
+
+
+class BadAnswer(BrokerError):
+    """An answer that is not what the documentation says: broken JSON, a wrong content type, a missing field."""
+
+
+class RequestRefused(BrokerError):
+    """The request itself is wrong (400); repeating it cannot help."""
+
+
+class SpanTooLong(RequestRefused):
+    """More days of candles than one request may have; ``days`` is the cap that the broker named."""
+
+    def __init__(self, message: str, days: int) -> None:
+        super().__init__(message)
+        self.days = days
+
+
+class AuthError(IntradayError):
+    """The user has to do something about the login."""
+
+    exit_code = 8
+
+
+class LoginFailed(AuthError):
+    """The login did not come through: it timed out, was refused, or was not the one we began."""
+
+
+class NoToken(AuthError):
+    """Nobody has logged in, or the stored token cannot be read."""
+
+
+class TokenDead(AuthError):
+    """The access token expired or was revoked."""
+
+
+class NotEntitled(AuthError):
+    """The API key has no market data: a plan without it, or a permission that was taken away."""
+
+
+class WrongCredentials(AuthError):
+    """API key and secret do not belong together, or the key is unknown."""
+
+
+class AddressBlocked(AuthError):
+    """The broker refuses this machine's address."""

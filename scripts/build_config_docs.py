@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
@@ -99,6 +99,8 @@ def kind(annotation: Any) -> str:
         return "text, secret"
     if get_origin(annotation) is Literal:
         return ", ".join(f"`{value}`" for value in get_args(annotation))
+    if get_origin(annotation) is Annotated:
+        return "`index:NAME`, `csv:PATH`"
     if get_origin(annotation) is tuple:
         return "list of text"
     if get_args(annotation):

@@ -237,7 +237,7 @@ def _expectation(model: type[BaseModel], key: KeyPath, item: Any) -> str:
     text = str(item["msg"])
     for prefix in ("Input should be ", "Value error, "):
         text = text.removeprefix(prefix)
-    return text.replace("'", "")
+    return text.replace("'", "").replace("a valid tuple", "a list")
 
 
 def _shown_at(model: type[BaseModel], key: KeyPath, value: Any) -> str:

@@ -11,10 +11,19 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, StringConstraints, model_validator
 
 Symbol = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
-Universe = Literal["all", "fno"] | Annotated[str, StringConstraints(pattern=r"^(index|csv):.+$")] | tuple[Symbol, ...]
+
+
+def _named(text: str) -> str:
+    kind, _, name = text.partition(":")
+    if kind not in ("index", "csv") or not name.strip():
+        raise ValueError("index:NAME or csv:PATH")
+    return text
+
+
+Universe = Literal["all", "fno"] | Annotated[str, AfterValidator(_named)] | tuple[Symbol, ...]
 
 
 class Mode(StrEnum):

@@ -30,6 +30,24 @@ class SystemClock:
         return time.monotonic_ns()
 
 
+class ScaledClock:
+    """A clock that showed ``start_ns`` when ``base`` showed ``zero_ns`` (monotonic) and runs ``speed`` times as fast."""
+
+    def __init__(self, start_ns: int, speed: float, base: Clock, zero_ns: int | None = None) -> None:
+        self._start_ns = start_ns
+        self._speed = speed
+        self._base = base
+        self._zero_ns = base.monotonic_ns() if zero_ns is None else zero_ns
+
+    def now_ns(self) -> int:
+        """Nanoseconds since the epoch, UTC, of the scaled time."""
+        return self._start_ns + self.monotonic_ns()
+
+    def monotonic_ns(self) -> int:
+        """Scaled nanoseconds since the clock was made."""
+        return round((self._base.monotonic_ns() - self._zero_ns) * self._speed)
+
+
 class SimClock:
     """A clock that stands still until it is told to move: replays, simulations, tests."""
 

@@ -68,7 +68,6 @@ class PacedLoop(asyncio.SelectorEventLoop):
     """
 
     def __init__(self, speed: float = 1.0, clock: Clock | None = None) -> None:
-        assert speed > 0, speed
         self._paced = _PacedSelector(speed, clock or SystemClock())
         self.speed = speed
         super().__init__(self._paced)
@@ -96,5 +95,6 @@ class LoopClock:
 
 
 def paced(speed: float) -> Callable[[], PacedLoop]:
-    """For ``asyncio.Runner(loop_factory=...)``."""
+    """For ``asyncio.Runner(loop_factory=...)``. ``speed`` > 0; ``AS_FAST_AS_POSSIBLE`` for virtual time."""
+    assert speed > 0, speed
     return lambda: PacedLoop(speed)

@@ -16,7 +16,19 @@ from typing import Protocol
 import numpy as np
 
 from intraday.domain.arrays import BarFlag
-from intraday.domain.events import Alert, CountRejects, Effect, Event, Frame, SaveBars, SaveFeatures, SaveSignals, Signal
+from intraday.domain.events import (
+    Alert,
+    Backfilled,
+    CountRejects,
+    Effect,
+    Event,
+    Frame,
+    RequestBackfill,
+    SaveBars,
+    SaveFeatures,
+    SaveSignals,
+    Signal,
+)
 from intraday.domain.ports import EffectWriter, EventSource
 from intraday.live.engine import Engine
 from intraday.live.queue import TickQueue
@@ -50,6 +62,14 @@ class Alerts(Protocol):
         ...
 
 
+class Repairs(Protocol):
+    """Who fetches missing minutes: ``broker.feed.KiteFeed``, which hands them back as ``Backfilled`` events of its stream."""
+
+    def request(self, wanted: RequestBackfill) -> None:
+        """Ask for minutes; never waits, never raises."""
+        ...
+
+
 @dataclass(slots=True)
 class SessionCounts:
     """What went through one session."""
@@ -58,6 +78,7 @@ class SessionCounts:
     n_ticks: int = 0
     n_bars: int = 0
     n_late: int = 0
+    n_backfilled: int = 0  # of the late ones, those fetched from the broker
     n_features: int = 0
     signals: Counter[str] = field(default_factory=Counter)
     rejects: Counter[str] = field(default_factory=Counter)
@@ -84,13 +105,21 @@ class StreamConsumer:
     """Runs one session of one source through one engine."""
 
     def __init__(
-        self, queue: TickQueue, log: EventLog, engine: Engine, writer: EffectWriter, alerts: Alerts, batches_max: int = 8
+        self,
+        queue: TickQueue,
+        log: EventLog,
+        engine: Engine,
+        writer: EffectWriter,
+        alerts: Alerts,
+        repairs: Repairs | None = None,
+        batches_max: int = 8,
     ) -> None:
         self._queue = queue
         self._log = log
         self._engine = engine
         self._writer = writer
         self._alerts = alerts
+        self._repairs = repairs  # None: recorded ticks, whose broker cannot be asked any more
         self._writes: asyncio.Queue[list[Effect] | None] = asyncio.Queue(batches_max)
         self.counts = SessionCounts()
         self.now_ns = 0
@@ -129,12 +158,16 @@ class StreamConsumer:
         self.counts.n_events += 1
         if isinstance(event, Frame):
             self.counts.n_ticks += len(event.ticks)
+        elif isinstance(event, Backfilled):
+            self.counts.n_backfilled += len(event.bars)
         for effect in effects:
             self.counts.add(effect)
             if isinstance(effect, Alert):
                 self._alerts.offer(effect)
             elif isinstance(effect, SaveSignals):
                 self._alerts.offer_signals(effect.signals)
+            elif isinstance(effect, RequestBackfill) and self._repairs is not None:
+                self._repairs.request(effect)
         return effects
 
     async def _write(self) -> None:

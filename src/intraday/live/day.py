@@ -15,7 +15,7 @@ from intraday.domain.instruments import Instrument
 from intraday.domain.ports import BarStore, DayStore, EffectWriter, EventSource, RunDay, RunStore, Source
 from intraday.domain.session import Session, SessionTable, midnight_ns
 from intraday.live.assembly import LoadedModel
-from intraday.live.consumer import Alerts, SessionCounts, StreamConsumer
+from intraday.live.consumer import Alerts, Repairs, SessionCounts, StreamConsumer
 from intraday.live.journal import JournalHeader, JournalWriter
 from intraday.live.queue import TickQueue
 from intraday.live.warmup import WarmUp, warm
@@ -69,7 +69,7 @@ class DayRunner:
         self._open_writer = open_writer
         self._now_ns = now_ns
 
-    async def run(self, session: Session, feed: EventSource, alerts: Alerts) -> DayResult:
+    async def run(self, session: Session, feed: EventSource, alerts: Alerts, repairs: Repairs | None = None) -> DayResult:
         """One session from its first event to its last effect. What an earlier run of the same source stored of it is replaced.
 
         Every change of state is an audit row. On a failure or an interruption the journal is kept as far as it got, and every
@@ -83,7 +83,7 @@ class DayRunner:
             if not start.anchored:
                 alerts.offer(self._no_anchor(session))
             trail.move(SystemState.LIVE)
-            counts = await self._through(session, run, calculator, start, feed, alerts)
+            counts = await self._through(session, run, calculator, start, feed, alerts, repairs)
         except BaseException as error:
             with suppress(StorageError):  # it may be the database that is gone
                 trail.move(SystemState.FAILED if isinstance(error, Exception) else SystemState.STOPPING)
@@ -93,7 +93,14 @@ class DayRunner:
         return DayResult(run, counts, start.anchored)
 
     async def _through(
-        self, session: Session, run: RunDay, calculator: FeatureCalculator, start: WarmUp, feed: EventSource, alerts: Alerts
+        self,
+        session: Session,
+        run: RunDay,
+        calculator: FeatureCalculator,
+        start: WarmUp,
+        feed: EventSource,
+        alerts: Alerts,
+        repairs: Repairs | None,
     ) -> SessionCounts:
         """The feed through journal, engine and database; the journal is closed only when all of it went through."""
         plan, start_ns = self._plan, midnight_ns(session.day)
@@ -104,7 +111,7 @@ class DayRunner:
         journal = JournalWriter(Path(run.journal), header, calculator.snapshot(), plan.fsync)
         try:
             async with self._open_writer(run) as writer:
-                consumer = StreamConsumer(TickQueue(plan.queue_max), journal, engine, writer, alerts)
+                consumer = StreamConsumer(TickQueue(plan.queue_max), journal, engine, writer, alerts, repairs)
                 counts = await consumer.run(feed)
         except BaseException:
             journal.abandon()

@@ -16,7 +16,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3 python; do \
   if $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' >/dev/null 2>&1; then echo $$p; break; fi; done)
 
 .PHONY: help install-dev lock format lint type-check contracts security quality check test test-fast test-integration validate \
-  db-init db-migrate run-historical run-live logs demo bench docs docs-serve clean
+  db-init db-migrate run-historical run-live sim logs demo bench bench-backfill fuzz docs docs-serve clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -81,11 +81,14 @@ db-init: $(STAMP) ## Start the database if it is ours, and bring the schema up
 db-migrate: $(STAMP) ## Bring the schema to the newest version
 	$(BIN)/intraday db migrate --config $(CONFIG)
 
-run-historical: $(STAMP) ## HISTORICAL_MODE: candles, features, labels, model
+run-historical: $(STAMP) ## HISTORICAL_MODE: instruments, candles, features, labels, model
 	$(BIN)/intraday historical --config $(CONFIG)
 
 run-live: $(STAMP) ## LIVE_MODE with the configured feed
 	$(BIN)/intraday live --config $(CONFIG)
+
+sim: $(STAMP) ## A Kite-compatible exchange on 127.0.0.1:8150, at 60 times its speed
+	$(BIN)/intraday sim --config $(CONFIG)
 
 logs: ## Follow the program's log
 	@if [ -f var/logs/intraday.log ]; then tail -n 100 -F var/logs/intraday.log; \

@@ -1,0 +1,77 @@
+"""The engine asks for missing minutes; the consumer passes it on, and what comes back is stored as late."""
+
+from __future__ import annotations
+
+import asyncio
+
+import numpy as np
+
+from engine_cases import DAY, engine, frame, minute, tick
+from intraday.domain.arrays import BAR, MINUTE_NS, BarFlag
+from intraday.domain.events import Backfilled, LinkLost, LinkUp, RequestBackfill, SaveBars
+from intraday.live.consumer import StreamConsumer
+from intraday.live.queue import TickQueue
+
+S = 10**9
+
+
+class Feed:
+    """A feed that loses its link for a minute and hands back what it was asked for."""
+
+    def __init__(self) -> None:
+        self.wanted: list[RequestBackfill] = []
+        self.asked = asyncio.Event()
+
+    def request(self, wanted: RequestBackfill) -> None:
+        self.wanted.append(wanted)
+        self.asked.set()
+
+    async def events(self):
+        yield frame(tick(5, 100.0, 10))
+        yield LinkLost(DAY.open_ns + 30 * S, "silent")
+        yield minute(1)
+        yield LinkUp(DAY.open_ns + 70 * S)
+        yield minute(2)
+        await self.asked.wait()
+        bars = np.zeros(1, BAR)
+        bars["ts_ns"], bars["open"], bars["high"], bars["low"], bars["close"] = DAY.open_ns, 100.0, 102.0, 99.0, 101.0
+        yield Backfilled(DAY.open_ns + 200 * S, bars)
+
+
+class Kept:
+    """Keeps what is written and logged; alerts nobody."""
+
+    def __init__(self) -> None:
+        self.effects = []
+
+    def append(self, event) -> None: ...
+
+    async def write(self, effects) -> None:
+        self.effects += effects
+
+    def offer(self, alert) -> None: ...
+
+    def offer_signals(self, signals) -> None: ...
+
+    async def run(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+def test_missing_minutes_are_asked_for_and_stored_as_late():
+    feed, kept = Feed(), Kept()
+    consumer = StreamConsumer(TickQueue(100), kept, engine(), kept, kept, feed)
+    counts = asyncio.run(consumer.run(feed))
+    assert [(w.start_ns, w.end_ns) for w in feed.wanted] == [(DAY.open_ns, DAY.open_ns + 2 * MINUTE_NS)]
+    saved = np.concatenate([e.bars for e in kept.effects if isinstance(e, SaveBars)])
+    late = saved[saved["flags"] & BarFlag.LATE != 0]
+    assert late["high"].tolist() == [102.0]
+    assert (counts.n_backfilled, counts.n_late) == (1, 1)
+
+
+def test_without_anybody_to_ask_the_gap_stays():
+    feed, kept = Feed(), Kept()
+    feed.asked.set()
+    counts = asyncio.run(StreamConsumer(TickQueue(100), kept, engine(), kept, kept).run(feed))
+    assert feed.wanted == []
+    assert counts.n_backfilled == 1

@@ -92,8 +92,16 @@ def test_no_packets_no_ticks() -> None:
     assert to_ticks(empty(PACKET), {}, RECV).shape == (0,)
 
 
-def test_struct_and_columns_agree_on_mixed_frames() -> None:
-    rng = np.random.default_rng(1)
-    bodies = [rng.bytes(int(n)) for n in rng.choice([8, 28, 32, 44, 184, 7], size=120)]
-    parts = [decode_frame(frame(*bodies[k : k + 4])) for k in range(0, 120, 4)]
-    assert np.array_equal(decode_frame(frame(*bodies)), np.concatenate(parts))
+@pytest.mark.parametrize("length", [8, 28, 32, 44, 184])
+def test_frames_of_many_packets_decode_as_their_packets_do(length: int) -> None:
+    bodies = [np.random.default_rng(k).bytes(length) for k in range(120)]
+    one_by_one = np.concatenate([decode_frame(frame(body)) for body in bodies])
+    assert np.array_equal(decode_frame(frame(*bodies)), one_by_one)
+    assert np.array_equal(decode_frame(frame(*bodies, quote())), np.concatenate([one_by_one, decode_frame(frame(quote()))]))
+
+
+@pytest.mark.parametrize("n", [0, 1, 2, 100])
+def test_packets_may_be_written_to(n: int) -> None:
+    packets = decode_frame(frame(*[quote()] * n))
+    packets["volume"] = 7
+    assert packets.shape == (n,)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -44,12 +44,23 @@ class BarRepository:
     def __init__(self, database: Database) -> None:
         self._db = database
 
-    def write(self, ids: Sequence[int], bars: Bars, source: Source, known_ns: int) -> WriteReport:
+    def write(
+        self,
+        ids: Sequence[int],
+        bars: Bars,
+        source: Source,
+        known_ns: int,
+        also: Callable[[Connection], None] | None = None,
+    ) -> WriteReport:
         """Store bars idempotently in one transaction, with the timeframes made from them; keep every superseded version.
 
-        Order is free; a minute of an instrument may occur once. Bars without change cost a read and write nothing.
+        Order is free; a minute of an instrument may occur once. Bars without change cost a read and write nothing. ``also``: what
+        else belongs to the transaction; it runs in it, after the bars, and without any bars too.
         """
         if bars.shape[0] == 0:
+            if also is not None:
+                with self._db.transaction() as connection:
+                    also(connection)
             return WriteReport()
         new = _Incoming.of(ids, bars)
         owners = sorted(set(new.instrument.tolist()))
@@ -64,6 +75,8 @@ class BarRepository:
             if n_new + changed:
                 touched = new.bars["ts_ns"][~same]
                 _refresh(connection, owners, int(touched.min()), int(touched.max()) + MINUTE_NS)
+            if also is not None:
+                also(connection)
         return WriteReport(n_new + inserted, n_same + unchanged, revised)
 
     def read(self, ids: Sequence[int], start_ns: int, end_ns: int, source: Source | None = None) -> Bars:
@@ -124,19 +137,7 @@ class BarRepository:
         if not gaps:
             return 0
         with self._db.transaction() as connection:
-            done = connection.execute(
-                """INSERT INTO candle_gaps AS g (instrument_id, start_ts, end_ts, reason, n_minutes)
-                   SELECT DISTINCT ON (i, s, e) i, s, e, r, n
-                   FROM unnest(%s::integer[], %s::timestamptz[], %s::timestamptz[], %s::text[], %s::integer[]) AS u (i, s, e, r, n)
-                   ON CONFLICT (instrument_id, start_ts, end_ts) DO UPDATE
-                     SET reason = excluded.reason, n_minutes = excluded.n_minutes
-                   WHERE (g.reason, g.n_minutes) IS DISTINCT FROM (excluded.reason, excluded.n_minutes)""",
-                (
-                    [g.instrument_id for g in gaps], [stamp(g.start_ns) for g in gaps], [stamp(g.end_ns) for g in gaps],
-                    [g.reason for g in gaps], [g.n_minutes for g in gaps],
-                ),
-            )  # fmt: skip
-            return done.rowcount
+            return insert_gaps(connection, gaps)
 
     def gaps(self, ids: Sequence[int], start_ns: int, end_ns: int) -> list[Gap]:
         """Known gaps that begin in the range, ordered by (instrument, start)."""
@@ -170,6 +171,23 @@ class BarRepository:
             old = floats(table, name)[match]
             same &= (old == new.bars[name]) | (np.isnan(old) & np.isnan(new.bars[name].astype(np.float64)))
         return ~known, same
+
+
+def insert_gaps(connection: Connection, gaps: Sequence[Gap]) -> int:
+    """Store gaps inside the connection's transaction; returns how many rows were new or changed."""
+    done = connection.execute(
+        """INSERT INTO candle_gaps AS g (instrument_id, start_ts, end_ts, reason, n_minutes)
+           SELECT DISTINCT ON (i, s, e) i, s, e, r, n
+           FROM unnest(%s::integer[], %s::timestamptz[], %s::timestamptz[], %s::text[], %s::integer[]) AS u (i, s, e, r, n)
+           ON CONFLICT (instrument_id, start_ts, end_ts) DO UPDATE
+             SET reason = excluded.reason, n_minutes = excluded.n_minutes
+           WHERE (g.reason, g.n_minutes) IS DISTINCT FROM (excluded.reason, excluded.n_minutes)""",
+        (
+            [g.instrument_id for g in gaps], [stamp(g.start_ns) for g in gaps], [stamp(g.end_ns) for g in gaps],
+            [g.reason for g in gaps], [g.n_minutes for g in gaps],
+        ),
+    )  # fmt: skip
+    return done.rowcount
 
 
 @dataclass(frozen=True, slots=True)

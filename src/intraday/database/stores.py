@@ -5,9 +5,12 @@ from __future__ import annotations
 from intraday.database.bars import BarRepository
 from intraday.database.days import DayRepository
 from intraday.database.features import FeatureRepository
+from intraday.database.fetches import FetchRepository
 from intraday.database.instruments import InstrumentRepository
 from intraday.database.labels import LabelRepository
+from intraday.database.listings import ListingRepository
 from intraday.database.live_writer import LiveWriter
+from intraday.database.membership import MembershipRepository
 from intraday.database.models import ModelRepository
 from intraday.database.pool import Database
 from intraday.database.runs import RunRepository
@@ -21,7 +24,10 @@ class Stores:
     def __init__(self, database: Database) -> None:
         self._database = database
         self.instruments = InstrumentRepository(database)
+        self.listings = ListingRepository(database)
+        self.members = MembershipRepository(database)
         self.bars = BarRepository(database)
+        self.fetches = FetchRepository(database, self.bars)
         self.features = FeatureRepository(database)
         self.labels = LabelRepository(database)
         self.models = ModelRepository(database)

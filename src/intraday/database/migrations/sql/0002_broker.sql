@@ -99,4 +99,19 @@ COMMENT ON TABLE instrument_flags IS 'Instruments on dated lists; one that is no
 COMMENT ON COLUMN instrument_flags.flag IS 'mis: intraday allowed; t2t: trade to trade; asm, gsm: surveillance; closing_auction: its session ends 15:15.';
 COMMENT ON COLUMN instrument_flags.value IS 'What the list says beside the symbol: leverage, stage; NULL nothing.';
 
--- ------------------------------------------------------------------------------- candles asked of the broker (S7 below)
+-- --------------------------------------------------------------------------------- candles that the broker was asked for
+CREATE TABLE candle_fetches (
+    instrument_id integer NOT NULL,
+    day date NOT NULL,
+    until_ts timestamptz NOT NULL,
+    n_bars integer NOT NULL CHECK (n_bars >= 0),
+    complete boolean NOT NULL,
+    asked_at timestamptz NOT NULL,
+    PRIMARY KEY (instrument_id, day)
+);
+COMMENT ON TABLE candle_fetches IS 'Days of which the broker''s minute candles were fetched, written in one transaction with the bars: what is complete is not asked again.';
+COMMENT ON COLUMN candle_fetches.day IS 'Indian day of the session.';
+COMMENT ON COLUMN candle_fetches.until_ts IS 'Every minute that ends by then is stored or in candle_gaps.';
+COMMENT ON COLUMN candle_fetches.n_bars IS 'Candles of the day that were accepted; 0: the broker has none.';
+COMMENT ON COLUMN candle_fetches.complete IS 'The session was over when it was asked for.';
+COMMENT ON COLUMN candle_fetches.asked_at IS 'When the answer came that changed this row last.';

@@ -1,0 +1,111 @@
+"""What an answer of the broker is worth: candles that can be believed, the days it settles, what of them is missing. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+
+import numpy as np
+
+from intraday.core.validate import CandleValidator, RejectReason, Validation
+from intraday.domain.arrays import I8, MINUTE_NS, Bars
+from intraday.domain.broker import Fetched
+from intraday.domain.instruments import Instrument
+from intraday.domain.ports import Gap, Quarantined
+from intraday.domain.session import Session
+
+NO_SESSION = "no candles of this session at the broker"
+NO_CANDLE = "no candle at the broker"
+SCATTERED = "minutes without a candle at the broker, here and there"
+RUNS_MAX = 5  # more runs of missing minutes in one session are one gap: a thinly traded stock would fill the table
+ORIGIN = "broker, minute candles"
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """``bars``: BAR[n] accepted, ascending, volume NaN where the instrument has none. ``fetched``: one row a session asked for."""
+
+    bars: Bars
+    rejected: tuple[Quarantined, ...]
+    fetched: tuple[Fetched, ...]
+    gaps: tuple[Gap, ...]
+
+
+def judge(
+    instrument: Instrument, sessions: Sequence[Session], answer: Bars, final_ns: int, today: date, validator: CandleValidator
+) -> Judged:
+    """Judge the minutes of these sessions. ``final_ns``: a candle that ends later may still change, so it is left out and its
+    session is not complete; neither is a session of ``today`` without any candle, since the broker may just be late."""
+    rows, found = check(instrument, answer, sessions[0].open_ns, min(sessions[-1].close_ns, final_ns), validator)
+    bars, seen = rows[found.accepted], _seen(rows, found)
+    fetched: list[Fetched] = []
+    gaps: list[Gap] = []
+    at = np.searchsorted(bars["ts_ns"], [s.open_ns for s in sessions] + [sessions[-1].close_ns])
+    for session, n_bars in zip(sessions, np.diff(at).tolist(), strict=True):
+        until_ns = last_final_ns(session, final_ns)
+        complete = until_ns == session.close_ns and (n_bars > 0 or session.day < today)
+        fetched.append(Fetched(instrument.id, session.day, until_ns, n_bars, complete))
+        gaps += missing_minutes(instrument.id, session, until_ns, seen)
+    return Judged(bars, _quarantined(instrument, rows, found), tuple(fetched), tuple(gaps))
+
+
+def check(
+    instrument: Instrument, answer: Bars, start_ns: int, final_ns: int, validator: CandleValidator
+) -> tuple[Bars, Validation]:
+    """The rows of the answer that open at or after ``start_ns`` and end by ``final_ns``, and what is to be thought of each."""
+    rows = answer[(answer["ts_ns"] >= start_ns) & (answer["ts_ns"] + MINUTE_NS <= final_ns)]
+    if not instrument.has_volume:
+        rows["volume"] = np.nan
+    return rows, validator.check(rows, instrument.has_volume)
+
+
+def last_final_ns(session: Session, final_ns: int) -> int:
+    """End of the last minute of the session that ends by ``final_ns``; its open when there is none yet."""
+    return max(session.open_ns, min(session.close_ns, final_ns // MINUTE_NS * MINUTE_NS))
+
+
+def missing_minutes(instrument_id: int, session: Session, until_ns: int, seen_ns: I8) -> list[Gap]:
+    """Minutes of the session before ``until_ns`` that are not in ``seen_ns`` (ascending): one gap a run of them, one in all where
+    there are more than RUNS_MAX runs or nothing was seen. ``n_minutes`` counts what is missing, pauses are not."""
+    grid = np.arange(session.open_ns, until_ns, MINUTE_NS)
+    for start, end in session.pauses:
+        grid = grid[(grid < start) | (grid >= end)]
+    seen = seen_ns[np.searchsorted(seen_ns, session.open_ns) : np.searchsorted(seen_ns, until_ns)]
+    missing = grid if seen.size == 0 else np.setdiff1d(grid, seen, assume_unique=True)
+    if missing.size == 0:
+        return []
+    first = np.concatenate(([True], np.diff(missing) != MINUTE_NS))
+    if seen.size == 0 or np.count_nonzero(first) > RUNS_MAX:
+        reason = SCATTERED if seen.size else NO_SESSION
+        return [Gap(instrument_id, int(missing[0]), int(missing[-1]) + MINUTE_NS, reason, missing.size)]
+    starts, ends = missing[first].tolist(), (missing[np.append(first[1:], True)] + MINUTE_NS).tolist()
+    return [Gap(instrument_id, a, b, NO_CANDLE, (b - a) // MINUTE_NS) for a, b in zip(starts, ends, strict=True)]
+
+
+def untried(
+    instrument_id: int, sessions: Sequence[Session], until: Mapping[tuple[int, date], int], final_ns: int, reason: str
+) -> list[Gap]:
+    """One gap a session for what the broker did not answer; ``until``: how far (instrument, day) was fetched before."""
+    nothing = np.empty(0, dtype=np.int64)
+    gaps: list[Gap] = []
+    for session in sessions:
+        rest = replace(session, open_ns=max(session.open_ns, until.get((instrument_id, session.day), 0)))
+        gaps += missing_minutes(instrument_id, rest, last_final_ns(rest, final_ns), nothing)
+    return [replace(gap, reason=reason) for gap in gaps]
+
+
+def _seen(rows: Bars, found: Validation) -> I8:
+    """Minutes that are not missing: accepted ones, and those the broker says had no trade."""
+    padding = [row for row in np.flatnonzero(found.code) if found.reason(int(row)) is RejectReason.NO_TRADE_PADDING]
+    return np.sort(rows["ts_ns"][np.concatenate((found.accepted, np.array(padding, dtype=np.int64)))])
+
+
+def _quarantined(instrument: Instrument, bars: Bars, found: Validation) -> tuple[Quarantined, ...]:
+    rows = []
+    for row in np.flatnonzero(found.code).tolist():
+        values = {name: float(bars[name][row]) for name in ("open", "high", "low", "close", "volume")}
+        readable = {name: None if np.isnan(value) else value for name, value in values.items()}
+        ts_ns = int(bars["ts_ns"][row])
+        rows.append(Quarantined(instrument.symbol, ORIGIN, ts_ns or None, str(found.reason(row)), readable))
+    return tuple(rows)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import struct
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -103,7 +102,7 @@ def test_the_official_client_reads_indices(row: Row) -> None:
     assert [t["tradable"] for t in ticks] == [False] * 3
     quote, full = ticks[1:]
     assert quote["ohlc"] == full["ohlc"] == {n: getattr(row, n) / 100 for n in ("open", "high", "low", "close")}
-    assert full["exchange_timestamp"] == datetime.fromtimestamp(row.exchange_s)
+    assert full["exchange_timestamp"].timestamp() == row.exchange_s
     assert struct.unpack(">i", bodies[2][24:28])[0] == row.last_price - row.close
 
 

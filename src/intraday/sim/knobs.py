@@ -42,7 +42,6 @@ class StreamKnobs:
     """The WebSocket side. Shares are probabilities, 0 to 1."""
 
     silent: bool = False  # nothing is sent on any link, no heartbeats either; reads and pongs go on
-    half_open: bool = False  # as silent, and nothing is read: no pongs
     refuse_upgrade: int | None = None  # 403 or 429 in answer to every upgrade
     token_cap: int = 3000  # instruments of one link
     link_cap: int = 3  # links of one API key; one more is answered 429
@@ -54,10 +53,10 @@ class StreamKnobs:
     cached_yesterday: bool = False  # the first packet after a subscription is yesterday's last, whatever the time
     empty_depth_after_close: bool = True
     split_share: float = 0.0  # of the frames go out as WebSocket fragments in TCP pieces of odd sizes
-    frame_packets: int = 0  # packets of each frame; 0: drawn, 1 to 200 with median 5
-    burst_packets: int = 0  # each publication is padded with full packets up to one frame of so many
+    frame_packets: int = 0  # packets of each frame, the last of a step may have less; 0: drawn, 1 to 200 with median 5
     heartbeat_s: float = 1.0
     publish_every_s: float = 0.1  # how often the book is asked what changed
+    conflate_s: float = 0.5  # a token is sent at most this often
     buffer_bytes: int = 4_000_000  # a client that leaves more than this unread is dropped
 
 

@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 from urllib.parse import parse_qs, urlencode
 
+from intraday.auth.lifetime import TokenState
 from intraday.auth.server import HOST, REDIRECT_PATH, REQUEST_TOKEN, AuthServer, new_state, read_redirect, same_state
-from intraday.auth.token import LOG_IN, TokenManager, TokenState, TokenStatus
+from intraday.auth.token import LOG_IN, TokenManager, TokenStatus
 from intraday.domain.broker import BrokerSession, Credentials, Secret, SessionApi, TokenSource
 from intraday.domain.errors import (
     AuthError,

@@ -257,10 +257,10 @@ class Link:
 
     def _refuse(self, now_ns: int, thing: Refused) -> list[Output]:
         self.counts.refused += 1
-        if thing.status == 403:
+        if thing.status in (0, 403):
             self._refused = True
             wait_ns = self._backoff(self._spec.refused_max_ns)
-            told = self._tell("error", forbidden(thing.body))
+            told = self._tell("error", forbidden(thing.body) if thing.status else plain(thing.body))
             self._state, self._retry_ns = _State.WAITING, now_ns + wait_ns
             return [*told, NeedToken(), self._until_retry(now_ns)]
         if thing.status == 429:

@@ -49,7 +49,7 @@ class Closed:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The server answered the upgrade with an HTTP status."""
+    """The server answered the upgrade with an HTTP status; 0: there is no token to ask with, ``body`` says why."""
 
     status: int
     body: str

@@ -1,0 +1,185 @@
+"""Hops 1 and 2 over the wire: one session of Kite's feed as engine events.
+
+Frames, timers and link changes leave in order of ``now_ns``, as ``live.sources`` makes them of a recording; an engine cannot tell
+the two apart. Minutes that were missed are asked for again and leave as ``Backfilled``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+
+from intraday.broker.connection import ConnectionManager, Prices
+from intraday.broker.link_events import Lost, Notice, Up
+from intraday.broker.repairs import Repair, Repairs, RepairSpec, Tell, ist
+from intraday.broker.wire import to_ticks
+from intraday.broker.ws import Received
+from intraday.core.candles import minute_ends
+from intraday.domain.arrays import MINUTE_NS, Bars
+from intraday.domain.clock import Clock
+from intraday.domain.events import Alert, Backfilled, Event, Frame, LinkLost, LinkUp, RequestBackfill, Timer
+from intraday.domain.session import Session
+
+LOOK_NS = 5_000_000_000  # longest wait without a look at the clock, in case somebody sets it
+
+
+class KiteFeed:
+    """One session of the feed: ``domain.ports.EventSource``, and where the engine's requests for missing minutes go.
+
+    ``token_to_inst``: dense row of each token. ``grace_ns``: a minute's timer comes so long after its end. The feed counts as
+    lost while any connection is down, from the session's open to its close; a loss before the open is none if it is mended by
+    then. A start within the session is a loss from its open on, so that the engine asks for what it missed.
+
+    Use ``contextlib.aclosing(feed.events())`` where the iteration may end early.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        connections: ConnectionManager,
+        token_to_inst: Mapping[int, int],
+        clock: Clock,
+        grace_ns: int,
+        repair: Repair,
+        tell: Tell,
+        repairs: RepairSpec | None = None,
+    ) -> None:
+        self._session = session
+        self._connections = connections
+        self._token_to_inst = token_to_inst
+        self._clock = clock
+        self._tell = tell
+        insts = sorted(set(token_to_inst.values()))
+        self._repairs = Repairs(session, insts, repair, clock, repairs or RepairSpec(), tell, self._repaired)
+        self._bars: deque[Bars] = deque()  # fetched, not yet handed out
+        self._timers = deque(end_ns + grace_ns for end_ns in minute_ends(session))
+        self._timers.append(self._timers[-1] + MINUTE_NS)  # hands out what came late
+        self._now_ns = 0
+        self._frame_ns = session.open_ns
+        self._down: dict[int, str] = {i: "not connected yet" for i in range(len(connections))}
+        self._lost = False
+        self._failure: Exception | None = None
+
+    def request(self, wanted: RequestBackfill) -> None:
+        """Ask for minutes; they come as Backfilled. Never waits, never raises."""
+        self._repairs.request(wanted)
+
+    async def events(self) -> AsyncIterator[Event]:
+        """Until a minute after the close and the last repair. Raises what broke a task of its own."""
+        async with asyncio.TaskGroup() as tasks:
+            links = tasks.create_task(self._guard(self._connections.run))
+            repairs = tasks.create_task(self._guard(self._repairs.run))
+            try:
+                for event in self._begin():
+                    yield event
+                while self._timers:
+                    for event in await self._next():
+                        yield event
+                async for event in self._finish():
+                    yield event
+            finally:
+                links.cancel()
+                repairs.cancel()
+
+    # ------------------------------------------------------------------------------------------------- the stream
+
+    def _begin(self) -> Iterator[Event]:
+        now_ns = self._stamp()
+        while self._timers and self._timers[0] <= now_ns:
+            self._timers.popleft()
+        if self._session.open_ns < now_ns < self._session.close_ns:
+            self._lost = True
+            yield LinkLost(now_ns, f"started at {ist(now_ns)}, after the open; what was missed is asked for")
+
+    async def _next(self) -> list[Event]:
+        """Wait for something, and what it means."""
+        until_ns = self._due_ns()
+        events: list[Event] = []
+        for item in await self._connections.receive(until_ns):
+            if item.now_ns >= until_ns:
+                events += self._timer()
+            events += self._item(item)
+        if self._failure is not None:
+            raise self._failure
+        while self._bars:
+            events.append(Backfilled(self._stamp(), self._bars.popleft()))
+        return events + self._timer() + self._link_changes()
+
+    def _item(self, item: Prices | Received) -> list[Event]:
+        if isinstance(item, Prices):
+            ticks = to_ticks(item.packets, self._token_to_inst, item.now_ns)
+            self._frame_ns = max(self._frame_ns, item.now_ns)
+            return [Frame(self._stamp(), ticks)] if len(ticks) else []
+        match item.what:
+            case Up():
+                self._down.pop(item.connection, None)
+            case Lost():
+                self._down[item.connection] = self._named(item.connection, item.what.reason)
+            case Notice():
+                text = self._named(item.connection, item.what.text)
+                self._tell(Alert(item.now_ns, item.what.level, "broker", text))
+                if item.connection in self._down:
+                    self._down[item.connection] = text
+            case _:
+                pass
+        return self._link_changes()
+
+    def _timer(self) -> list[Event]:
+        """One timer, if one is due; the engine closes all minutes that have ended."""
+        now_ns, due = self._clock.now_ns(), False
+        while self._timers and self._timers[0] <= now_ns:
+            self._timers.popleft()
+            due = True
+        return [Timer(self._stamp())] if due else []
+
+    def _link_changes(self) -> list[Event]:
+        now_ns = self._stamp()
+        if self._lost and not self._down:
+            self._lost = False
+            return [LinkUp(now_ns)]
+        if self._down and not self._lost and self._session.open_ns <= now_ns < self._session.close_ns:
+            self._lost = True
+            return [LinkLost(now_ns, "; ".join(self._down.values()))]
+        return []
+
+    async def _finish(self) -> AsyncIterator[Event]:
+        """What the session still owes: the minutes of a loss that never ended, and every repair under way."""
+        if self._lost:
+            start_ns = min(self._frame_ns, self._session.close_ns - 1)
+            self.request(RequestBackfill(start_ns - start_ns % MINUTE_NS, self._session.close_ns, "feed lost until the close"))
+        while self._repairs.busy or self._bars:
+            await self._connections.receive(self._clock.now_ns() + LOOK_NS)
+            if self._failure is not None:
+                raise self._failure
+            while self._bars:
+                yield Backfilled(self._stamp(), self._bars.popleft())
+
+    # ---------------------------------------------------------------------------------------------------- helpers
+
+    def _due_ns(self) -> int:
+        """When to look at the clock again: the next timer, the open, or a while from now."""
+        now_ns = self._clock.now_ns()
+        soon = [self._timers[0], now_ns + LOOK_NS]
+        return min([*soon, self._session.open_ns] if now_ns < self._session.open_ns else soon)
+
+    def _stamp(self) -> int:
+        """The clock when an event leaves; never before the event that left last."""
+        self._now_ns = max(self._now_ns, self._clock.now_ns())
+        return self._now_ns
+
+    def _named(self, connection: int, text: str) -> str:
+        return text if len(self._connections) == 1 else f"{self._connections.name(connection)}: {text}"
+
+    def _repaired(self, bars: Bars | None) -> None:
+        if bars is not None and len(bars):
+            self._bars.append(bars)
+        self._connections.wake()
+
+    async def _guard(self, run: Callable[[], Awaitable[None]]) -> None:
+        """A task that fails must not cancel whoever iterates, who may be waiting elsewhere: the stream itself raises."""
+        try:
+            await run()
+        except Exception as error:  # noqa: BLE001
+            self._failure = error
+            self._connections.wake()

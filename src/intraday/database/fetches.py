@@ -28,7 +28,7 @@ class FetchRepository:
         Stored gaps that begin in a covered day before its ``until_ns``, or inside one of ``gaps``, go unless they are named again.
         Idempotent.
         """
-        assert all(row.instrument_id == instrument_id for row in (*fetched, *gaps)), "one instrument an answer"
+        assert {f.instrument_id for f in fetched} | {g.instrument_id for g in gaps} <= {instrument_id}, "one instrument an answer"
 
         def note(connection: Connection) -> None:
             _save_fetched(connection, instrument_id, fetched, known_ns)

@@ -1,0 +1,127 @@
+"""Missed minutes while the session goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date
+
+import numpy as np
+import pytest
+
+from broker_cases import SESSIONS, Asked, PlainBroker
+from intraday.broker.repair import FAILURES_MAX, MinuteRepair
+from intraday.domain.arrays import MINUTE_NS, Bars
+from intraday.domain.clock import Clock
+from intraday.domain.errors import BrokerUnavailable, RequestRefused, TokenDead
+from intraday.domain.instruments import Instrument, Kind
+from pace_cases import virtual
+
+SESSION = SESSIONS.get(date(2026, 11, 20))
+TARGETS = [
+    (Instrument("NSE", "NIFTY 50", Kind.INDEX, id=1), 256265),
+    *((Instrument("NSE", f"S{i}", id=i + 2), 700 + i) for i in range(5)),
+]
+START = SESSION.open_ns + 30 * MINUTE_NS
+END = START + 4 * MINUTE_NS
+
+
+def run(
+    insts: list[int],
+    *,
+    start_ns: int = START,
+    end_ns: int = END,
+    now_ns: int = END + 60 * 10**9,
+    fault: Callable[[Asked, int], None] = lambda asked, n: None,
+    **options: object,
+) -> tuple[Bars, PlainBroker, int]:
+    brokers = []
+
+    async def main(clock: Clock) -> tuple[Bars, int]:
+        brokers.append(PlainBroker(clock, fault=fault))
+        repair = MinuteRepair(brokers[0], TARGETS, SESSIONS, clock, **options)  # type: ignore[arg-type]
+        return await repair.repair(start_ns, end_ns, insts), clock.now_ns()
+
+    bars, ended_ns = virtual(main, now_ns)
+    return bars, brokers[0], ended_ns
+
+
+def test_all_instruments_in_order_of_importance() -> None:
+    bars, broker, _ = run([], workers=1)
+    assert [a.token for a in broker.asked] == [token for _, token in TARGETS]
+    assert {(a.start_ns, a.end_ns) for a in broker.asked} == {(START, END - MINUTE_NS)}
+    keys = list(zip(bars["ts_ns"].tolist(), bars["inst"].tolist(), strict=True))
+    assert keys == [(START + i * MINUTE_NS, k) for i in range(4) for k in range(6)]
+    assert np.isnan(bars["volume"]).tolist() == [k == 0 for _, k in keys]
+    wanted = broker.candles(703, START, END - MINUTE_NS)
+    assert bars[bars["inst"] == 4]["close"].tolist() == wanted["close"].tolist()
+
+
+def test_only_those_named_in_the_order_given() -> None:
+    bars, broker, _ = run([5, 2], workers=1)
+    assert [a.token for a in broker.asked] == [704, 701]
+    assert set(bars["inst"].tolist()) == {2, 5}
+
+
+def test_it_waits_until_the_last_candle_is_final() -> None:
+    _, broker, _ = run([1], now_ns=END + 10**9, settle_s=5.0)
+    assert broker.asked[0].at_ns == END + 5 * 10**9
+    _, broker, _ = run([1], now_ns=END + 60 * 10**9, settle_s=5.0)
+    assert broker.asked[0].at_ns == END + 60 * 10**9
+    with pytest.raises(AssertionError, match="to come"):
+        run([1], now_ns=END - 1)
+
+
+def test_workers_bound_what_is_under_way() -> None:
+    _, broker, ended_ns = run([], workers=3, settle_s=0.0, now_ns=END)
+    assert broker.most_at_once == 3
+    assert ended_ns == END + 400_000_000
+
+
+def test_what_is_outside_the_session_is_left_out() -> None:
+    last = SESSION.close_ns - 2 * MINUTE_NS
+    bars, _, _ = run([1, 2], start_ns=last, end_ns=last + 9 * MINUTE_NS, now_ns=last + 60 * MINUTE_NS, auction_ids={3})
+    assert bars["inst"].tolist() == [1, 1]
+    assert bars["ts_ns"].tolist() == [last, last + MINUTE_NS]
+
+
+def test_no_answer_for_one_leaves_the_others() -> None:
+    def fault(asked: Asked, n: int) -> None:
+        if asked.token in (700, 702):
+            raise (BrokerUnavailable if asked.token == 700 else RequestRefused)("no")
+
+    bars, _, _ = run([], fault=fault)
+    assert set(bars["inst"].tolist()) == {0, 2, 4, 5}
+
+
+def test_no_answer_at_all_is_an_error() -> None:
+    def fault(asked: Asked, n: int) -> None:
+        raise BrokerUnavailable("down")
+
+    with pytest.raises(BrokerUnavailable, match="down"):
+        run([], fault=fault)
+
+
+def test_a_broker_that_is_down_is_not_asked_for_the_rest() -> None:
+    def fault(asked: Asked, n: int) -> None:
+        if n > 1:
+            raise BrokerUnavailable("down")
+
+    bars, broker, _ = run([k % 6 for k in range(30)], fault=fault, workers=1)
+    assert set(bars["inst"].tolist()) == {0}
+    assert len(broker.asked) == 1 + FAILURES_MAX
+
+
+def test_a_dead_login_ends_it() -> None:
+    def fault(asked: Asked, n: int) -> None:
+        if n > 2:
+            raise TokenDead("dead")
+
+    bars, broker, _ = run([], fault=fault, workers=1)
+    assert (len(broker.asked), set(bars["inst"].tolist())) == (3, {0, 1})
+
+
+def test_nothing_subscribed_is_no_work() -> None:
+    async def main(clock: Clock) -> Bars:
+        return await MinuteRepair(PlainBroker(clock), [], SESSIONS, clock).repair(START, END)
+
+    assert virtual(main, END).shape == (0,)

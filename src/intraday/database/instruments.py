@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from psycopg.types.json import Jsonb
 
 from intraday.database.copying import stamp
+from intraday.database.listings import load_former, load_listed_ids
 from intraday.database.pool import Connection, Database
 from intraday.domain.instruments import Instrument, Kind
 from intraday.domain.session import Session
@@ -20,14 +22,21 @@ class InstrumentRepository:
         self._db = database
 
     def upsert(self, instruments: Sequence[Instrument]) -> list[Instrument]:
-        """Store what is new or changed, each state with its place in the history; return all with their ids, in the order given."""
+        """Store what is new or changed, each state with its place in the history; return all with their ids, in the order given.
+
+        The broker's list knows better: what is listed stays as listed, and a former symbol finds the instrument that had it.
+        """
         with self._db.transaction() as connection:
             connection.execute("SELECT pg_advisory_xact_lock(hashtext('instruments'), 0)")
             stored = {i.key: i for i in _all(connection)}
+            listed, former = load_listed_ids(connection), load_former(connection)
+            by_id = {i.id: i for i in stored.values()}
             for wanted in instruments:
                 found = stored.get(wanted.key)
-                if found is None or _state(found) != _state(wanted):
-                    stored[wanted.key] = _store(connection, wanted)
+                if found is None and wanted.key in former:
+                    found = stored[wanted.key] = by_id[former[wanted.key][-1][1]]
+                if found is None or (_state(found) != _state(wanted) and found.id not in listed):
+                    stored[wanted.key] = _store(connection, wanted if found is None else replace(wanted, symbol=found.symbol))
         return [stored[i.key] for i in instruments]
 
     def all(self) -> list[Instrument]:

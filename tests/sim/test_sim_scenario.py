@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pace_cases import virtual
 
 from intraday.domain.clock import Clock
 from intraday.domain.errors import ConfigError
@@ -16,6 +15,7 @@ from intraday.domain.session import midnight_ns
 from intraday.sim.grammar import RULES, Rule
 from intraday.sim.knobs import Knobs
 from intraday.sim.scenario import Scenario, random_scenario
+from pace_cases import virtual
 
 DAY = date(2026, 8, 5)
 MIDNIGHT = midnight_ns(DAY)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Sequence
-from datetime import date
+from datetime import date, timedelta
 from typing import TypeVar
 
 import numpy as np
@@ -26,7 +26,7 @@ ReadTicks = Callable[[date], Ticks]  # the day's ticks of all instruments in ord
 BLOCK_DAYS = 16  # candles are read so many days at once: requests of history ask for neighbours
 BLOCKS = 200  # kept, about 0.3 MB each
 DAYS_OF_TICKS = 3  # kept
-LOOK_BACK = 10  # sessions in which a previous close is looked for
+LOOK_BACK_DAYS = 20  # in which a previous close is looked for
 SECOND_NS = 10**9
 STEPS_S = (1, 16, 31, 46)  # where in its minute a candle's trades lie, before the instrument's own shift of up to ten seconds
 FIRST_TOKEN = 30_001  # exchange tokens of what the list does not know
@@ -60,12 +60,10 @@ class RecordedTape:
         return recorded if recorded is not None else from_bars(self._day(row, day), token)
 
     def previous_close(self, token: int, day: date) -> int:
-        """The last price of the newest of the ten sessions before ``day`` that has any, paise; 0 if none has."""
-        for _ in range(LOOK_BACK):
-            if day <= self.sessions.first:
-                return 0
-            day = self.sessions.previous(day).day
-            trades = self.trades(token, day)
+        """The last price of the newest session before ``day`` that has any, paise; 0 if none of the last twenty days has."""
+        start = max(self.sessions.first, day - timedelta(days=LOOK_BACK_DAYS))
+        for session in reversed(self.sessions.between(start, day - timedelta(days=1)) if start < day else []):
+            trades = self.trades(token, session.day)
             if len(trades):
                 return trades.price[-1]
         return 0

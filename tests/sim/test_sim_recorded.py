@@ -117,7 +117,7 @@ def test_days_of_ticks_are_replayed_and_the_others_made_from_candles() -> None:
     assert len(tape.trades(infy, before.day)) == 240
     assert tape.previous_close(infy, DAY) == 1000 + before.number % 10 * 10
     assert tape.previous_close(infy, date(2010, 1, 5)) == 0
-    assert tape.trades(infy, DAY - timedelta(days=1)) == tape.trades(1, DAY)  # a Sunday, and an unknown token
+    assert len(tape.trades(infy, DAY - timedelta(days=1))) == len(tape.trades(1, DAY)) == 0  # a Sunday, and an unknown token
     assert len(tape.trades(fut, DAY)) == 240
 
 

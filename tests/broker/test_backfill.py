@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from broker_cases import SESSIONS, Asked, MemoryFetches, PlainBroker
 from intraday.broker.backfill import FAILURES_MAX, NO_ANSWER, REFUSED, BackfillManager, BackfillReport, Target
-from intraday.broker.candles import NO_CANDLE, NO_SESSION, RUNS_MAX, SCATTERED, missing_minutes
+from intraday.broker.candles import NO_CANDLE, NO_SESSION, RUNS_MAX, SCATTERED, auction_rule, missing_minutes
 from intraday.broker.chunks import Chunk, cut, plan, recut, spans
 from intraday.domain.arrays import DAY_NS, MINUTE_NS
 from intraday.domain.clock import Clock
@@ -32,6 +32,7 @@ from intraday.domain.errors import (
     TokenDead,
 )
 from intraday.domain.instruments import Instrument, Kind
+from intraday.domain.membership import Span
 from intraday.domain.ports import Gap, WriteReport
 from intraday.domain.session import Session, midnight_ns
 from pace_cases import virtual
@@ -347,14 +348,30 @@ def test_an_index_has_no_volume(world: World) -> None:
     assert rows.shape[0] == len(minutes(HISTORY))
 
 
-def test_auction_stocks_end_earlier(world: World) -> None:
-    days = [date(2026, 7, 31), date(2026, 8, 3)]
-    start_ns = midnight_ns(date(2026, 8, 4)) + 8 * 60 * MINUTE_NS
-    world.run(TARGETS[:2], days[0], days[1], start_ns=start_ns, auction_ids={TARGETS[0][0].id})
-    assert len(stored(world, TARGETS[0])) == 375 + 360
-    assert len(stored(world, TARGETS[1])) == 375 + 375
+def test_auction_stocks_end_earlier_from_when_they_take_part(world: World) -> None:
+    """The flag is dated: before it holds, the last quarter of an hour is as good as any."""
+    days = [date(2026, 7, 31), date(2026, 8, 3), date(2026, 8, 4)]
+    start_ns = midnight_ns(date(2026, 8, 5)) + 8 * 60 * MINUTE_NS
+
+    def auction(instrument_id: int, day: date) -> bool:
+        return instrument_id == 10 or (instrument_id == 11 and day >= days[2])
+
+    report = world.run(first=days[0], last=days[2], start_ns=start_ns, auction=auction)
+    assert [len(stored(world, target)) for target in TARGETS] == [375 + 360 + 360, 375 + 375 + 360, 3 * 375]
+    assert max(stored(world, TARGETS[0])) == SESSIONS.get(days[2], auction=True).close_ns - MINUTE_NS
     assert world.store.gaps() == []
-    assert [f.complete for f in world.store.days.values()] == [True] * 4
+    assert [f.complete for f in world.store.days.values()] == [True] * 9
+    assert report.rejected == 15  # of the day before the last, which the request spans; the last day's were not asked for
+
+
+def test_who_takes_part_goes_by_the_day_and_before_the_first_list_by_that_one() -> None:
+    spans = [Span(1, date(2026, 9, 1)), Span(2, date(2026, 9, 1), date(2026, 10, 1)), Span(3, date(2026, 10, 1))]
+    rule = auction_rule(spans, date(2026, 9, 1))
+    days = [date(2026, 8, 3), date(2026, 9, 1), date(2026, 9, 30), date(2026, 10, 1)]
+    assert [[rule(i, day) for day in days] for i in (1, 2, 3, 4)] == [
+        [True, True, True, True], [True, True, True, False], [False, False, False, True], [False] * 4,
+    ]  # fmt: skip
+    assert not auction_rule([], None)(1, days[0])
 
 
 # ------------------------------------------------------------------------------------------------------------------ trouble

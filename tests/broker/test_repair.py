@@ -79,7 +79,9 @@ def test_workers_bound_what_is_under_way() -> None:
 
 def test_what_is_outside_the_session_is_left_out() -> None:
     last = SESSION.close_ns - 2 * MINUTE_NS
-    bars, _, _ = run([1, 2], start_ns=last, end_ns=last + 9 * MINUTE_NS, now_ns=last + 60 * MINUTE_NS, auction_ids={3})
+    bars, _, _ = run(
+        [1, 2], start_ns=last, end_ns=last + 9 * MINUTE_NS, now_ns=last + 60 * MINUTE_NS, auction=lambda i, day: i == 3
+    )
     assert bars["inst"].tolist() == [1, 1]
     assert bars["ts_ns"].tolist() == [last, last + MINUTE_NS]
 

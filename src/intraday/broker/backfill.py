@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import TypeVar
 
-from intraday.broker.candles import Judged, judge, untried
+from intraday.broker.candles import Auction, Judged, judge, no_auction, own_sessions, untried
 from intraday.broker.chunks import Chunk, plan, recut
 from intraday.core.validate import CandleValidator
 from intraday.domain.arrays import BAR, MINUTE_NS, Bars, empty, session_number
@@ -92,8 +92,9 @@ class _Run:
 class BackfillManager:
     """Fetches minute candles. ``workers`` requests are under way at most; a candle is final ``settle_s`` after its end.
 
-    ``auction_ids``: instruments of the closing auction, whose continuous trading ends earlier. ``in_thread``: store off the event
-    loop, so that a large transaction does not delay the next request; not under virtual time, where a thread looks infinitely slow.
+    ``auction``: who takes part in the closing auction when; continuous trading then ends earlier. ``in_thread``: store off the
+    event loop, so that a large transaction does not delay the next request; not under virtual time, where a thread looks
+    infinitely slow.
     """
 
     def __init__(
@@ -107,7 +108,7 @@ class BackfillManager:
         *,
         workers: int = 4,
         settle_s: float = 20.0,
-        auction_ids: Collection[int] = (),
+        auction: Auction = no_auction,
         in_thread: bool = True,
     ) -> None:
         self._api = api
@@ -118,9 +119,9 @@ class BackfillManager:
         self._progress = progress
         self._workers = workers
         self._settle_ns = round(settle_s * 1e9)
-        self._auction_ids = frozenset(auction_ids)
+        self._auction = auction
         self._in_thread = in_thread
-        self._validators = {auction: CandleValidator(sessions, auction) for auction in (False, True)}
+        self._validator = CandleValidator(sessions)
 
     def plan(self, targets: Sequence[Target], first: date, last: date, *, again: bool = False) -> list[Chunk]:
         """The requests that ``run`` would make, in order; ``again``: for everything, fetched before or not.
@@ -200,8 +201,7 @@ class BackfillManager:
 
     async def _keep(self, run: _Run, chunk: Chunk, answer: Bars, final_ns: int) -> None:
         instrument = run.targets[chunk.target][0]
-        validator = self._validators[instrument.id in self._auction_ids]
-        judged = judge(instrument, chunk.sessions, answer, final_ns, self._today(), validator)
+        judged = judge(instrument, chunk.sessions, answer, final_ns, self._today(), self._validator)
         known_ns = self._clock.now_ns()
 
         def store() -> WriteReport:
@@ -246,10 +246,11 @@ class BackfillManager:
             if row.complete and not again:
                 done[row.instrument_id].add(row.day)
         begun_ns = now_ns - self._settle_ns - MINUTE_NS  # a session that opened later has no final candle yet
-        hours = {
-            auction: [s for s in self._sessions.between(first, last, auction) if s.open_ns <= begun_ns] for auction in (False, True)
-        }
-        return plan([hours[i in self._auction_ids] for i in done], list(done.values()), SPAN_DAYS[Interval.MINUTE])
+        plain, auction = (
+            [s for s in self._sessions.between(first, last, early) if s.open_ns <= begun_ns] for early in (False, True)
+        )
+        hours = [own_sessions(plain, auction, i, self._auction) for i in done]
+        return plan(hours, list(done.values()), SPAN_DAYS[Interval.MINUTE])
 
     def _today(self) -> date:
         return EPOCH + timedelta(days=session_number(self._clock.now_ns()))

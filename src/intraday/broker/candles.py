@@ -2,24 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 
 import numpy as np
 
-from intraday.core.validate import CandleValidator, RejectReason, Validation
-from intraday.domain.arrays import I8, MINUTE_NS, Bars
+from intraday.core.validate import REASONS, CandleValidator, RejectReason, Validation
+from intraday.domain.arrays import DAY_NS, I8, MINUTE_NS, Bars
 from intraday.domain.broker import Fetched
 from intraday.domain.instruments import Instrument
+from intraday.domain.membership import Span
 from intraday.domain.ports import Gap, Quarantined
-from intraday.domain.session import Session
+from intraday.domain.session import Session, midnight_ns
 
 NO_SESSION = "no candles of this session at the broker"
 NO_CANDLE = "no candle at the broker"
 SCATTERED = "minutes without a candle at the broker, here and there"
 RUNS_MAX = 5  # more runs of missing minutes in one session are one gap: a thinly traded stock would fill the table
 ORIGIN = "broker, minute candles"
+
+Auction = Callable[[int, date], bool]  # whether this instrument's day ends with the closing auction
+
+
+def no_auction(instrument_id: int, day: date) -> bool:
+    """Nobody takes part, as far as known."""
+    return False
+
+
+def auction_rule(spans: Iterable[Span], known_from: date | None) -> Auction:
+    """By the dated list of closing-auction stocks. Days before the first list go by that one: who has derivatives rarely changes,
+    and an auction's print taken for a minute of continuous trading would look like a breakout."""
+    held: dict[int, list[Span]] = {}
+    for span in spans:
+        held.setdefault(span.instrument_id, []).append(span)
+
+    def takes_part(instrument_id: int, day: date) -> bool:
+        return known_from is not None and any(span.on(max(day, known_from)) for span in held.get(instrument_id, ()))
+
+    return takes_part
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +58,7 @@ def judge(
 ) -> Judged:
     """Judge the minutes of these sessions. ``final_ns``: a candle that ends later may still change, so it is left out and its
     session is not complete; neither is a session of ``today`` without any candle, since the broker may just be late."""
-    rows, found = check(instrument, answer, sessions[0].open_ns, min(sessions[-1].close_ns, final_ns), validator)
+    rows, found = check(instrument, sessions, answer, sessions[0].open_ns, final_ns, validator)
     bars, seen = rows[found.accepted], _seen(rows, found)
     fetched: list[Fetched] = []
     gaps: list[Gap] = []
@@ -51,13 +72,26 @@ def judge(
 
 
 def check(
-    instrument: Instrument, answer: Bars, start_ns: int, final_ns: int, validator: CandleValidator
+    instrument: Instrument, sessions: Sequence[Session], answer: Bars, start_ns: int, final_ns: int, validator: CandleValidator
 ) -> tuple[Bars, Validation]:
-    """The rows of the answer that open at or after ``start_ns`` and end by ``final_ns``, and what is to be thought of each."""
-    rows = answer[(answer["ts_ns"] >= start_ns) & (answer["ts_ns"] + MINUTE_NS <= final_ns)]
+    """The rows of the answer that open at or after ``start_ns``, end by ``final_ns`` and are of these sessions' days, and what is
+    to be thought of each. ``sessions`` are the instrument's own: those of closing-auction stocks end before the validator's."""
+    ts = answer["ts_ns"]
+    inside = (ts >= start_ns) & (ts + MINUTE_NS <= min(final_ns, midnight_ns(sessions[-1].day) + DAY_NS))
+    rows = answer[inside]
     if not instrument.has_volume:
         rows["volume"] = np.nan
-    return rows, validator.check(rows, instrument.has_volume)
+    found = validator.check(rows, instrument.has_volume)
+    close_ns = np.array([s.close_ns for s in sessions], dtype=np.int64)
+    at = np.searchsorted([s.open_ns for s in sessions], rows["ts_ns"], side="right") - 1
+    late = (found.code == 0) & (rows["ts_ns"] >= close_ns[at])
+    code = np.where(late, REASONS.index(RejectReason.OUT_OF_SESSION) + 1, found.code).astype(np.int8)
+    return rows, replace(found, code=code, accepted=found.accepted[~late[found.accepted]])
+
+
+def own_sessions(plain: Sequence[Session], auction: Sequence[Session], instrument_id: int, rule: Auction) -> list[Session]:
+    """The sessions of one instrument, out of those of everybody and those of closing-auction stocks on the same days."""
+    return [b if b.close_ns != a.close_ns and rule(instrument_id, a.day) else a for a, b in zip(plain, auction, strict=True)]
 
 
 def last_final_ns(session: Session, final_ns: int) -> int:

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 import numpy as np
 from loguru import logger
 
 from intraday.broker.backfill import Target
-from intraday.broker.candles import check
+from intraday.broker.candles import Auction, check, no_auction, own_sessions
 from intraday.core.validate import CandleValidator
-from intraday.domain.arrays import BAR, MINUTE_NS, Bars, empty
+from intraday.domain.arrays import BAR, MINUTE_NS, Bars, empty, session_number
 from intraday.domain.broker import CandleApi, Interval
 from intraday.domain.clock import Clock
 from intraday.domain.errors import AuthError, IntradayError, RequestRefused
-from intraday.domain.session import SessionTable
+from intraday.domain.session import EPOCH, SessionTable
 
 FAILURES_MAX = 5  # requests in a row without an answer after which the rest is not asked for
 
@@ -36,7 +37,7 @@ class _Run:
 class MinuteRepair:
     """``repair`` fits ``KiteFeed``: the pace is the api's, ``workers`` requests are under way at most.
 
-    ``targets``: what is subscribed, by dense row, the most important first. ``auction_ids`` as for the backfill. ``settle_s``: a
+    ``targets``: what is subscribed, by dense row, the most important first. ``auction`` as for the backfill. ``settle_s``: a
     candle is final so long after its end; a repair waits for that.
     """
 
@@ -49,21 +50,23 @@ class MinuteRepair:
         *,
         workers: int = 4,
         settle_s: float = 5.0,
-        auction_ids: Collection[int] = (),
+        auction: Auction = no_auction,
     ) -> None:
         self._api = api
         self._targets = targets
         self._clock = clock
         self._workers = workers
         self._settle_ns = round(settle_s * 1e9)
-        self._auction_ids = frozenset(auction_ids)
-        self._validators = {auction: CandleValidator(sessions, auction) for auction in (False, True)}
+        self._auction = auction
+        self._sessions = sessions
+        self._validator = CandleValidator(sessions)
 
     async def repair(self, start_ns: int, end_ns: int, insts: Sequence[int] = ()) -> Bars:
         """BAR[n] with ``start_ns <= open`` and ``end <= end_ns`` of these rows (all when empty), ordered by (ts, inst).
 
         Asked one request an instrument, in the order given. What the broker does not answer is missing from the result and logged;
-        raises its error (BrokerError, AuthError) only when there was no answer at all. ``end_ns`` is not in the future.
+        raises its error (BrokerError, AuthError) only when there was no answer at all. The range lies within one session's day, and
+        its end is not in the future.
         """
         await self._settle(end_ns)
         run = _Run(deque(insts or range(len(self._targets))))
@@ -100,7 +103,10 @@ class MinuteRepair:
     async def _fetch(self, inst: int, start_ns: int, end_ns: int) -> Bars:
         instrument, token = self._targets[inst]
         answer = await self._api.fetch_historical_data(token, Interval.MINUTE, start_ns, end_ns - MINUTE_NS)
-        rows, found = check(instrument, answer, start_ns, end_ns, self._validators[instrument.id in self._auction_ids])
+        day = EPOCH + timedelta(days=session_number(start_ns))
+        plain, auction = ([self._sessions.get(day, early)] for early in (False, True))
+        hours = own_sessions(plain, auction, instrument.id, self._auction)
+        rows, found = check(instrument, hours, answer, max(start_ns, hours[0].open_ns), end_ns, self._validator)
         bars = rows[found.accepted]
         bars["inst"] = inst
         return bars

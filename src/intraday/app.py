@@ -52,6 +52,7 @@ from intraday.signal.alerts import AlertSystem, ConsoleChannel, LogChannel
 from intraday.signal.policy import AlertPolicy
 
 MINUTE_NS = 60_000_000_000
+SECOND_NS = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from intraday.database.embedded import EmbeddedServer
 from intraday.database.pool import Database
 from intraday.domain.clock import SystemClock
 from intraday.jobs.historical import run_historical
-from intraday.jobs.replay import run_live
+from intraday.jobs.live import run_live
 from job_cases import config_file, quiet, settings_on
 
 TIMESCALE = "INTRADAY_TEST_TIMESCALE_DSN"

@@ -21,8 +21,9 @@ from intraday.core.synthetic_ticks import CLEAN
 from intraday.domain.clock import SystemClock
 from intraday.domain.events import Alert, Event, Signal, Timer
 from intraday.domain.ports import Source
+from intraday.jobs.live import run_live
 from intraday.jobs.outcome import recorded_run
-from intraday.jobs.replay import run_live, run_replay
+from intraday.jobs.replay import run_replay
 from intraday.jobs.verify import run_verify
 from intraday.live.journal import JournalReader
 from intraday.live.recorded import frames

@@ -20,7 +20,8 @@ from intraday.domain.errors import InputError, NotEnoughData, VerifyError
 from intraday.domain.ports import Source
 from intraday.history.importing import ImportOptions
 from intraday.jobs.historical import import_bars, run_historical
-from intraday.jobs.replay import list_signals, run_live, run_replay
+from intraday.jobs.live import run_live
+from intraday.jobs.replay import list_signals, run_replay
 from intraday.jobs.verify import run_verify
 from intraday.live.warmup import decision_panels, warm
 from job_cases import SESSIONS, bar_files, market_of, quiet, tick_file

@@ -21,8 +21,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from intraday.cli.logs import configure, quiet
-from intraday.config.loading import load_settings
-from intraday.config.settings import Settings
+from intraday.config.loading import load_rate_limits, load_settings
+from intraday.config.settings import RateLimits, Settings
 from intraday.domain import ports
 from intraday.domain.errors import ConfigError, IntradayError
 
@@ -57,6 +57,11 @@ class Session:
             self._settings = load_settings(self.config, os.environ)
             configure(self._settings.system.data_dir, self._settings.system.log_level, verbose=self.verbose)
         return self._settings
+
+    @property
+    def limits(self) -> RateLimits:
+        """How fast the broker may be asked. Raises ConfigError."""
+        return load_rate_limits(self.config)
 
     def emit(self, value: Any, show: Callable[[Console], None]) -> None:
         """``value`` as JSON, or what ``show`` prints for people."""

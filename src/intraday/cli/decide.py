@@ -76,19 +76,22 @@ def live(
 ) -> None:
     """LIVE_MODE: signals from the configured feed.
 
-    The feed is broker.feed; it runs until the session ends or Ctrl-C. With the synthetic feed and no model, one is trained first.
+    The feed is broker.feed; it runs until the session ends or Ctrl-C. Over the wire (simulator, kite) instruments are synced and
+    missing candles fetched first. With the bundled exchange or the synthetic feed and no model, one is trained first.
 
     \b
     Examples:
       intraday live
+      INTRADAY__BROKER__FEED=kite intraday live       (after intraday auth login)
+      INTRADAY__BROKER__SIMULATOR__SPEED=1 intraday live
       INTRADAY__BROKER__FEED=recorded INTRADAY__BROKER__RECORDED=ticks intraday live
     """
     with session(config, as_json, verbose) as run:
         settings = run.settings
-        from intraday.jobs.replay import run_live
+        from intraday.jobs.live import run_live
 
         with run.progress() as progress:
-            result = run_live(settings, SystemClock(), progress, model_id=model, write=run.say)
+            result = run_live(settings, SystemClock(), progress, limits=run.limits, model_id=model, write=run.say)
         run.emit(as_document(result), lambda out: show_replay(out, result))
 
 

@@ -97,9 +97,10 @@ def _import(run: Session, paths: list[Path], options: ImportOptions) -> list[Fil
 
 
 def historical(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False, verbose: VerboseOption = False) -> None:
-    """HISTORICAL_MODE: stored bars become a model.
+    """HISTORICAL_MODE: candles become a model.
 
-    Candles, features, labels, walk-forward training, artifact. Running it again changes no row.
+    Login, instruments and missing candles (where broker.feed has a broker), then features, labels, walk-forward training, artifact.
+    Running it again changes no row.
 
     \b
     Examples:
@@ -111,7 +112,7 @@ def historical(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = Fals
         from intraday.jobs.historical import run_historical
 
         with run.progress() as progress:
-            result = run_historical(settings, SystemClock(), progress)
+            result = run_historical(settings, SystemClock(), progress, limits=run.limits, write=run.say)
         run.emit(as_document(result), lambda out: show_historical(out, result))
 
 

@@ -12,9 +12,11 @@ from intraday.database.listings import ListingRepository
 from intraday.database.live_writer import LiveWriter
 from intraday.database.membership import MembershipRepository
 from intraday.database.models import ModelRepository
+from intraday.database.origin import OriginRepository
 from intraday.database.pool import Database
 from intraday.database.runs import RunRepository
 from intraday.database.signals import SignalRepository
+from intraday.database.universe import UniverseRepository
 from intraday.domain.ports import RunDay
 
 
@@ -26,6 +28,7 @@ class Stores:
         self.instruments = InstrumentRepository(database)
         self.listings = ListingRepository(database)
         self.members = MembershipRepository(database)
+        self.universes = UniverseRepository(database)
         self.bars = BarRepository(database)
         self.fetches = FetchRepository(database, self.bars)
         self.features = FeatureRepository(database)
@@ -34,6 +37,7 @@ class Stores:
         self.signals = SignalRepository(database)
         self.days = DayRepository(database)
         self.runs = RunRepository(database)
+        self.origin = OriginRepository(database)
 
     def writer(self, run: RunDay) -> LiveWriter:
         """Where the effects of a day go."""

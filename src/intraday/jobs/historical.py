@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from datetime import date, timedelta
 from pathlib import Path
 
 from intraday.app import System, build_historical, build_importer, build_market, open_system
-from intraday.config.settings import Settings
+from intraday.config.settings import RateLimits, Settings
 from intraday.core.anchor import EPOCH
 from intraday.core.synthetic import SyntheticMarket
 from intraday.domain.clock import Clock
@@ -16,7 +16,9 @@ from intraday.domain.ports import Progress, Source, WriteReport
 from intraday.history.importing import FileReport, ImportOptions
 from intraday.history.plan import HistoricalResult
 from intraday.jobs import page
-from intraday.jobs.outcome import Outcome, recorded_run
+from intraday.jobs.exchange import OVER_THE_WIRE, open_exchange
+from intraday.jobs.gather import gather
+from intraday.jobs.outcome import Outcome, Run, recorded_run
 from intraday.model.artifacts import Artifact, read_oos
 from intraday.report.assemble import coverage_of, header_of, model_parts
 from intraday.report.html import render
@@ -35,15 +37,43 @@ def import_bars(
 
 
 def run_historical(
-    settings: Settings, clock: Clock, progress: Progress, first: date | None = None, last: date | None = None
+    settings: Settings,
+    clock: Clock,
+    progress: Progress,
+    first: date | None = None,
+    last: date | None = None,
+    *,
+    limits: RateLimits = RateLimits(),  # noqa: B008  frozen
+    write: Callable[[str], object] = print,
 ) -> Outcome:
-    """Stored bars become features, labels and a model; with ``broker.feed: synthetic`` an empty database is filled first."""
-    with open_system(settings, clock) as system, recorded_run(system, "historical") as run:
-        result = train(system, progress, first, last)
-        run.summary |= result.summary()
-        report = historical_report(system, result)
-        where = settings.system.data_dir / "reports" / f"historical-{result.model_id}.html"
-        return Outcome(result.summary(), report, render(report, where))
+    """HISTORICAL_MODE: what the broker has and we have not is fetched, then stored bars become features, labels and a model.
+
+    Without a broker (``broker.feed`` synthetic or recorded) it works on what is stored; an empty database is filled from the
+    synthetic market. Raises AuthError when somebody has to log in, BrokerError; NotEnoughData.
+    """
+    if settings.broker.feed not in OVER_THE_WIRE:
+        with open_system(settings, clock) as system, recorded_run(system, "historical") as run:
+            return _trained(system, run, progress, first, last, {})
+    with (
+        open_exchange(settings, limits, clock, speed=1.0) as endpoint,
+        open_system(settings, endpoint.clock) as system,
+        recorded_run(system, "historical") as run,
+    ):
+        gathered = gather(system, endpoint, limits, progress, first, last)
+        for warning in gathered.warnings():
+            write(f"warning: {warning}")
+        return _trained(system, run, progress, first, last, gathered.summary())
+
+
+def _trained(
+    system: System, run: Run, progress: Progress, first: date | None, last: date | None, found: Mapping[str, object]
+) -> Outcome:
+    """Train, and the page of it."""
+    result = train(system, progress, first, last)
+    run.summary |= {**found, **result.summary()}
+    report = historical_report(system, result)
+    where = system.settings.system.data_dir / "reports" / f"historical-{result.model_id}.html"
+    return Outcome({**found, **result.summary()}, report, render(report, where))
 
 
 def train(system: System, progress: Progress, first: date | None = None, last: date | None = None) -> HistoricalResult:

@@ -1,4 +1,4 @@
-"""``intraday replay``, ``live`` and ``signals``: days through the live path, and what they left behind."""
+"""``intraday replay`` and ``signals``: days through the live path, and what they left behind."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from intraday.domain.instruments import Instrument
 from intraday.domain.ports import EventSource, Progress, Source
 from intraday.domain.session import Session, midnight_ns
 from intraday.jobs import page
-from intraday.jobs.historical import report_of, train
+from intraday.jobs.historical import report_of
 from intraday.jobs.outcome import Outcome, recorded_run
 from intraday.live.assembly import LoadedModel
 from intraday.live.day import DayResult
@@ -66,21 +66,6 @@ def run_replay(
         return outcome(system, model, plan, results, "Replay")
 
 
-def run_live(settings: Settings, clock: Clock, progress: Progress, *, model_id: str | None = None, write: Print = print) -> Outcome:
-    """LIVE_MODE: one session of the configured feed, stored as source ``tick``.
-
-    With the synthetic feed and no model yet, one is trained first: a first look needs nothing prepared.
-    """
-    with open_system(settings, clock) as system, recorded_run(system, "live") as run:
-        if settings.broker.feed == "synthetic" and model_id is None and system.stores.models.latest() is None:
-            train(system, progress)
-        model = load_model(system, model_id)
-        plan = live_plan(system)
-        results = run_days(system, model, plan, run.id, progress, write)
-        run.summary |= summary(results, model)
-        return outcome(system, model, plan, results, "LIVE_MODE")
-
-
 def recorded_plan(
     system: System, paths: Sequence[Path], first: date | None, last: date | None, speed: float | None = None
 ) -> ReplayPlan:
@@ -103,12 +88,8 @@ def recorded_plan(
 
 
 def live_plan(system: System) -> ReplayPlan:
-    """What LIVE_MODE listens to. ConfigError for a feed that cannot be had."""
+    """What LIVE_MODE listens to without a network. ConfigError for a recording that is not named."""
     broker = system.settings.broker
-    if broker.feed == "kite":
-        raise ConfigError(
-            "broker.feed: found kite, which needs the Kite link that is not part of this version; expected synthetic or recorded"
-        )
     if broker.feed == "recorded":
         if broker.recorded is None:
             raise ConfigError("broker.recorded: found null, expected a tick file or folder for broker.feed: recorded")

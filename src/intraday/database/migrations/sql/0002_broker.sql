@@ -115,3 +115,12 @@ COMMENT ON COLUMN candle_fetches.until_ts IS 'Every minute that ends by then is 
 COMMENT ON COLUMN candle_fetches.n_bars IS 'Candles of the day that were accepted; 0: the broker has none.';
 COMMENT ON COLUMN candle_fetches.complete IS 'The session was over when it was asked for.';
 COMMENT ON COLUMN candle_fetches.asked_at IS 'When the answer came that changed this row last.';
+
+-- ------------------------------------------------------------------------------------------- whose prices these are
+CREATE TABLE broker_origin (
+    singleton boolean PRIMARY KEY DEFAULT true CHECK (singleton),
+    name text NOT NULL,
+    claimed_at timestamptz NOT NULL
+);
+COMMENT ON TABLE broker_origin IS 'The one broker this database is filled from: made-up prices and real ones never share one.';
+COMMENT ON COLUMN broker_origin.name IS 'Host of the REST API, or the bundled exchange.';

@@ -1,0 +1,193 @@
+"""COMPOSITION ROOT, the part that speaks to a broker: Kite, or the bundled exchange in its place."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+
+from intraday.app import System
+from intraday.auth.key import KEY_VARIABLE, OsKeyStore, TokenKey
+from intraday.auth.login import Authenticator, LoginPlace
+from intraday.auth.token import TokenManager
+from intraday.broker.backfill import BackfillManager
+from intraday.broker.connection import ConnectionManager, ConnectionSpec, subscription
+from intraday.broker.feed import KiteFeed
+from intraday.broker.instruments import InstrumentManager
+from intraday.broker.link import LinkSpec
+from intraday.broker.link_events import Mode
+from intraday.broker.pacing import Pacers
+from intraday.broker.repair import MinuteRepair
+from intraday.broker.rest import RESTClient
+from intraday.broker.retry import RetryPolicy
+from intraday.config.settings import RateLimits, Settings
+from intraday.domain.arrays import session_number
+from intraday.domain.broker import CandleApi, Credentials, Secret, TokenSource
+from intraday.domain.clock import Clock, ScaledClock
+from intraday.domain.events import Alert
+from intraday.domain.instruments import Instrument
+from intraday.domain.listings import ListingApi
+from intraday.domain.ports import Progress
+from intraday.domain.session import EPOCH, Session, SessionTable, midnight_ns
+from intraday.sim.exchange import Exchange
+from intraday.sim.listing import synthetic_listing
+from intraday.sim.market import SyntheticTape
+from intraday.sim.scenario import Scenario
+from intraday.sim.server import SimServer
+
+MINUTE_NS = 60_000_000_000
+SECOND_NS = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where the broker answers, whose time it is there, and who is logged in.
+
+    ``name`` is for people. ``speed`` is the pace of an event loop that talks to it: at 60, a second of its time is 17 ms of ours.
+    """
+
+    name: str
+    rest_url: str
+    ws_url: str
+    credentials: Credentials
+    token: TokenSource
+    clock: Clock
+    speed: float = 1.0
+
+    @property
+    def patience(self) -> float:
+        """What time-outs for the machine's work are multiplied by: it does not get faster with the clock."""
+        return max(self.speed, 1.0)
+
+    @property
+    def today(self) -> date:
+        """The IST date of its clock."""
+        return EPOCH + timedelta(days=session_number(self.clock.now_ns()))
+
+
+@dataclass(frozen=True, slots=True)
+class Simulated:
+    """A bundled exchange that is ready to serve: ``server`` makes its server, in the event loop that is to run it."""
+
+    server: Callable[[], SimServer]
+    clock: Clock
+    speed: float
+
+
+def build_simulator(settings: Settings, clock: Clock, speed: float | None = None) -> Simulated:
+    """The exchange of ``broker.simulator``. ``clock``: the machine's; ``speed`` None: as configured."""
+    sim, market, sessions = settings.broker.simulator, settings.trading.synthetic, SessionTable.load()
+    days = sessions.between(market.start_day, sessions.last)[: market.sessions + 1]
+    day = sim.day or days[-1].day
+    pace = sim.speed if speed is None else speed
+    hours, minutes, *seconds = map(int, sim.start.split(":"))
+    start_ns = midnight_ns(day) + (hours * 60 + minutes) * MINUTE_NS + sum(seconds) * SECOND_NS
+    exchange_clock = ScaledClock(start_ns, pace, clock)
+    listing = [replace(i, first_day=days[0].day) for i in synthetic_listing(market.instruments - 1, seed=market.seed, day=day)]
+    scenario = None if sim.scenario is None else Scenario.parse(sim.scenario.read_text("utf-8"), str(sim.scenario))
+
+    def server() -> SimServer:
+        tape = SyntheticTape(listing, market.seed, sessions, edge=market.edge)
+        return SimServer(Exchange.open(tape, exchange_clock, speed=pace), sim.port, scenario)
+
+    return Simulated(server, exchange_clock, pace)
+
+
+def build_rest(endpoint: Endpoint, limits: RateLimits, settings: Settings) -> RESTClient:
+    """The broker's REST calls, paced. One a process and API key: the pace is shared by whoever asks through it."""
+    retry = limits.retry
+    return RESTClient(
+        endpoint.rest_url,
+        endpoint.credentials,
+        endpoint.token,
+        Pacers.of(limits, endpoint.clock),
+        endpoint.clock,
+        timeout_s=settings.broker.kite.timeout_s * endpoint.patience,
+        retry=RetryPolicy(retry.attempts, retry.first_s, retry.max_s),
+        rng=random.Random(),  # noqa: S311  jitter, not a secret
+    )
+
+
+def build_tokens(settings: Settings, clock: Clock) -> TokenManager:
+    """The stored login of Kite Connect."""
+    key = settings.broker.api_key
+    given = os.environ.get(KEY_VARIABLE)
+    return TokenManager(
+        settings.system.data_dir / "auth" / "kite.token",
+        TokenKey(Secret(given) if given else None, OsKeyStore()),
+        clock,
+        None if key is None else key.get_secret_value(),
+        settings.broker.kite.rest_url,
+    )
+
+
+def build_listings(system: System, api: ListingApi, clock: Clock) -> InstrumentManager:
+    """The daily list of instruments."""
+    return InstrumentManager(api, system.stores.listings, clock, system.settings.broker.exchanges)
+
+
+def build_backfill(system: System, api: CandleApi, clock: Clock, progress: Progress) -> BackfillManager:
+    """Candles from the broker."""
+    b, stores = system.settings.broker.backfill, system.stores
+    return BackfillManager(
+        api, stores.fetches, stores.bars, system.sessions, clock, progress, workers=b.workers, settle_s=b.settle_s
+    )
+
+
+def build_authenticator(settings: Settings, limits: RateLimits, clock: Clock) -> Authenticator[RESTClient]:
+    """`intraday auth`. ``clock``: the broker's time, which the life of a token is counted in."""
+    broker, kite = settings.broker, settings.broker.kite
+    api_key, api_secret = (Secret("" if s is None else s.get_secret_value()) for s in (broker.api_key, broker.api_secret))
+    credentials = Credentials(api_key.reveal(), api_secret)
+    return Authenticator(
+        lambda token: build_rest(Endpoint("Kite Connect", kite.rest_url, kite.ws_url, credentials, token, clock), limits, settings),
+        build_tokens(settings, clock),
+        credentials,
+        LoginPlace(kite.login_url, broker.login.port, broker.login.timeout_s),
+        lambda client: client.ltp(["NSE:NIFTY 50"]),
+    )
+
+
+def build_connections(
+    system: System, endpoint: Endpoint, limits: RateLimits, tokens: Sequence[int], session: Session
+) -> ConnectionManager:
+    """The WebSocket connections that ``tokens`` need; patient with silence outside continuous trading."""
+    link, ws = system.settings.broker.link, limits.websocket
+    spec = ConnectionSpec(
+        url=endpoint.ws_url,
+        api_key=endpoint.credentials.api_key,
+        token=endpoint.token,
+        link=LinkSpec(
+            trading=lambda now_ns: (
+                session.open_ns <= now_ns < session.close_ns and not any(start <= now_ns < end for start, end in session.pauses)
+            ),
+            stall_ns=round(link.stall_s * SECOND_NS),
+            quiet_ns=round(link.quiet_stall_s * SECOND_NS),
+            backoff_first_ns=round(link.backoff_first_s * SECOND_NS),
+            backoff_max_ns=round(link.backoff_max_s * SECOND_NS),
+        ),
+        connect_timeout_s=link.connect_timeout_s * endpoint.patience,
+        connections_max=ws.connections,
+        instruments_max=ws.instruments_per_connection,
+        frames_max=system.settings.live.queue_max_frames,
+    )
+    return ConnectionManager(spec, subscription(tokens, Mode(link.mode)), endpoint.clock, random.Random().random)  # noqa: S311
+
+
+def build_feed(
+    system: System,
+    endpoint: Endpoint,
+    rest: CandleApi,
+    session: Session,
+    connections: ConnectionManager,
+    targets: Sequence[tuple[Instrument, int]],
+    tell: Callable[[Alert], None],
+) -> KiteFeed:
+    """Hops 1 and 2 over the wire; what was missed is asked for through ``rest``. ``targets``: instrument and token by dense row."""
+    b = system.settings.broker.backfill
+    repairer = MinuteRepair(rest, targets, system.sessions, endpoint.clock, workers=b.workers)
+    rows = {token: row for row, (_, token) in enumerate(targets)}
+    grace_ns = system.settings.live.grace_ms * 1_000_000
+    return KiteFeed(session, connections, rows, endpoint.clock, grace_ns, repairer.repair, tell)

@@ -1,0 +1,123 @@
+"""LIVE_MODE: one session of the configured feed, as source ``tick``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from intraday.app import System, build_alerts, build_day_runner, load_model, open_system
+from intraday.app_broker import Endpoint, build_connections, build_feed, build_rest
+from intraday.broker.connection import ConnectionReport
+from intraday.config.settings import RateLimits, Settings
+from intraday.domain.arrays import TICK
+from intraday.domain.clock import Clock
+from intraday.domain.errors import CalendarError, NotEnoughData
+from intraday.domain.ports import Progress, Source
+from intraday.domain.session import Session
+from intraday.jobs.exchange import OVER_THE_WIRE, open_exchange, run_at
+from intraday.jobs.gather import gather, gather_through
+from intraday.jobs.historical import train
+from intraday.jobs.outcome import Outcome, recorded_run
+from intraday.jobs.replay import Print, ReplayPlan, Watched, live_plan, outcome, run_days, summary
+from intraday.live.assembly import LoadedModel
+from intraday.live.day import DayResult
+
+
+def run_live(
+    settings: Settings,
+    clock: Clock,
+    progress: Progress,
+    *,
+    limits: RateLimits = RateLimits(),  # noqa: B008  frozen
+    model_id: str | None = None,
+    write: Print = print,
+) -> Outcome:
+    """One session of ``broker.feed``.
+
+    With the bundled exchange or the synthetic feed and no model yet, one is trained first: a first look needs nothing prepared.
+    Raises CalendarError when the exchange is closed today, AuthError when somebody has to log in.
+    """
+    if settings.broker.feed not in OVER_THE_WIRE:
+        return _recorded(settings, clock, progress, model_id, write)
+    if settings.broker.feed == "simulator":
+        _prepare(settings, limits, clock, progress, model_id)
+    with (
+        open_exchange(settings, limits, clock) as endpoint,
+        open_system(settings, endpoint.clock) as system,
+        recorded_run(system, "live") as run,
+    ):
+        session = todays_session(system, endpoint)
+        model = load_model(system, model_id)
+        plan, result, found = run_at(
+            endpoint, lambda: _over_the_wire(system, endpoint, limits, model, session, run.id, progress, write)
+        )
+        run.summary |= summary([result], model) | found
+        return outcome(system, model, plan, [result], "LIVE_MODE")
+
+
+def todays_session(system: System, endpoint: Endpoint) -> Session:
+    """The session that is coming or under way. CalendarError when there is none today, or it is over."""
+    session = system.sessions.get(endpoint.today)
+    if endpoint.clock.now_ns() >= session.close_ns:
+        raise CalendarError(f"{session.day}: the session is over, next is {system.sessions.next(session.day).day}")
+    return session
+
+
+def _recorded(settings: Settings, clock: Clock, progress: Progress, model_id: str | None, write: Print) -> Outcome:
+    """Without a network: the synthetic market, or recorded ticks."""
+    with open_system(settings, clock) as system, recorded_run(system, "live") as run:
+        if settings.broker.feed == "synthetic" and model_id is None and system.stores.models.latest() is None:
+            train(system, progress)
+        model = load_model(system, model_id)
+        plan = live_plan(system)
+        results = run_days(system, model, plan, run.id, progress, write)
+        run.summary |= summary(results, model)
+        return outcome(system, model, plan, results, "LIVE_MODE")
+
+
+def _prepare(settings: Settings, limits: RateLimits, clock: Clock, progress: Progress, model_id: str | None) -> None:
+    """What a user of Kite did in the morning, before the exchange's clock starts: history, and a model where there is none."""
+    with open_exchange(settings, limits, clock, speed=1.0) as endpoint, open_system(settings, endpoint.clock) as system:
+        gather(system, endpoint, limits, progress)
+        if model_id is None and system.stores.models.latest() is None:
+            train(system, progress)
+
+
+async def _over_the_wire(
+    system: System,
+    endpoint: Endpoint,
+    limits: RateLimits,
+    model: LoadedModel,
+    session: Session,
+    run_id: str,
+    progress: Progress,
+    write: Print,
+) -> tuple[ReplayPlan, DayResult, dict[str, object]]:
+    async with build_rest(endpoint, limits, system.settings) as rest:
+        gathered = await gather_through(rest, system, endpoint, limits, progress)
+        instruments = [i for i in gathered.instruments if i.id in gathered.tokens]
+        if not instruments:
+            raise NotEnoughData("trading.universe: none of its instruments is in the broker's list today")
+        tokens = [gathered.tokens[i.id] for i in instruments]
+        for warning in gathered.warnings():
+            write(f"warning: {warning}")
+        alerts = build_alerts(system.settings, model, instruments, write)
+        connections = build_connections(system, endpoint, limits, tokens, session)
+        feed = build_feed(system, endpoint, rest, session, connections, list(zip(instruments, tokens, strict=True)), alerts.offer)
+        runner = build_day_runner(system, model, instruments, Source.TICK, run_id)
+        watched = Watched(feed, session, f"live {session.day}", progress)
+        result = await runner.run(session, watched, alerts, feed)
+    plan = ReplayPlan(tuple(instruments), (session,), lambda _: np.empty(0, TICK), Source.TICK)
+    return plan, result, gathered.summary() | {"connections": connection_summary(connections.reports())}
+
+
+def connection_summary(reports: Sequence[ConnectionReport]) -> list[dict[str, object]]:
+    """JSON-ready: what came through each connection, and how often it was lost."""
+    return [
+        {
+            "name": r.name, "instruments": r.tokens, "frames": r.counts.frames, "packets": r.counts.packets,
+            "malformed": r.counts.malformed, "connects": r.counts.connects, "losses": dict(r.counts.losses),
+        }
+        for r in reports
+    ]  # fmt: skip

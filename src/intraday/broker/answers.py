@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import orjson
@@ -55,39 +55,41 @@ class Answer:
 
     status: int
     content_type: str
-    body: bytes
-
-
-def payload(asked: Asked, answer: Answer) -> Any:
-    """``data`` of a JSON answer. Raises the BrokerError or AuthError that the answer stands for."""
-    envelope = _envelope(asked, answer)
-    if envelope.get("status") == "error" or "error_type" in envelope or answer.status >= 400:
-        raise _error(asked, answer, envelope)
-    if "data" not in envelope:
-        raise BadAnswer(f'{_came(asked, answer)}, expected {{"status": "success", "data": ...}}, found no data')
-    return envelope["data"]
+    body: bytes = field(repr=False)
 
 
 def parsed(asked: Asked, answer: Answer, parse: Callable[[Any], T]) -> T:
-    """``parse`` applied to ``payload``; a BadAnswer of its own is told with what was asked."""
-    data = payload(asked, answer)
-    try:
-        return parse(data)
-    except BadAnswer as error:
-        found = str(error)
-    raise BadAnswer(f"{asked.what}: {found}: the broker answered otherwise than documented")
+    """``parse`` of a JSON answer's ``data``. Raises the BrokerError or AuthError that the answer stands for."""
+    value = _understood(asked, answer, parse)
+    if isinstance(value, IntradayError):
+        raise value  # here, where no variable holds what came: a traceback may be printed with its locals
+    return value
 
 
 def csv_body(asked: Asked, answer: Answer) -> bytes:
-    """The body of a CSV answer. Raises like ``payload``."""
+    """The body of a CSV answer. Raises like ``parsed``."""
     if answer.status == 200 and "csv" in answer.content_type:
         return answer.body
-    payload(asked, answer)
+    parsed(asked, answer, lambda _: None)
     raise BadAnswer(f"{_came(asked, answer)}, expected CSV, found {answer.content_type or 'no content type'}")
 
 
-def _envelope(asked: Asked, answer: Answer) -> dict[str, Any]:
-    """The JSON object of the answer, if it is one; otherwise the error that its HTTP code stands for."""
+def _understood(asked: Asked, answer: Answer, parse: Callable[[Any], T]) -> T | IntradayError:
+    envelope = _envelope(asked, answer)
+    if isinstance(envelope, IntradayError):
+        return envelope
+    if envelope.get("status") == "error" or "error_type" in envelope or answer.status >= 400:
+        return _error(asked, answer, envelope)
+    if "data" not in envelope:
+        return BadAnswer(f'{_came(asked, answer)}, expected {{"status": "success", "data": ...}}, found no data')
+    try:
+        return parse(envelope["data"])
+    except BadAnswer as error:
+        return BadAnswer(f"{_came(asked, answer)}: {error}: the broker answered otherwise than documented")
+
+
+def _envelope(asked: Asked, answer: Answer) -> dict[str, Any] | IntradayError:
+    """The JSON object of the answer if it is one, otherwise the error that its HTTP code stands for."""
     found = f"found {answer.content_type or 'no content type'}"
     if "json" in answer.content_type:
         try:
@@ -98,7 +100,7 @@ def _envelope(asked: Asked, answer: Answer) -> dict[str, Any]:
             if isinstance(envelope, dict):
                 return envelope
             found = "found no object"
-    raise _error(asked, answer, {}) if answer.status >= 400 else BadAnswer(f"{_came(asked, answer)}, expected JSON, {found}")
+    return _error(asked, answer, {}) if answer.status >= 400 else BadAnswer(f"{_came(asked, answer)}, expected JSON, {found}")
 
 
 def _error(asked: Asked, answer: Answer, envelope: dict[str, Any]) -> IntradayError:
@@ -107,11 +109,11 @@ def _error(asked: Asked, answer: Answer, envelope: dict[str, Any]) -> IntradayEr
     came = _came(asked, answer, kind, text)
     if answer.status == 429 or _TOO_MANY.search(text):
         return RateLimited(f"{came}: too many calls with this API key in one second; is another program using it?")
-    if asked.login and answer.status < 500 and kind not in _OF_BROKER:
+    if asked.login and answer.status < 500 and (answer.status >= 400 or kind not in _OF_BROKER):
         return _login_error(came, answer, text)
-    if answer.status in (401, 403) or kind in ("TokenException", "PermissionException"):
+    if kind in ("TokenException", "PermissionException") or (answer.status in (401, 403) and (not kind or _ADDRESS.search(text))):
         return _forbidden(came, answer, kind, text)
-    if answer.status >= 500 or kind in _OF_BROKER:
+    if answer.status >= 500 or (answer.status < 400 and kind in _OF_BROKER):
         return BrokerUnavailable(f"{came}: the broker's side failed; try again later")
     return _refused(came, text)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import random
+import re
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from typing import Any, TypeVar
@@ -23,11 +24,13 @@ from intraday.broker.retry import RetryPolicy
 from intraday.domain.arrays import DAY_NS, F8, IST_NS, Bars
 from intraday.domain.broker import BrokerSession, Credentials, Interval, Profile, Secret, TokenSource
 from intraday.domain.clock import Clock
+from intraday.domain.errors import NoToken
 
 T = TypeVar("T")
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _CONNECTIONS = 16
+_HEADER = re.compile(r"[!-~]+")
 RETRY = RetryPolicy()
 BREAKER = BreakerPolicy()
 
@@ -155,7 +158,10 @@ class RESTClient:
         return await self._caller.call(call, lambda asked, answer: parsed(asked, answer, parse))
 
     def _sign(self, token: Secret) -> str:
-        return f"token {self._credentials.api_key}:{token.reveal()}"
+        signed = Secret(f"{self._credentials.api_key}:{token.reveal()}")
+        if not _HEADER.fullmatch(signed.reveal()):  # httpx would say so too, and quote it
+            raise NoToken("expected an API key and an access token of printable ASCII, found other characters: log in again")
+        return f"token {signed.reveal()}"
 
     def _checksum(self, request_token: Secret) -> Secret:
         parts = (self._credentials.api_key, request_token.reveal(), self._credentials.api_secret.reveal())

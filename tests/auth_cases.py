@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import secrets
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
+from http.client import HTTPConnection
 from pathlib import Path
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from intraday.auth.key import TokenKey, new_key
 from intraday.auth.login import Authenticator, LoginPlace
@@ -153,3 +157,64 @@ class Desk:
             return line if isinstance(line, str) else line()
 
         return ask
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What a browser got."""
+
+    status: int
+    headers: dict[str, str]
+    text: str
+
+
+def get(url: str, host: str | None = None, method: str = "GET") -> Page:
+    """One request over a real socket, redirects not followed. ``host``: another Host header."""
+    parts = urlsplit(url)
+    connection = HTTPConnection(parts.hostname or "", parts.port, timeout=20)
+    try:
+        connection.request(
+            method, urlunsplit(("", "", parts.path, parts.query, "")), headers={} if host is None else {"Host": host}
+        )
+        answer = connection.getresponse()
+        headers = {name.lower(): value for name, value in answer.getheaders()}
+        return Page(answer.status, headers, answer.read().decode())
+    finally:
+        connection.close()
+
+
+def returned(login_page: str, token: str, port: int, **changed: str) -> str:
+    """Where Kite sends the browser after a login at ``login_page``, with parameters ``changed``."""
+    query = dict(parse_qsl(urlsplit(login_page).query))
+    values = {"action": "login", "type": "login", "status": "success", "request_token": token}
+    values |= dict(parse_qsl(query["redirect_params"])) | changed
+    return f"http://127.0.0.1:{port}/kite?{urlencode(values)}"
+
+
+class Browser:
+    """A person at a browser, in a thread: follows the address it is started with to Kite, logs in, is sent back.
+
+    ``changed``: what is different in the address it is sent back with. ``pages``: everything it was shown, once ``join`` returns.
+    """
+
+    def __init__(self, broker: Broker, **changed: str) -> None:
+        self.opened: list[str] = []
+        self.pages: list[Page] = []
+        self._broker = broker
+        self._changed = changed
+        self._thread = threading.Thread(target=self._visit)
+
+    def open(self, url: str) -> bool:
+        self.opened.append(url)
+        self._thread.start()
+        return True
+
+    def join(self) -> list[Page]:
+        self._thread.join(30)
+        assert not self._thread.is_alive()
+        return self.pages
+
+    def _visit(self) -> None:
+        start = get(self.opened[0])
+        port = urlsplit(self.opened[0]).port or 0
+        self.pages = [start, get(returned(start.headers["location"], self._broker.grant(), port, **self._changed))]

@@ -20,12 +20,10 @@ from intraday.domain.errors import (
     AuthError,
     BadAnswer,
     BrokerError,
-    BrokerUnavailable,
     ConfigError,
     LoginFailed,
     NotEntitled,
     NoToken,
-    RateLimited,
     TokenDead,
     WrongCredentials,
 )
@@ -211,8 +209,9 @@ class Authenticator(Generic[A]):
                 await api.logout()
         except (TokenDead, WrongCredentials):
             return False
-        except (BrokerUnavailable, RateLimited, BadAnswer, AuthError) as error:
-            raise type(error)(f"{error}. The token is still stored: run `intraday auth logout` again") from None
+        except (BrokerError, AuthError) as error:
+            error.args = (f"{error}. The token is still stored: run `intraday auth logout` again",)
+            raise
         return True
 
     async def _profile(self, session: BrokerSession) -> None:

@@ -28,7 +28,7 @@ VERDICT_WAIT_S = 30.0  # longest time the browser is kept waiting for what becam
 FLUSH_WAIT_S = 3.0  # longest time the last page may take to leave
 IDLE_S = 10.0  # browsers open connections in advance and then say nothing on them
 
-REQUEST_TOKEN = re.compile(r"[A-Za-z0-9_-]{8,256}")
+REQUEST_TOKEN = re.compile(r"[A-Za-z0-9_-]{12,256}")
 R = TypeVar("R", bound=AnyResponse)
 STATUS_WORD = re.compile(r"[a-z_]{1,32}")
 

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import date
 from operator import mul
 from random import Random
 
-from intraday.domain.arrays import DAY_NS, MINUTE_NS, session_number
+from intraday.domain.arrays import DAY_NS, MINUTE_NS
 from intraday.domain.errors import CalendarError
-from intraday.domain.session import EPOCH, SessionTable, midnight_ns
+from intraday.domain.session import SessionTable, midnight_ns
 from intraday.sim.listing import SimInstrument
-from intraday.sim.tape import PREOPEN_MINUTES, Tape, Trades, has_auction, open_interest, trading_hours
+from intraday.sim.tape import PREOPEN_MINUTES, Tape, Trades, day_of, has_auction, open_interest, trading_hours
 
 Level = tuple[int, int, int]  # quantity, price in paise, orders
 Window = tuple[int, int]  # start_ns <= t < end_ns
@@ -182,7 +182,7 @@ class QuoteBook:
             return
         for track in self._tracks.values():
             self._update(track, midnight_ns(self.day) + DAY_NS - 1)
-        self.day = EPOCH + timedelta(days=session_number(now_ns))
+        self.day = day_of(now_ns)
         self._wheel.clear()
         for track in self._tracks.values():
             self._open_day(track)

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import date
 
-from intraday.domain.arrays import session_number
 from intraday.domain.clock import Clock
-from intraday.domain.session import EPOCH, SessionTable
+from intraday.domain.session import SessionTable
 from intraday.sim.accounts import Accounts
 from intraday.sim.book import QuoteBook
+from intraday.sim.candles import History
 from intraday.sim.knobs import Knobs
 from intraday.sim.limits import Meter
 from intraday.sim.listing import SimInstrument
-from intraday.sim.tape import Tape
+from intraday.sim.tape import Tape, day_of
 
 
 @dataclass(slots=True)
@@ -30,10 +30,12 @@ class Exchange:
     limits: Meter
     sessions: SessionTable
     speed: float = 1.0
+    history: History = field(init=False)
     by_token: Mapping[int, SimInstrument] = field(init=False)
     by_key: Mapping[str, SimInstrument] = field(init=False)
 
     def __post_init__(self) -> None:
+        self.history = History(self.tape, self.knobs.candles, self.knobs.seed)
         self.by_token = {row.token: row for row in self.tape.instruments}
         self.by_key = {row.key: row for row in self.tape.instruments}
 
@@ -45,8 +47,3 @@ class Exchange:
         book = QuoteBook(tape, day, knobs.seed, knobs.updates_per_s)
         accounts = Accounts(clock, knobs.auth, seed=knobs.seed)
         return cls(tape, clock, day, knobs, accounts, book, Meter(clock), tape.sessions, speed)
-
-
-def day_of(now_ns: int) -> date:
-    """The IST date of an instant."""
-    return EPOCH + timedelta(days=session_number(now_ns))

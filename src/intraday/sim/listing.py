@@ -9,7 +9,10 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from random import Random
 
-HEADER = "instrument_token,exchange_token,tradingsymbol,name,last_price,expiry,strike,tick_size,lot_size,instrument_type,segment,exchange"
+COLUMNS = (
+    "instrument_token", "exchange_token", "tradingsymbol", "name", "last_price", "expiry", "strike", "tick_size", "lot_size",
+    "instrument_type", "segment", "exchange",
+)  # fmt: skip
 SEGMENT_CODES = {"NSE": 1, "NFO": 2, "BSE": 4, "INDICES": 9}
 FUTURES_MONTHS = 3
 # Well-known numbers first, so that examples written for Kite work: symbol, exchange token, price in rupees, tick in paise.
@@ -143,8 +146,8 @@ def instruments_csv(instruments: Sequence[SimInstrument], exchange: str | None, 
     ``last_price``: paise by token, of those that have one; 0 is written for the others. ``exchange`` None: all of them.
     """
     out = io.StringIO()
-    out.write(HEADER + "\n")
     writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(COLUMNS)
     for row in instruments:
         if exchange is None or row.exchange == exchange:
             writer.writerow(_cells(row, last_price.get(row.token, 0)))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pickle
-from datetime import date
+from collections.abc import Callable, Sequence
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +18,17 @@ from intraday.domain.arrays import Bars
 from intraday.domain.clock import SystemClock
 from intraday.domain.errors import NotEnoughData
 from intraday.domain.instruments import Instrument
+from intraday.domain.membership import EPOCH, Membership, Span
 from intraday.domain.ports import Source
 from intraday.domain.session import SessionTable
+from intraday.domain.universe import Universe
 from intraday.history.pipeline import HistoricalPipeline
 from intraday.history.plan import HistoricalPlan, HistoricalResult, Stores
 from intraday.history.steps import StepTimer
 from intraday.history.tasks import BlockTask, compute_block
 from intraday.model.artifacts import read_oos
 from intraday.model.predictor import ModelPredictor
+from intraday.model.trainer import LGBMTrainer
 from memory_stores import MemoryBars, MemoryFeatures, MemoryLabels, MemoryModels
 
 
@@ -240,3 +244,73 @@ def test_nested_steps_count_only_for_themselves() -> None:
     with timer.step("outer"), timer.step("inner") as step:
         step.rows = 5
     assert [(r.name, r.rows, r.seconds) for r in timer.reports()] == [("outer", 0, 70.0), ("inner", 5, 30.0)]
+
+
+# --------------------------------------------------------------------------------------------------- dated universes
+
+
+def membership_of(*spans: Span, known_from: date = FIRST) -> Callable[[date, date], Membership | None]:
+    return Universe("index:SMALL", frozenset(s.instrument_id for s in spans), spans, known_from).between
+
+
+def rows_learned_from(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """What the trainer is given, run by run."""
+    seen: list[Any] = []
+    train = LGBMTrainer.train
+
+    def spy(self: Any, dataset: Any, *rest: Any) -> Any:
+        seen.append(dataset)
+        return train(self, dataset, *rest)
+
+    monkeypatch.setattr(LGBMTrainer, "train", spy)
+    return seen
+
+
+def test_a_stock_that_left_the_index_is_not_learned_from_any_more(
+    tmp_path: Path, market: Any, stores: Stores, sessions: SessionTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = rows_learned_from(monkeypatch)
+    leaver, comer, stayer, never = (i.id for i in market[0])
+    left, came = date(2025, 4, 4), date(2025, 4, 7)
+    spans = (Span(leaver, FIRST, left), Span(comer, came, None), Span(stayer, FIRST, None))
+    undated = pipeline(plan_of(tmp_path), stores, sessions).run(market[0])
+    result = pipeline(plan_of(tmp_path, membership=membership_of(*spans)), stores, sessions).run(market[0])
+    whole, members = seen
+    universe = sorted(market[0], key=lambda i: (i.kind, i.id))
+    ids = np.array([i.id for i in universe])
+    days = {
+        number: {EPOCH + timedelta(days=int(n)) for n in members.session[ids[members.inst] == number]} for number in ids.tolist()
+    }
+    table = [s.day for s in sessions.between(FIRST, LAST)]
+    assert days[leaver] == {d for d in table if d < left}
+    assert days[comer] == {d for d in table if d >= came}
+    assert days[stayer] == set(table)
+    assert days[never] == set()
+    # Those rows are the same rows as without a list: their features know the days before and after.
+    keep = np.array(
+        [spans_hold(spans, ids[i], EPOCH + timedelta(days=int(n))) for i, n in zip(whole.inst, whole.session, strict=True)]
+    )
+    assert np.array_equal(members.x, whole.x[keep], equal_nan=True)
+    assert np.array_equal(members.ts_ns, whole.ts_ns[keep])
+    data = result.artifact.manifest["data"]
+    assert data["universe"].startswith("index:SMALL, dated members ")
+    assert undated.artifact.manifest["data"]["universe"] == "all symbols on every day"
+    assert (result.warnings, result.model_id == undated.model_id) == ((), False)
+
+
+def spans_hold(spans: Sequence[Span], number: int, day: date) -> bool:
+    return any(s.instrument_id == number and s.on(day) for s in spans)
+
+
+def test_days_before_the_first_list_are_said(tmp_path: Path, market: Any, stores: Stores, sessions: SessionTable) -> None:
+    known = date(2025, 3, 24)
+    spans = [Span(i.id, known, None) for i in market[0]]
+    result = pipeline(plan_of(tmp_path, membership=membership_of(*spans, known_from=known)), stores, sessions).run(market[0])
+    assert len(result.warnings) == 1
+    assert "members are known from 2025-03-24 on, bars from 2025-03-20: what is before is not learned from" in result.warnings[0]
+
+
+def test_nobody_was_a_member(tmp_path: Path, market: Any, stores: Stores, sessions: SessionTable) -> None:
+    plan = plan_of(tmp_path, membership=membership_of(Span(99, FIRST, None)))
+    with pytest.raises(NotEnoughData, match="index:SMALL.*no stored decision bar from 2025-03-20 to 2025-04-21 is one of a member"):
+        pipeline(plan, stores, sessions).run(market[0])

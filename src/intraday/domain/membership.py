@@ -32,7 +32,7 @@ class Flag(StrEnum):
     CLOSING_AUCTION = "closing_auction"  # continuous trading ends at 15:15
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, slots=True)
 class Span:
     """An instrument's time on a list: ``start <= day < end``, ``end`` None for still there. ``value``: what the list says of it."""
 
@@ -92,14 +92,15 @@ class Membership:
     @classmethod
     def of(cls, definition: str, spans: Iterable[Span], first: date, last: date, known_from: date | None = None) -> Membership:
         """The spans between ``first`` and ``last``, both inclusive; the digest in the definition is of these."""
-        cut = []
-        for span in sorted(spans):
+        cut = set()
+        for span in spans:
             low = max(span.start, first)
             high = last if span.end is None else min(span.end - timedelta(days=1), last)
             if low <= high:
-                cut.append((span.instrument_id, (low - EPOCH).days, (high - EPOCH).days))
-        text = hashlib.sha256(repr(cut).encode()).hexdigest()[:12]
-        return cls(f"{definition}, dated members {text}", tuple(cut), known_from)
+                cut.add((span.instrument_id, (low - EPOCH).days, (high - EPOCH).days))
+        kept = tuple(sorted(cut))
+        text = hashlib.sha256(repr(kept).encode()).hexdigest()[:12]
+        return cls(f"{definition}, dated members {text}", kept, known_from)
 
     @property
     def ids(self) -> frozenset[int]:

@@ -20,6 +20,7 @@ from intraday.core.decision import latest_bar_ns
 from intraday.domain.arrays import F4, Bars, Mask, Panel
 from intraday.domain.errors import NotEnoughData
 from intraday.domain.instruments import Instrument, Kind
+from intraday.domain.membership import Membership
 from intraday.domain.ports import (
     FeatureSetRecord,
     ModelRecord,
@@ -82,16 +83,17 @@ class HistoricalPipeline:
         """All steps for stored instruments (with ids). NotEnoughData when there are too few bars or sessions for one fold."""
         timer = StepTimer(self._monotonic_ns, ("bars", "features and labels", "store features", "store labels"))
         span, universe = self._span(instruments)
+        membership = None if self._plan.membership is None else self._plan.membership(span.first, span.last)
         self._register()
-        warnings = self._compute(universe, span, timer)
+        warnings = (*self._compute(universe, span, timer), *_unknown_warning(membership, span))
         with timer.step("dataset") as step:
-            dataset = self._dataset(universe, span)
+            dataset = self._dataset(universe, span, membership)
             step.rows = len(dataset)
         with timer.step("train") as step:
             trained = LGBMTrainer(self._plan.training).train(dataset, self._plan.features.names, self._progress)
             step.rows = trained.rows
         with timer.step("artifact") as step:
-            artifact = self._save(trained, universe, span)
+            artifact = self._save(trained, universe, span, membership)
             step.rows = 1
         return HistoricalResult(
             model_id=artifact.id,
@@ -187,16 +189,24 @@ class HistoricalPipeline:
             step.written = self._stores.labels.write(plan.labels.id, ids, result.labels, first_ns, end_ns)
             step.rows = len(result.labels)
 
-    def _dataset(self, universe: list[Instrument], span: _Range) -> Dataset:
-        """Rows to learn from, read back from the stores: what is trained on is what is stored. ``inst`` counts the universe."""
+    def _dataset(self, universe: list[Instrument], span: _Range, membership: Membership | None) -> Dataset:
+        """Rows to learn from, read back from the stores: what is trained on is what is stored. ``inst`` counts the universe.
+
+        NotEnoughData when no row is one of a member.
+        """
         blocks = self._blocks(universe, span.first, span.last)
         parts: list[Dataset] = []
         offset = 0
         for done, block in enumerate(blocks):
             self._progress("dataset", done, len(blocks))
-            parts.append(_renumbered(self._rows(block, span), offset))
+            parts.append(_renumbered(_of_members(self._rows(block, span), block, membership), offset))
             offset += len(block)
         self._progress("dataset", len(blocks), len(blocks))
+        if membership is not None and not any(map(len, parts)):
+            raise NotEnoughData(
+                f"{membership.definition}: no stored decision bar from {span.first} to {span.last} is one of a member; "
+                f"the list is known from {membership.known_from} on, import earlier members (intraday universe import)"
+            )
         return _together(parts)
 
     def _rows(self, block: list[Instrument], span: _Range) -> Dataset:
@@ -212,7 +222,7 @@ class HistoricalPipeline:
     def _latest(self, number: int) -> int:
         return latest_bar_ns(self._plan.labels, self._sessions.get(EPOCH + timedelta(days=number)))
 
-    def _save(self, trained: Trained, universe: list[Instrument], span: _Range) -> Artifact:
+    def _save(self, trained: Trained, universe: list[Instrument], span: _Range, membership: Membership | None) -> Artifact:
         plan = self._plan
         panel, has_volume, x = self._golden(universe, span)
         lineage = Lineage(
@@ -222,6 +232,7 @@ class HistoricalPipeline:
             label_definition=plan.labels.definition(),
             view=plan.view,
             symbols=tuple(i.key for i in universe),
+            **({} if membership is None else {"universe": membership.definition}),
         )
         artifact = save(plan.directory, trained, lineage, panel, has_volume, x)
         manifest = (artifact.path / "manifest.json").read_text(encoding="utf-8")
@@ -244,6 +255,21 @@ class HistoricalPipeline:
 
 def _has_volume(block: Sequence[Instrument]) -> Mask:
     return np.array([i.has_volume for i in block], dtype=np.bool_)
+
+
+def _of_members(part: Dataset, block: Sequence[Instrument], membership: Membership | None) -> Dataset:
+    """The rows of instruments that were in the universe on the row's day."""
+    return part if membership is None else part.rows(membership.mask([i.id for i in block], part.inst, part.session))
+
+
+def _unknown_warning(membership: Membership | None, span: _Range) -> tuple[str, ...]:
+    known = None if membership is None else membership.known_from
+    if membership is None or known is None or known <= span.first:
+        return ()
+    return (
+        f"{membership.definition}: members are known from {known} on, bars from {span.first}: what is before is not learned from; "
+        "import earlier members (intraday universe import)",
+    )
 
 
 def _renumbered(part: Dataset, offset: int) -> Dataset:

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from intraday.core.features import FeatureSet
 from intraday.core.labels import LabelSpec
+from intraday.domain.membership import Membership
 from intraday.domain.ports import BarStore, FeatureStore, LabelStore, ModelStore, Source
 from intraday.history.steps import StepReport
 from intraday.history.tasks import BlockResult, BlockTask
@@ -29,7 +30,9 @@ class TaskMap(Protocol):
 class HistoricalPlan:
     """What to do. ``first`` and ``last`` day inclusive, None: all that is stored. ``source`` None: the best version of each bar.
 
-    ``known_ns`` is the moment up to which bars are complete; None when every session in the range is over.
+    ``known_ns`` is the moment up to which bars are complete; None when every session in the range is over. ``membership`` tells
+    for days ``first .. last`` who was in the universe when (``domain.universe.Universe.between``; its None and no function: all of
+    them on every day): only rows of members of their day are learned from, what an instrument did before and after is not.
     """
 
     features: FeatureSet
@@ -41,6 +44,7 @@ class HistoricalPlan:
     last: date | None = None
     source: Source | None = None
     known_ns: int | None = None
+    membership: Callable[[date, date], Membership | None] | None = None
     block_instruments: int = 32
     block_bars: int = 1_500_000  # most one-minute bars of a block: about 100 MB, and twice that as panels
     golden_instruments: int = 8

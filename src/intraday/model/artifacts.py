@@ -63,6 +63,7 @@ class Lineage:
     label_definition: str  # JSON
     view: str  # which bars were read, for example "best version" or "source import"
     symbols: tuple[str, ...]
+    universe: str = "all symbols on every day"  # who was learned from when
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +152,7 @@ def _manifest(trained: Trained, lineage: Lineage) -> dict[str, Any]:
         "data": {
             "view": lineage.view,
             "symbols": list(lineage.symbols),
+            "universe": lineage.universe,
             "first_session": trained.sessions[0],
             "last_session": trained.sessions[1],
             "rows": trained.rows,

@@ -121,7 +121,7 @@ class WebSocketClient:
                     await self._feed(Tick())
         finally:
             if self._ws is not None:
-                await self._ws.close()
+                await _say_goodbye(self._ws)
 
     async def want(self, modes: Mapping[int, Mode]) -> None:
         """Subscribe, now and after every reconnect."""
@@ -240,6 +240,15 @@ class WebSocketClient:
             return self._token() != self._used
         except AuthError:
             return False
+
+
+async def _say_goodbye(ws: ClientConnection) -> None:
+    """Close properly, unless the other side does not even read."""
+    try:
+        async with asyncio.timeout(2 * CLOSE_TIMEOUT_S):
+            await ws.close()
+    except TimeoutError:
+        ws.transport.abort()
 
 
 def _silent_logger() -> logging.Logger:

@@ -25,7 +25,7 @@ TOO_MANY = "Too many requests"
 FAULTS = {  # status: (error_type, message)
     429: ("NetworkException", TOO_MANY),
     500: ("GeneralException", "Something went wrong. Please try again."),
-    502: ("NetworkException", "Couldn't connect to the OMS."),
+    502: ("DataException", "Unknown response from the OMS."),
     503: ("NetworkException", "The API is down. Please try again later."),
     504: ("NetworkException", "Gateway timed out."),
 }

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import orjson
 from aiohttp import web
 
 from intraday.sim import login, quotes
@@ -97,12 +98,12 @@ def _plain(exchange: Exchange, status: int, message: str) -> HttpHandler:
 
 
 def _clock(exchange: Exchange) -> HttpHandler:
-    """``GET /sim/clock``: the exchange's time, for programs that run beside it. ``speed`` null: as fast as possible."""
+    """``GET /sim/clock``: the exchange's time, for programs that run beside it; no envelope. ``speed`` null: as fast as possible."""
 
     async def handle(request: web.Request) -> web.StreamResponse:
         speed = None if exchange.speed == float("inf") else exchange.speed
-        given = {"now_ns": exchange.clock.now_ns(), "speed": speed, "day": exchange.day.isoformat(), "version": 1}
-        return send(exchange, request, success(given))
+        told = {"now_ns": exchange.clock.now_ns(), "speed": speed, "day": exchange.day.isoformat(), "version": 1}
+        return send(exchange, request, Reply(orjson.dumps(told)))
 
     return handle
 

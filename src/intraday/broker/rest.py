@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _CONNECTIONS = 16
-_HEADER = re.compile(r"[!-~]+")
+_HEADER = re.compile(r"[!-9;-~]+:[!-~]+")  # key:token, printable ASCII
 RETRY = RetryPolicy()
 BREAKER = BreakerPolicy()
 

@@ -1,0 +1,91 @@
+"""The client against a server on a socket, in virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+from aiohttp import web
+
+from intraday.broker.endpoints import SECOND_NS
+from intraday.broker.retry import RetryPolicy
+from intraday.domain.clock import Clock
+from intraday.domain.errors import BrokerUnavailable
+from pace_cases import virtual
+from rest_cases import client, fetch, row
+
+pytestmark = pytest.mark.integration
+
+
+async def serve(handler: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> tuple[web.AppRunner, str]:
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", handler)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    host, port = runner.addresses[0][:2]
+    return runner, f"http://{host}:{port}"
+
+
+def test_over_a_socket_the_server_sees_the_limit_kept_and_used() -> None:
+    """Four workers, 3 a second, answers that take 0.2 to 0.9 s: as counted where they arrive."""
+    arrived: list[int] = []
+
+    async def main(clock: Clock) -> int:
+        async def answer(request: web.Request) -> web.StreamResponse:
+            arrived.append(clock.monotonic_ns())
+            await asyncio.sleep(0.2 + 0.7 * (len(arrived) * 37 % 100) / 100)
+            return web.json_response({"status": "success", "data": {"candles": [row(15), row(16)]}})
+
+        async def work() -> int:
+            return sum([len(await fetch(api)) for _ in range(75)])
+
+        runner, root = await serve(answer)
+        async with client(clock, None, root) as api, asyncio.TaskGroup() as group:
+            tasks = [group.create_task(work()) for _ in range(4)]
+        await runner.cleanup()
+        return sum(task.result() for task in tasks)
+
+    assert virtual(main) == 600
+    windows = [b - a for a, b in zip(arrived, arrived[3:], strict=False)]
+    assert len(arrived) == 300 and min(windows) > SECOND_NS
+    assert 0.97 <= 299 / 3 / ((arrived[-1] - arrived[0]) / SECOND_NS) <= 1
+
+
+def test_over_a_socket_a_server_that_hangs_up_is_asked_again() -> None:
+    arrived: list[int] = []
+
+    async def main(clock: Clock) -> int:
+        async def answer(request: web.Request) -> web.StreamResponse:
+            arrived.append(clock.monotonic_ns())
+            if len(arrived) == 1:
+                assert request.transport is not None
+                request.transport.abort()
+            if len(arrived) == 2:  # half an answer
+                response = web.StreamResponse(headers={"Content-Type": "application/json", "Content-Length": "1000"})
+                await response.prepare(request)
+                await response.write(b'{"data": {"candles')
+                assert request.transport is not None
+                request.transport.close()
+                return response
+            return web.json_response({"status": "success", "data": {"candles": [row(15)]}})
+
+        runner, root = await serve(answer)
+        async with client(clock, None, root) as api:
+            n = len(await fetch(api))
+        await runner.cleanup()
+        return n
+
+    assert virtual(main) == 1
+    assert len(arrived) == 3
+
+
+def test_over_a_socket_nobody_there_is_unavailable() -> None:
+    async def main(clock: Clock) -> None:
+        async with client(clock, None, "http://127.0.0.1:1", retry=RetryPolicy(attempts=2)) as api:
+            await fetch(api)
+
+    with pytest.raises(BrokerUnavailable, match=r"no working connection \(ConnectError .*\(asked 2 times\)"):
+        virtual(main)

@@ -58,13 +58,13 @@ class Sunk:
 class TinyKite:
     """Counts upgrades, keeps commands, refuses with ``refuse`` (status, body), and lets ``talk`` say the rest."""
 
-    def __init__(self) -> None:
+    def __init__(self, url: str = "ws://127.0.0.1:9") -> None:
         self.queries: list[str] = []
         self.commands: list[dict[str, Any]] = []
         self.closes: list[int | None] = []
         self.refuse: tuple[int, str] | None = None
         self.talk: Callable[[ServerConnection], Awaitable[None]] = beat
-        self.url = ""
+        self.url = url
 
     def subscribed(self) -> set[int]:
         return {token for c in self.commands if c["a"] == "subscribe" for token in c["v"]}

@@ -23,7 +23,8 @@ N_SIZES = 4096
 NO_PACKET = 13  # a length that no packet has
 REGRESSION = 0.9  # of the true volume
 _BIG = struct.Struct(">I")
-_SIZED_VOLUME = slice(packets.VOLUME.start + 2, packets.VOLUME.stop + 2)  # behind the packet's length
+_SIZED_TOKEN = slice(2, 6)  # behind the packet's length
+_SIZED_VOLUME = slice(packets.VOLUME.start + 2, packets.VOLUME.stop + 2)
 _SIZED_LENGTHS = (packets.LENGTHS[3] + 2, packets.LENGTHS[4] + 2)  # of what has a volume: quote and full
 
 
@@ -36,20 +37,24 @@ class Tamper:
         sizes = [min(FRAME_MAX, max(1, round(rng.lognormvariate(0.0, FRAME_SIGMA) * FRAME_MEDIAN))) for _ in range(N_SIZES)]
         self._sizes = _for_ever(sizes)
 
-    def packets(self, fresh: list[bytes], held: list[bytes]) -> list[bytes]:
-        """``fresh`` with its faults, all as ``packets.sized``. ``held`` are old ones of this link, sent now; it is refilled."""
-        knobs, late = self._knobs, held[:]
-        held.clear()
-        if not (knobs.duplicate_share or knobs.stale_share or knobs.volume_reset_share or knobs.volume_regression_share):
-            return fresh + late
+    def packets(self, fresh: list[bytes], held: dict[bytes, bytes]) -> list[bytes]:
+        """``fresh`` with its faults, all as ``packets.sized``. ``held``: old packets of this link, by token, that wait for a newer
+        one to come out behind."""
+        knobs = self._knobs
+        faulty = knobs.duplicate_share or knobs.stale_share or knobs.volume_reset_share or knobs.volume_regression_share
+        if not faulty and not held:
+            return fresh
         out: list[bytes] = []
         for packet in fresh:
             out.append(self._lying(packet))
             if self._happens(knobs.duplicate_share):
                 out.append(packet)
-            if self._happens(knobs.stale_share):
-                held.append(packet)
-        return out + late
+            old = held.pop(packet[_SIZED_TOKEN], None)
+            if old is not None:
+                out.append(old)
+            elif self._happens(knobs.stale_share):
+                held[packet[_SIZED_TOKEN]] = packet
+        return out
 
     def frames(self, of: Sequence[bytes]) -> list[bytes]:
         """The packets as binary messages."""

@@ -40,7 +40,7 @@ class Link:
     transport: asyncio.Transport
     modes: dict[int, str] = field(default_factory=dict)
     outbox: list[bytes] = field(default_factory=list)
-    held: list[bytes] = field(default_factory=list)
+    held: dict[bytes, bytes] = field(default_factory=dict)
     sent_ns: int = 0
     stuck_until_ns: int = 0
     paused: bool = False
@@ -299,7 +299,7 @@ class Stream:
         fresh, link.outbox = link.outbox, []
         if link.paused or link.transport.is_closing() or link.ws.closed:
             return
-        if fresh or link.held:
+        if fresh:
             out = self._tamper.packets(fresh, link.held)
             self._write(link, self._tamper.frames(out), len(out), now_ns)
         elif now_ns - link.sent_ns >= self._knobs.heartbeat_s * 1e9:

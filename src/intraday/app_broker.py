@@ -29,6 +29,7 @@ from intraday.domain.clock import Clock, ScaledClock
 from intraday.domain.events import Alert
 from intraday.domain.instruments import Instrument
 from intraday.domain.listings import ListingApi
+from intraday.domain.pace import paced
 from intraday.domain.ports import Progress
 from intraday.domain.session import EPOCH, Session, SessionTable, midnight_ns
 from intraday.sim.exchange import Exchange
@@ -136,17 +137,16 @@ def build_backfill(system: System, api: CandleApi, clock: Clock, progress: Progr
     )
 
 
-def build_authenticator(settings: Settings, limits: RateLimits, clock: Clock) -> Authenticator[RESTClient]:
-    """`intraday auth`. ``clock``: the broker's time, which the life of a token is counted in."""
-    broker, kite = settings.broker, settings.broker.kite
-    api_key, api_secret = (Secret("" if s is None else s.get_secret_value()) for s in (broker.api_key, broker.api_secret))
-    credentials = Credentials(api_key.reveal(), api_secret)
+def build_authenticator(endpoint: Endpoint, limits: RateLimits, settings: Settings) -> Authenticator[RESTClient]:
+    """`intraday auth`: the login at ``endpoint``, whose time the life of a token is counted in."""
+    login = settings.broker.login
     return Authenticator(
-        lambda token: build_rest(Endpoint("Kite Connect", kite.rest_url, kite.ws_url, credentials, token, clock), limits, settings),
-        build_tokens(settings, clock),
-        credentials,
-        LoginPlace(kite.login_url, broker.login.port, broker.login.timeout_s),
+        lambda token: build_rest(replace(endpoint, token=token), limits, settings),
+        build_tokens(settings, endpoint.clock),
+        endpoint.credentials,
+        LoginPlace(settings.broker.kite.login_url, login.port, login.timeout_s),
         lambda client: client.ltp(["NSE:NIFTY 50"]),
+        paced(endpoint.speed),
     )
 
 

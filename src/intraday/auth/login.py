@@ -6,10 +6,10 @@ Source: Kite Connect v3 documentation, "Login flow" (KITE_SPEC 2).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 from urllib.parse import parse_qs, urlencode
 
 from intraday.auth.lifetime import TokenState
@@ -32,6 +32,7 @@ PASTES_MAX = 3
 KEY_VARIABLE, SECRET_VARIABLE = "INTRADAY__BROKER__API_KEY", "INTRADAY__BROKER__API_SECRET"
 
 A = TypeVar("A", bound=SessionApi)
+T = TypeVar("T")
 Open = Callable[[str], bool]  # opens an address in a browser; False when it could not
 Ask = Callable[[str], str]  # asks the person for a line of text, without showing it
 Tell = Callable[[str], None]  # shows the person a line
@@ -68,7 +69,8 @@ class Authenticator(Generic[A]):
 
     ``connect`` opens the broker's calls with the token source it is handed, for each login anew. ``probe`` asks for market data
     once after a login, because a profile does not prove that the key has any; what it raises becomes a warning.
-    ``login`` and ``logout`` are for the main thread and start an event loop of their own, for the network only.
+    ``login``, ``logout`` and ``check`` are for the main thread and run an event loop of their own (``loop_factory`` None: an
+    ordinary one), for the network only: while the person is waited for there is none.
     """
 
     def __init__(
@@ -78,12 +80,14 @@ class Authenticator(Generic[A]):
         credentials: Credentials,
         place: LoginPlace,
         probe: Callable[[A], Awaitable[object]] | None = None,
+        loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None,
     ) -> None:
         self._connect = connect
         self._tokens = tokens
         self._credentials = credentials
         self._place = place
         self._probe = probe
+        self._loop_factory = loop_factory
 
     def login(self, open_browser: Open | None, ask: Ask, tell: Tell) -> Login:
         """Let the person log in, exchange, check, store. ``open_browser`` None, or one that opens nothing: paste the address.
@@ -101,7 +105,7 @@ class Authenticator(Generic[A]):
             if done is not None:
                 return done
             tell("No browser could be opened here.")
-        return asyncio.run(self.finish(self._pasted(url, state, ask, tell)))
+        return self._run(self.finish(self._pasted(url, state, ask, tell)))
 
     async def finish(self, request_token: Secret) -> Login:
         """Exchange ``request_token``, check the new token, store it, ask for market data. Raises as ``login`` does."""
@@ -127,7 +131,7 @@ class Authenticator(Generic[A]):
             forgotten = self._tokens.forget()
             unread = f"the stored token was deleted, not ended at the broker (it dies at 06:00 IST): {error}"
             return Logout(False, forgotten, unread if forgotten else "nobody was logged in")
-        killed = self._tokens.status().usable and asyncio.run(self._kill(session))
+        killed = self._tokens.status().usable and self._run(self._kill(session))
         self._tokens.forget()
         user = f"{session.user_id} is logged out"
         return Logout(killed, True, user if killed else f"{user}; the token had ended already")
@@ -142,10 +146,14 @@ class Authenticator(Generic[A]):
         if not status.usable:
             return status
         try:
-            asyncio.run(self._profile(self._tokens.current()))
+            self._run(self._profile(self._tokens.current()))
         except TokenDead as error:
             return replace(status, state=TokenState.DEAD, advice=str(error))
         return status
+
+    def _run(self, main: Coroutine[Any, Any, T]) -> T:
+        with asyncio.Runner(loop_factory=self._loop_factory) as runner:
+            return runner.run(main)
 
     def _in_browser(self, url: Secret, state: Secret, open_browser: Open, tell: Tell) -> Login | None:
         """None when no browser could be opened."""
@@ -153,7 +161,7 @@ class Authenticator(Generic[A]):
             if not open_browser(server.start_url):
                 return None
             tell(f"Log in to Kite in the browser; waiting up to {self._place.timeout_s:g} s for it to come back. Ctrl-C gives up.")
-            done = asyncio.run(self.finish(server.wait(self._place.timeout_s)))
+            done = self._run(self.finish(server.wait(self._place.timeout_s)))
             server.conclude(True, f"{done.session.user_id} is logged in for today.")
             return done
 

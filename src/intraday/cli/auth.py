@@ -51,7 +51,7 @@ def login(
     with session(config, as_json, verbose) as run:
         reason = auth.unneeded(run.settings)
         if reason is not None:
-            run.emit({"needed": False, "reason": reason}, lambda out: out.print(reason, markup=False, soft_wrap=True))
+            _no_need(run, reason)
             return
         person = auth.Person(None if no_browser else _open_browser, _ask, lambda line: typer.echo(line, err=True))
         done = auth.log_in(run.settings, load_rate_limits(config), SystemClock(), person)
@@ -83,9 +83,12 @@ def status(
 
     with session(config, as_json, verbose) as run:
         reason = auth.unneeded(run.settings)
-        found = auth.status(run.settings, load_rate_limits(config), SystemClock(), ask_broker=check and reason is None)
-        _show(run, found, reason)
-        if reason is None and not found.usable:
+        if reason is not None:
+            _no_need(run, reason)
+            return
+        found = auth.status(run.settings, load_rate_limits(config), SystemClock(), ask_broker=check)
+        _show(run, found)
+        if not found.usable:
             raise typer.Exit(AuthError.exit_code)
 
 
@@ -127,11 +130,15 @@ def key(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False, verb
         run.say(f"This is a secret: whoever has it and {run.settings.system.data_dir / 'auth'} can read the day's token.")
 
 
-def _show(run: Session, found: TokenStatus, reason: str | None) -> None:
-    value = {"needed": reason is None, "feed": run.settings.broker.feed, **{n: getattr(found, n) for n in found.__slots__}}
+def _no_need(run: Session, reason: str) -> None:
+    value = {"needed": False, "feed": run.settings.broker.feed, "reason": reason}
+    run.emit(value, lambda out: out.print(reason, markup=False, soft_wrap=True))
+
+
+def _show(run: Session, found: TokenStatus) -> None:
+    value = {"needed": True, "feed": run.settings.broker.feed, **{name: getattr(found, name) for name in found.__slots__}}
     who = f" ({found.user_id}, {found.user_name})" if found.user_id else ""
-    lines = [*([reason] if reason else []), f"{found.state.value}{who}: {found.advice}"]
-    run.emit(value, lambda out: out.print("\n".join(lines), markup=False, soft_wrap=True))
+    run.emit(value, lambda out: out.print(f"{found.state.value}{who}: {found.advice}", markup=False, soft_wrap=True))
 
 
 def _open_browser(url: str) -> bool:

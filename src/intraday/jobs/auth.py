@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from intraday.app_broker import build_authenticator, build_tokens
+from intraday.app_broker import build_authenticator
 from intraday.auth.key import new_key
 from intraday.auth.login import Login, Logout
 from intraday.auth.token import TokenStatus
 from intraday.config.settings import RateLimits, Settings
 from intraday.domain.broker import Secret
 from intraday.domain.clock import Clock
-from intraday.domain.errors import ConfigError
+from intraday.jobs.exchange import kite
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,26 +29,24 @@ def unneeded(settings: Settings) -> str | None:
     feed = settings.broker.feed
     if feed == "kite":
         return None
-    return f"broker.feed is {feed}: no login is needed. For Kite: `broker.feed: kite` (INTRADAY__BROKER__FEED=kite)"
+    return f"broker.feed is {feed}: no login is needed. For Kite: broker.feed: kite, or INTRADAY__BROKER__FEED=kite"
 
 
 def log_in(settings: Settings, limits: RateLimits, clock: Clock, person: Person) -> Login:
     """Let the person log in at Kite, keep the day's token. Raises ConfigError, AuthError, BrokerError."""
-    return build_authenticator(settings, limits, clock).login(person.open_browser, person.ask, person.tell)
+    authenticator = build_authenticator(kite(settings, clock), limits, settings)
+    return authenticator.login(person.open_browser, person.ask, person.tell)
 
 
 def log_out(settings: Settings, limits: RateLimits, clock: Clock) -> Logout:
     """End the token at Kite and forget it. Raises ConfigError, AuthError, BrokerError."""
-    return build_authenticator(settings, limits, clock).logout()
+    return build_authenticator(kite(settings, clock), limits, settings).logout()
 
 
 def status(settings: Settings, limits: RateLimits, clock: Clock, *, ask_broker: bool) -> TokenStatus:
-    """Where the login stands: by the clock, or by asking Kite. Raises AuthError, BrokerError where it asks."""
-    if not ask_broker:
-        return build_tokens(settings, clock).status()
-    if settings.broker.api_key is None:
-        raise ConfigError("to ask Kite, the environment variable INTRADAY__BROKER__API_KEY has to name the app that is logged in")
-    return build_authenticator(settings, limits, clock).check()
+    """Where the login stands: by the clock, or by asking Kite. Raises ConfigError; AuthError and BrokerError where it asks."""
+    authenticator = build_authenticator(kite(settings, clock), limits, settings)
+    return authenticator.check() if ask_broker else authenticator.status()
 
 
 def make_key() -> Secret:

@@ -79,10 +79,25 @@ def official() -> KiteTicker:
     return KiteTicker("key", "token")
 
 
+def bodies_of(frame: bytes) -> list[bytes]:
+    """The packets of a well-formed frame."""
+    bodies, at = [], 2
+    while at < len(frame):
+        length = int.from_bytes(frame[at : at + 2], "big")
+        bodies.append(frame[at + 2 : at + 2 + length])
+        at += 2 + length
+    return bodies
+
+
 def check_frame(judge: KiteTicker, bodies: Sequence[bytes]) -> int:
     """Assert that both decoders agree on a frame, in the host's zone IST; returns its number of packets."""
     frame = frame_of(bodies)
-    theirs, ours = judge._parse_binary(frame), decode_frame(frame)
+    return check_ticks(frame, judge._parse_binary(frame))
+
+
+def check_ticks(frame: bytes, theirs: Sequence[dict[str, Any]]) -> int:
+    """Assert that we decode ``frame`` to the official client's ticks, whose times are IST; returns its number of packets."""
+    bodies, ours = bodies_of(frame), decode_frame(frame)
     assert len(theirs) == ours.shape[0] == len(bodies)
     lengths = np.array([len(body) for body in bodies])
     for length in LENGTHS:

@@ -100,12 +100,15 @@ class Stream:
     async def run(self) -> None:
         """Publish for ever; sleeps while nobody is connected."""
         pace = self._exchange.speed if self._exchange.speed != float("inf") else 0.0
+        clock, next_ns = self._exchange.clock, 0
         while True:
             if not self.links:
                 self._arrived.clear()
                 await self._arrived.wait()
             self.step()
-            await asyncio.sleep(max(self._knobs.publish_every_s, STEP_MIN_S * pace))
+            now_ns = clock.now_ns()
+            next_ns = max(now_ns, next_ns + round(max(self._knobs.publish_every_s, STEP_MIN_S * pace) * 1e9))
+            await asyncio.sleep((next_ns - now_ns) / 1e9)
 
     def step(self) -> None:
         """One publication: what changed since the last one, to everyone who wants it."""
@@ -273,7 +276,7 @@ class Stream:
 
     def _gather(self, now_ns: int) -> None:
         """A packet of each changed token into the outboxes of its watchers, unless one went out a moment ago."""
-        due, later = self._due_ns, now_ns + round(self._knobs.conflate_s * 1e9)
+        due, later = self._due_ns, now_ns + round((self._knobs.conflate_s - self._knobs.publish_every_s / 2) * 1e9)
         ready = [token for token in self._dirty if due.get(token, 0) <= now_ns]
         self._dirty.difference_update(ready)
         for token in ready:

@@ -114,7 +114,8 @@ def client(clock: Clock, desk: Desk | None, root: str = ROOT, token: Callable[[]
         desk.clock = clock
     limits = more.pop("limits", RateLimits())
     source = token or (lambda: Secret(TOKEN))
-    return RESTClient(root, CREDENTIALS, source, Pacers.of(limits, clock), clock, transport=desk, rng=random.Random(5), **more)
+    transport = more.pop("transport", desk)
+    return RESTClient(root, CREDENTIALS, source, Pacers.of(limits, clock), clock, transport=transport, rng=random.Random(5), **more)
 
 
 def ask(desk: Desk, question: Callable[[RESTClient], Awaitable[T]], start_ns: int = START_NS, **more: Any) -> T:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Any
 
+import httpcore
+import httpx
 import pytest
 from aiohttp import web
 
@@ -16,6 +19,14 @@ from pace_cases import virtual
 from rest_cases import client, fetch, row
 
 pytestmark = pytest.mark.integration
+
+
+class SlowHandshake(httpcore.AnyIOBackend):
+    """A network on which a connection takes 90 ms to make."""
+
+    async def connect_tcp(self, *args: Any, **kwargs: Any) -> httpcore.AsyncNetworkStream:
+        await asyncio.sleep(0.09)
+        return await super().connect_tcp(*args, **kwargs)
 
 
 async def serve(handler: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> tuple[web.AppRunner, str]:
@@ -52,6 +63,33 @@ def test_over_a_socket_the_server_sees_the_limit_kept_and_used() -> None:
     windows = [b - a for a, b in zip(arrived, arrived[3:], strict=False)]
     assert len(arrived) == 300 and min(windows) > SECOND_NS
     assert 0.97 <= 299 / 3 / ((arrived[-1] - arrived[0]) / SECOND_NS) <= 1
+
+
+def test_connections_that_have_to_be_made_first_do_not_break_the_limit() -> None:
+    """The first calls arrive late by a handshake, the ones on their warm connections do not."""
+    arrived: list[int] = []
+
+    async def main(clock: Clock) -> None:
+        async def answer(request: web.Request) -> web.StreamResponse:
+            arrived.append(clock.monotonic_ns())
+            await asyncio.sleep(0.9)
+            return web.json_response({"status": "success", "data": {"candles": []}})
+
+        async def work() -> None:
+            for _ in range(3):
+                await fetch(api)
+
+        runner, root = await serve(answer)
+        transport = httpx.AsyncHTTPTransport()
+        transport._pool = httpcore.AsyncConnectionPool(network_backend=SlowHandshake())
+        async with client(clock, None, root, transport=transport) as api, asyncio.TaskGroup() as group:
+            for _ in range(4):
+                group.create_task(work())
+        await runner.cleanup()
+
+    virtual(main)
+    assert len(arrived) == 12
+    assert min(b - a for a, b in zip(arrived, arrived[3:], strict=False)) > SECOND_NS
 
 
 def test_over_a_socket_a_server_that_hangs_up_is_asked_again() -> None:

@@ -6,15 +6,15 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 import pytest
-from feed_cases import HEARTBEAT, INFY, NIFTY, RELIANCE, TinyKite, beat, connections, frame, full
-from pace_cases import START_NS, virtual
 from websockets.asyncio.server import ServerConnection
 
+from feed_cases import HEARTBEAT, INFY, NIFTY, RELIANCE, TinyKite, beat, connections, frame, full
 from intraday.broker.connection import ConnectionManager, Inbox, Prices, subscription
 from intraday.broker.link_events import Lost, Mode, Notice, Up
 from intraday.broker.ws import Received
 from intraday.domain.clock import Clock, SimClock
 from intraday.domain.errors import ConfigError
+from pace_cases import START_NS, virtual
 
 SECOND_NS = 10**9
 Body = Callable[[ConnectionManager, TinyKite, Clock], Awaitable[None]]

@@ -192,10 +192,20 @@ def test_outside_trading_only_the_quiet_limit_holds() -> None:
 
 def test_the_open_gives_a_silent_server_the_time_to_be_heard() -> None:
     d = Driver(trading=False)
-    d.now = OPEN_S - 60
+    d.now = OPEN_S - 30
     d.up()
     d.run_to(OPEN_S + 30)
-    assert d.times(Lost) == [pytest.approx(OPEN_S + 4, abs=2)]
+    assert d.times(Lost) == [pytest.approx(OPEN_S + 6, abs=2)]
+    assert d.times(Lost)[0] - d.times(SendPing)[-1] == pytest.approx(2), "and is asked before it is given up"
+    asked = Driver(trading=False)
+    asked.now = OPEN_S - 30
+    asked.up()
+    asked.run_to(OPEN_S + 3)
+    while asked.now < OPEN_S + 20:  # answers pings, says nothing else
+        if asked.log[-1][1] == SendPing():
+            asked.give(Pong())
+        asked.run_to(asked.due)
+    assert asked.times(Lost) == []
     late = Driver()
     late.now = CLOSE_S - 2
     late.up()
@@ -210,8 +220,11 @@ def test_heartbeats_without_prices_in_trading_are_reported_and_subscribed_again(
     start = d.now
     d.run_to(start + 185, (1, HEARTBEAT))
     assert d.times(Lost) == [], "a quiet market has heartbeats"
-    assert len(d.notices()) == 2 and "no price of 1 instruments for 90 s" in d.notices()[0]
+    assert len(d.notices()) == 1 and "no price of 1 instruments for 90 s" in d.notices()[0]
     assert len(d.times(Send)) == 2 + 2 * 2
+    d.give(FRAME)
+    d.run_to(d.now + 92, (1, HEARTBEAT))
+    assert len(d.notices()) == 2, "told once for each stretch"
     nothing = Driver().up()
     nothing.run_to(nothing.now + 300, (1, HEARTBEAT))
     assert nothing.notices() == [], "nothing subscribed, nothing missed"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping
 
 from intraday.broker.connection import ConnectionManager, Prices
 from intraday.broker.link_events import Lost, Notice, Up
@@ -67,22 +67,35 @@ class KiteFeed:
 
     async def events(self) -> AsyncIterator[Event]:
         """Until a minute after the close and the last repair. Raises what broke a task of its own."""
+        stream = self._stream()
         async with asyncio.TaskGroup() as tasks:
-            links = tasks.create_task(self._guard(self._connections.run))
-            repairs = tasks.create_task(self._guard(self._repairs.run))
+            work = [tasks.create_task(self._guard(run)) for run in (self._connections.run, self._repairs.run)]
             try:
-                for event in self._begin():
+                async for event in stream:
                     yield event
-                while self._timers:
-                    for event in await self._next():
-                        yield event
-                async for event in self._finish():
-                    yield event
+            except GeneratorExit:  # whoever iterated has had enough; a task group would not let it through
+                await stream.aclose()
             finally:
-                links.cancel()
-                repairs.cancel()
+                for task in work:
+                    task.cancel()
+        if self._failure is not None:
+            raise self._failure
 
     # ------------------------------------------------------------------------------------------------- the stream
+
+    async def _stream(self) -> AsyncGenerator[Event, None]:
+        for event in self._begin():
+            yield event
+        while self._timers and self._failure is None:
+            for event in await self._next():
+                yield event
+        if self._lost:
+            start_ns = min(self._frame_ns, self._session.close_ns - 1)
+            self.request(RequestBackfill(start_ns - start_ns % MINUTE_NS, self._session.close_ns, "feed lost until the close"))
+        while (self._repairs.busy or self._bars) and self._failure is None:
+            await self._connections.receive(self._clock.now_ns() + LOOK_NS)
+            for event in self._backfilled():
+                yield event
 
     def _begin(self) -> Iterator[Event]:
         now_ns = self._stamp()
@@ -100,11 +113,7 @@ class KiteFeed:
             if item.now_ns >= until_ns:
                 events += self._timer()
             events += self._item(item)
-        if self._failure is not None:
-            raise self._failure
-        while self._bars:
-            events.append(Backfilled(self._stamp(), self._bars.popleft()))
-        return events + self._timer() + self._link_changes()
+        return [*events, *self._backfilled(), *self._timer(), *self._link_changes()]
 
     def _item(self, item: Prices | Received) -> list[Event]:
         if isinstance(item, Prices):
@@ -143,17 +152,10 @@ class KiteFeed:
             return [LinkLost(now_ns, "; ".join(self._down.values()))]
         return []
 
-    async def _finish(self) -> AsyncIterator[Event]:
-        """What the session still owes: the minutes of a loss that never ended, and every repair under way."""
-        if self._lost:
-            start_ns = min(self._frame_ns, self._session.close_ns - 1)
-            self.request(RequestBackfill(start_ns - start_ns % MINUTE_NS, self._session.close_ns, "feed lost until the close"))
-        while self._repairs.busy or self._bars:
-            await self._connections.receive(self._clock.now_ns() + LOOK_NS)
-            if self._failure is not None:
-                raise self._failure
-            while self._bars:
-                yield Backfilled(self._stamp(), self._bars.popleft())
+    def _backfilled(self) -> list[Event]:
+        events: list[Event] = [Backfilled(self._stamp(), bars) for bars in self._bars]
+        self._bars.clear()
+        return events
 
     # ---------------------------------------------------------------------------------------------------- helpers
 

@@ -87,6 +87,7 @@ class Link:
         self._retry_ns = 0
         self._refused = False  # the last attempt ended in 403
         self._told = ""  # the last failure that a person was told of
+        self._told_quiet = False  # ... and of heartbeats without prices
         self._opened_ns = 0
         self._heard_ns = 0  # any byte
         self._frame_ns = 0  # frames and heartbeats
@@ -164,6 +165,7 @@ class Link:
             self.counts.heartbeats += 1
         else:
             self._price_ns = now_ns
+            self._told_quiet = False
             self.counts.frames += 1
             out.append(Deliver(payload))
         return out
@@ -206,19 +208,19 @@ class Link:
         spec = self._spec
         limit_ns = spec.stall_ns if self._traded_since(now_ns - spec.stall_ns) else spec.quiet_ns
         heard_for, frame_for = now_ns - self._heard_ns, now_ns - self._frame_ns
-        if heard_for >= limit_ns:
+        pinged = self._pinged_ns > self._heard_ns
+        if heard_for >= limit_ns and pinged and now_ns - self._pinged_ns >= spec.stall_ns // 2:
             return self._drop(now_ns, "stalled", f"nothing received for {heard_for / 1e9:.1f} s, not even an answer to a ping")
         if frame_for >= spec.silent_ns and self._traded_since(now_ns - spec.silent_ns):
             return self._drop(now_ns, "silent", f"the server answers pings but sent nothing for {frame_for / 1e9:.0f} s")
         out = self._look_for_prices(now_ns)
-        pinged = self._pinged_ns > self._heard_ns
-        if heard_for >= limit_ns // 2 and not pinged:
-            self._pinged_ns = now_ns
-            pinged = True
-            out.append(SendPing())
-        due_ns = self._heard_ns + (limit_ns if pinged else limit_ns // 2)
-        out.append(Wait(min(due_ns, now_ns + spec.stall_ns // 2)))
-        return out
+        due_ns = self._heard_ns + limit_ns // 2
+        if due_ns <= now_ns or pinged:
+            if not pinged:
+                self._pinged_ns = now_ns
+                out.append(SendPing())
+            due_ns = max(self._heard_ns + limit_ns, self._pinged_ns + spec.stall_ns // 2)
+        return [*out, Wait(min(due_ns, now_ns + spec.stall_ns // 2))]
 
     def _look_for_prices(self, now_ns: int) -> list[Output]:
         """Heartbeats only, for long, in trading: a quiet market, or a subscription that got lost. Say so, and subscribe again."""
@@ -226,8 +228,9 @@ class Link:
         if not self._wanted or now_ns - self._price_ns < quiet_ns or not self._traded_since(now_ns - quiet_ns):
             return []
         self._price_ns = now_ns
+        told, self._told_quiet = self._told_quiet, True
         text = f"connected, but no price of {len(self._wanted)} instruments for {quiet_ns / 1e9:.0f} s of trading; subscribed again"
-        return [Notice("warning", text), *subscriptions(self._wanted)]
+        return [*([] if told else [Notice("warning", text)]), *subscriptions(self._wanted)]
 
     def _traded_since(self, since_ns: int) -> bool:
         """Trading is on, and was on at ``since_ns``: a silence that began before the open is judged by the open's rules only once

@@ -109,7 +109,7 @@ class Store:
 
 def test_days_of_ticks_are_replayed_and_the_others_made_from_candles() -> None:
     store = Store()
-    tape = RecordedTape(listed(INSTRUMENTS, DAY, lambda row: 100_000), SESSIONS, store.bars, store.ticks)
+    tape = RecordedTape(listed(INSTRUMENTS, DAY), SESSIONS, store.bars, store.ticks)
     infy, nifty, fut = [i.token for i in tape.instruments]
     assert [tuple(t) for t in tape.trades(infy, DAY)] == [(OPEN_NS, 1234, 5)]
     assert len(tape.trades(nifty, DAY)) == 240
@@ -123,7 +123,7 @@ def test_days_of_ticks_are_replayed_and_the_others_made_from_candles() -> None:
 
 def test_candles_are_read_in_blocks_and_kept() -> None:
     store = Store()
-    tape = RecordedTape(listed(INSTRUMENTS[:1], DAY, lambda row: 100_000), SESSIONS, store.bars)
+    tape = RecordedTape(listed(INSTRUMENTS[:1], DAY), SESSIONS, store.bars)
     sessions = SESSIONS.between(DAY - timedelta(days=59), DAY)
     for _ in range(2):
         assert sum(len(tape.trades(tape.instruments[0].token, s.day)) for s in sessions) == 240 * len(sessions)
@@ -132,16 +132,15 @@ def test_candles_are_read_in_blocks_and_kept() -> None:
 
 
 def test_the_list_keeps_the_order_and_shows_who_has_an_auction() -> None:
-    rows = listed(INSTRUMENTS, date(2026, 9, 1), lambda row: 100 + row, {"INFY"})
+    rows = listed(INSTRUMENTS, date(2026, 9, 1), {"INFY"})
     assert [row.key for row in rows] == ["NSE:INFY", "NSE:NIFTY 50", "NFO:INFY21MARFUT", "NFO:INFY26SEPFUT"]
     assert [row.token & 0xFF for row in rows] == [1, 9, 2, 2]
     assert [row.auction for row in rows] == [True, False, False, False]
     assert rows[3].name == "INFY"
     assert len({row.token for row in rows}) == 4
-    assert [row.base_paise for row in rows[:3]] == [100, 101, 102]
 
 
 @pytest.mark.parametrize("day", [date(2021, 3, 13), date(2021, 3, 29)])
 def test_there_are_no_trades_on_closed_days(day: date) -> None:
-    tape = RecordedTape(listed(INSTRUMENTS, DAY, lambda row: 100_000), SESSIONS, Store().bars)
+    tape = RecordedTape(listed(INSTRUMENTS, DAY), SESSIONS, Store().bars)
     assert len(tape.trades(tape.instruments[0].token, day)) == 0

@@ -29,7 +29,8 @@ DAYS_OF_TICKS = 3  # kept
 LOOK_BACK_DAYS = 20  # in which a previous close is looked for
 SECOND_NS = 10**9
 STEPS_S = (1, 16, 31, 46)  # where in its minute a candle's trades lie, before the instrument's own shift of up to ten seconds
-FIRST_TOKEN = 30_001  # exchange tokens of what the list does not know
+FIRST_TOKEN = 30_001  # exchange token of the first row
+NO_PRICE = 0  # to start a made-up market from: there is none
 
 
 class RecordedTape:
@@ -122,25 +123,21 @@ def from_ticks(ticks: Ticks) -> Trades:
     return Trades(ticks["event_ns"][new].tolist(), ticks["price"][new].tolist(), qty[new].tolist())
 
 
-def listed(
-    instruments: Sequence[Instrument], day: date, price: Callable[[int], int], auction: Collection[str] = ()
-) -> list[SimInstrument]:
-    """Stored instruments as the exchange lists them, in their order; ``price(row)`` is in paise. Those whose symbol is in
-    ``auction`` take part in the closing auction, and so have a future (without trades) behind the list, as clients expect."""
-    rows = [_listed(i, FIRST_TOKEN + row, price(row), i.symbol in auction) for row, i in enumerate(instruments)]
+def listed(instruments: Sequence[Instrument], day: date, auction: Collection[str] = ()) -> list[SimInstrument]:
+    """Stored instruments as the exchange lists them, in their order. Those whose symbol is in ``auction`` take part in the closing
+    auction, and so have a future (without trades) behind the list, as clients expect."""
+    rows = [_listed(i, FIRST_TOKEN + row, i.symbol in auction) for row, i in enumerate(instruments)]
     expiry = monthly_expiries(day, 1)[0]
     return rows + [future(row, FIRST_TOKEN + len(rows) + n, expiry, 500) for n, row in enumerate(r for r in rows if r.auction)]
 
 
-def _listed(i: Instrument, number: int, price: int, auction: bool) -> SimInstrument:
+def _listed(i: Instrument, number: int, auction: bool) -> SimInstrument:
     if i.kind is Kind.INDEX:
-        return index(i.symbol, number, price)
+        return index(i.symbol, number, NO_PRICE)
     if i.kind is Kind.FUTURE:
         token = token_of(number, "NFO")
-        return SimInstrument(
-            token, number, i.symbol, i.exchange, i.symbol, "NFO-FUT", "FUT", i.tick_size, i.lot_size, base_paise=price
-        )
-    return stock(i.symbol, number, price, i.tick_size, auction)
+        return SimInstrument(token, number, i.symbol, i.exchange, i.symbol, "NFO-FUT", "FUT", i.tick_size, i.lot_size)
+    return stock(i.symbol, number, NO_PRICE, i.tick_size, auction)
 
 
 def _keep(cache: OrderedDict[K, V], key: K, value: V, n: int) -> None:

@@ -19,7 +19,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
 from intraday.backtest.verify import Verifier
@@ -33,12 +33,13 @@ from intraday.core.synthetic import SyntheticMarket, SyntheticSpec
 from intraday.database.pool import Database, open_database
 from intraday.database.schema import init
 from intraday.database.stores import Stores
-from intraday.domain.arrays import F4, Mask, Panel
+from intraday.domain.arrays import F4, Mask, Panel, session_number
 from intraday.domain.clock import Clock
 from intraday.domain.errors import ArtifactError, ConfigError
 from intraday.domain.instruments import Instrument
 from intraday.domain.ports import AlertChannel, FeatureSetRecord, Progress, Source
-from intraday.domain.session import SessionTable
+from intraday.domain.session import EPOCH, SessionTable
+from intraday.domain.universe import Universe
 from intraday.history.importing import Importer
 from intraday.history.pipeline import HistoricalPipeline
 from intraday.history.plan import HistoricalPlan
@@ -66,20 +67,25 @@ class System:
     database: Database
     stores: Stores
 
-    def universe(self) -> list[Instrument]:
-        """The stored instruments that ``trading.universe`` names, ordered by id. ConfigError for one that is not stored."""
-        stored = self.stores.instruments.all()
-        wanted = self.settings.trading.universe
-        if wanted == "all":
-            return stored
-        keys = [s if ":" in s else f"{self.settings.trading.exchange}:{s}" for s in wanted]
-        known = {i.key: i for i in stored}
-        missing = [k for k in keys if k not in known]
-        if missing:
+    def universe(self, day: date | None = None) -> list[Instrument]:
+        """The stored instruments that ``trading.universe`` names, ordered by id: its members on ``day``, None: on any day.
+
+        ConfigError for a symbol or a list that is not stored, and when a list has no members then.
+        """
+        found = self.membership()
+        ids = found.ids if day is None else found.on(day)
+        if not ids and found.spans is not None:
             raise ConfigError(
-                f"trading.universe: {missing[0]} has no stored bars; expected some of {', '.join(list(known)[:8])} …: import it"
+                f"trading.universe: {found.definition} has no members {f'on {day}' if day else 'at all'}; it is known from "
+                f"{found.known_from} on, import others (`intraday universe import`)"
             )
-        return sorted((known[k] for k in keys), key=lambda i: i.id)
+        return [i for i in self.stores.instruments.all() if i.id in ids]
+
+    def membership(self) -> Universe:
+        """Who ``trading.universe`` is, by day."""
+        trading = self.settings.trading
+        today = EPOCH + timedelta(days=session_number(self.clock.now_ns()))
+        return self.stores.universes.resolve(trading.universe, trading.exchange, today)
 
 
 @contextmanager
@@ -148,8 +154,8 @@ def train_spec(m: ModelSettings) -> TrainSpec:
 def build_historical(system: System, progress: Progress, first: date | None = None, last: date | None = None) -> HistoricalPipeline:
     """HISTORICAL_MODE from stored bars to a model artifact; ``first`` and ``last`` bound the days (None: all that is stored)."""
     settings, stores = system.settings, system.stores
-    ids = {i.id for i in system.universe()}
-    days = [day for i, day, _ in stores.bars.coverage() if i in ids and (last is None or day <= last)]
+    universe = system.membership()
+    days = [day for i, day, _ in stores.bars.coverage() if i in universe.ids and (last is None or day <= last)]
     anchor = resolve_anchor(str(settings.model.anchor), days)
     plan = HistoricalPlan(
         features=feature_set(settings, anchor),
@@ -160,6 +166,7 @@ def build_historical(system: System, progress: Progress, first: date | None = No
         first=first,
         last=last,
         known_ns=_known_ns(system, days),
+        membership=universe.between,
     )
     kept = HistoryStores(stores.bars, stores.features, stores.labels, stores.models)
     return HistoricalPipeline(plan, kept, system.sessions, system.costs, system.clock.monotonic_ns, progress)

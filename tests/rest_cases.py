@@ -115,7 +115,8 @@ def client(clock: Clock, desk: Desk | None, root: str = ROOT, token: Callable[[]
     limits = more.pop("limits", RateLimits())
     source = token or (lambda: Secret(TOKEN))
     transport = more.pop("transport", desk)
-    return RESTClient(root, CREDENTIALS, source, Pacers.of(limits, clock), clock, transport=transport, rng=random.Random(5), **more)
+    keys = more.pop("credentials", CREDENTIALS)
+    return RESTClient(root, keys, source, Pacers.of(limits, clock), clock, transport=transport, rng=random.Random(5), **more)
 
 
 def ask(desk: Desk, question: Callable[[RESTClient], Awaitable[T]], start_ns: int = START_NS, **more: Any) -> T:

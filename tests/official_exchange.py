@@ -8,6 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
+from functools import partial
 from html.parser import HTMLParser
 from typing import TypeVar
 from urllib.parse import urljoin
@@ -15,9 +16,9 @@ from urllib.parse import urljoin
 import requests
 from kiteconnect import KiteConnect
 
-from intraday.domain.clock import SimClock
+from intraday.domain.clock import Clock, SimClock
 from intraday.domain.session import SessionTable
-from intraday.sim.exchange import Exchange
+from intraday.sim.exchange import Exchange, day_of
 from intraday.sim.knobs import Knobs
 from intraday.sim.listing import synthetic_listing
 from intraday.sim.market import SyntheticTape
@@ -26,6 +27,7 @@ from intraday.sim.server import SimServer
 IST = timezone(timedelta(hours=5, minutes=30))
 DAY = date(2026, 9, 15)  # a Tuesday like any other, since the closing auction exists
 API_KEY, API_SECRET = "simkey", "simsecret"  # as the exchange has them unless told otherwise
+STOCKS = 12
 PATIENCE_S = 20.0
 
 T = TypeVar("T")
@@ -42,7 +44,7 @@ class Running:
 
     server: SimServer
     exchange: Exchange
-    clock: SimClock
+    clock: Clock
     loop: asyncio.AbstractEventLoop
 
     def call(self, function: Callable[[], T]) -> T:
@@ -55,7 +57,9 @@ class Running:
 
     def wait(self, seconds: float) -> None:
         """Let the exchange's time pass; it stands still otherwise."""
-        self.call(lambda: self.clock.set(self.clock.now_ns() + round(seconds * 1e9)))
+        assert isinstance(self.clock, SimClock)
+        later_ns = self.clock.now_ns() + round(seconds * 1e9)
+        self.call(partial(self.clock.set, later_ns))
 
     @property
     def now(self) -> datetime:
@@ -64,13 +68,13 @@ class Running:
 
 
 @contextmanager
-def running(at: str = "11:00:00", day: date = DAY, stocks: int = 12, knobs: Knobs | None = None) -> Iterator[Running]:
-    """An exchange of ``stocks`` stocks, their futures and NIFTY 50, whose clock stands at ``at`` IST of ``day``."""
+def running(at: str = "11:00:00", knobs: Knobs | None = None, clock: Clock | None = None) -> Iterator[Running]:
+    """An exchange of a few stocks, their futures and NIFTY 50. Its clock stands at ``at`` IST of DAY if no other is given."""
+    clock = clock or SimClock(ist_ns(DAY, at))
     ready: Future[tuple[Running, asyncio.Event]] = Future()
 
     async def serve() -> None:
-        clock = SimClock(ist_ns(day, at))
-        tape = SyntheticTape(synthetic_listing(stocks, day=day), 7, SessionTable.load())
+        tape = SyntheticTape(synthetic_listing(STOCKS, day=day_of(clock.now_ns())), 7, SessionTable.load())
         exchange, stop = Exchange.open(tape, clock, knobs), asyncio.Event()
         async with SimServer(exchange) as server:
             ready.set_result((Running(server, exchange, clock, asyncio.get_running_loop()), stop))

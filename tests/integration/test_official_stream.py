@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from intraday.domain.clock import SimClock
 from intraday.sim.knobs import Knobs
 from official_exchange import IST, PATIENCE_S, Running, running
 from official_packets import bodies_of, check_ticks
@@ -141,7 +142,9 @@ class Ledger:
         self.market.call(lambda: self._step(seconds))
 
     def _step(self, seconds: float) -> None:
-        self.market.clock.set(self.market.clock.now_ns() + round(seconds * 1e9))
+        clock = self.market.clock
+        assert isinstance(clock, SimClock)
+        clock.set(clock.now_ns() + round(seconds * 1e9))
         self.market.server.stream.step()
         for token, mode in self.modes.items():
             tick = expected(self.market, token, mode)

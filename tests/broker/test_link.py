@@ -176,6 +176,8 @@ def test_a_pong_is_a_sign_of_life_but_not_for_ever_in_trading() -> None:
     assert d.times(Lost) == [last + 30] or d.times(Lost) == [pytest.approx(last + 30, abs=2)]
     assert "answers pings but sent nothing for 30 s" in [o for _, o in d.log if isinstance(o, Lost)][0].reason
     assert d.link.counts.losses == {"silent": 1}
+    assert d.notices() == ["the server answers pings but has sent nothing for 4 s"], "told soon, given up later"
+    assert d.times(Notice) == [pytest.approx(last + 4, abs=1)]
 
 
 def test_outside_trading_only_the_quiet_limit_holds() -> None:

@@ -185,3 +185,13 @@ class KiteFeed:
         except Exception as error:  # noqa: BLE001
             self._failure = error
             self._connections.wake()
+
+
+def trading_hours(session: Session) -> Callable[[int], bool]:
+    """For ``LinkSpec.trading``: is continuous trading on? Halts within the day are none."""
+
+    def trading(now_ns: int) -> bool:
+        halted = any(start_ns <= now_ns < end_ns for start_ns, end_ns in session.pauses)
+        return session.open_ns <= now_ns < session.close_ns and not halted
+
+    return trading

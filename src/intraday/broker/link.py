@@ -49,7 +49,7 @@ class LinkSpec:
 
     ``trading(now_ns)``: is continuous trading on? ``stall_ns``: longest silence then, ``quiet_ns``: at other times (before the
     open, in the closing auction, after the close). ``silent_ns``: longest time in trading without any frame from a server that
-    still answers pings.
+    still answers pings; it is reported after ``stall_ns`` already.
     """
 
     trading: Callable[[int], bool]
@@ -87,6 +87,7 @@ class Link:
         self._retry_ns = 0
         self._refused = False  # the last attempt ended in 403
         self._told = ""  # the last failure that a person was told of
+        self._told_silent = False  # ... and of pongs without heartbeats
         self._told_quiet = False  # ... and of heartbeats without prices
         self._opened_ns = 0
         self._heard_ns = 0  # any byte
@@ -157,6 +158,7 @@ class Link:
             return []
         out: list[Output] = []
         self._heard_ns = self._frame_ns = now_ns
+        self._told_silent = False
         if not self._is_up:
             self._is_up = True
             self._told = ""
@@ -213,14 +215,22 @@ class Link:
             return self._drop(now_ns, "stalled", f"nothing received for {heard_for / 1e9:.1f} s, not even an answer to a ping")
         if frame_for >= spec.silent_ns and self._traded_since(now_ns - spec.silent_ns):
             return self._drop(now_ns, "silent", f"the server answers pings but sent nothing for {frame_for / 1e9:.0f} s")
-        out = self._look_for_prices(now_ns)
+        out = self._look_for_frames(frame_for) + self._look_for_prices(now_ns)
         due_ns = self._heard_ns + limit_ns // 2
         if due_ns <= now_ns or pinged:
             if not pinged:
                 self._pinged_ns = now_ns
                 out.append(SendPing())
             due_ns = max(self._heard_ns + limit_ns, self._pinged_ns + spec.stall_ns // 2)
-        return [*out, Wait(min(due_ns, now_ns + spec.stall_ns // 2))]
+        silent_ns = self._frame_ns + spec.stall_ns
+        return [*out, Wait(min(due_ns, now_ns + spec.stall_ns // 2, silent_ns if silent_ns > now_ns else due_ns))]
+
+    def _look_for_frames(self, frame_for: int) -> list[Output]:
+        """Pongs, but not even a heartbeat: say so at once, and wait a little before giving the connection up."""
+        if self._told_silent or frame_for < self._spec.stall_ns or not self._traded_since(self._now_ns - self._spec.stall_ns):
+            return []
+        self._told_silent = True
+        return [Notice("warning", f"the server answers pings but has sent nothing for {frame_for / 1e9:.0f} s")]
 
     def _look_for_prices(self, now_ns: int) -> list[Output]:
         """Heartbeats only, for long, in trading: a quiet market, or a subscription that got lost. Say so, and subscribe again."""

@@ -1,0 +1,239 @@
+"""A stretch of a simulated day with one fault, lived through by feed, engine and repair over real sockets, in virtual time.
+
+What came of it is judged by the exchange's own candles, which are made of its own trades in plain Python.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import random
+from collections.abc import Sequence
+from contextlib import aclosing
+from dataclasses import asdict, dataclass, field, replace
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+
+from intraday.broker.connection import ConnectionManager, ConnectionReport, ConnectionSpec, subscription
+from intraday.broker.feed import KiteFeed, trading_hours
+from intraday.broker.link import LinkSpec
+from intraday.broker.link_events import Mode
+from intraday.broker.pacing import Pacers
+from intraday.broker.repair import MinuteRepair
+from intraday.broker.rest import RESTClient
+from intraday.config.settings import RateLimits
+from intraday.domain.arrays import F4, F8, MINUTE_NS, BarFlag, Bars
+from intraday.domain.broker import Credentials, Secret
+from intraday.domain.clock import Clock
+from intraday.domain.events import Alert, Backfilled, Event, Frame, LinkLost, LinkUp, RequestBackfill, SaveBars, Signal
+from intraday.domain.instruments import Instrument, Kind
+from intraday.domain.session import Session, SessionTable, midnight_ns
+from intraday.live.engine import Engine, EngineSpec
+from intraday.sim.candles import minute_candles
+from intraday.sim.exchange import Exchange
+from intraday.sim.knobs import Knobs
+from intraday.sim.listing import SimInstrument, synthetic_listing
+from intraday.sim.market import SyntheticTape
+from intraday.sim.scenario import Scenario
+from intraday.sim.server import SimServer
+from pace_cases import virtual
+
+SECOND_NS = 10**9
+GRACE_NS = 3 * SECOND_NS // 2
+DAY = date(2026, 9, 15)  # a Tuesday; the closing auction exists
+SESSIONS = SessionTable.load()
+TAPE = SyntheticTape(synthetic_listing(6, day=DAY), 7, SESSIONS, trades_per_minute=20.0)
+ROWS = [row for row in TAPE.instruments if not row.is_future]
+MINUTES = 8  # of the session that is lived through, from 09:15
+ROWS_FILE = "INTRADAY_FAULT_ROWS"  # environment: where a test leaves its row of the table
+
+
+def at_ns(text: str) -> int:
+    """``HH:MM`` or ``HH:MM:SS`` of the day as ns UTC."""
+    h, m, s = (int(part) for part in f"{text}:00".split(":")[:3])
+    return midnight_ns(DAY) + (h * 3600 + m * 60 + s) * SECOND_NS
+
+
+def short_session(minutes: int = MINUTES) -> Session:
+    """The day's session as if it ended after so many minutes; the exchange goes on."""
+    whole = SESSIONS.get(DAY)
+    close_ns = whole.open_ns + minutes * MINUTE_NS
+    return replace(whole, close_ns=close_ns, square_off_ns=close_ns - MINUTE_NS)
+
+
+class Nothing:
+    """Features, predictions and decisions of an engine that is here for its candles."""
+
+    def update(self, bars: Bars, session: int, minute: float, minutes: float) -> F4:
+        return np.zeros((len(bars), 1), np.float32)
+
+    def predict(self, x: F4) -> F8:
+        return np.zeros((len(x), 3))
+
+    def decide(self, bars: Bars, sigma: F4, p: F8, now_ns: int, session: Session) -> Sequence[Signal]:
+        return ()
+
+
+@dataclass
+class Outcome:
+    """What came of a day. Times in seconds after ``fault_ns``; bars as (inst, open time)."""
+
+    fault_ns: int
+    session: Session
+    events: list[Event] = field(default_factory=list)
+    alerts: list[Alert] = field(default_factory=list)
+    live: dict[tuple[int, int], np.void] = field(default_factory=dict)
+    backfilled: dict[tuple[int, int], np.void] = field(default_factory=dict)
+    rejects: dict[str, int] = field(default_factory=dict)
+    reports: list[ConnectionReport] = field(default_factory=list)
+    n_429: int = 0
+
+    def after(self, ns: int) -> float:
+        return (ns - self.fault_ns) / 1e9
+
+    def losses(self) -> list[LinkLost]:
+        return [e for e in self.events if isinstance(e, LinkLost)]
+
+    def ups(self) -> list[LinkUp]:
+        return [e for e in self.events if isinstance(e, LinkUp)]
+
+    def told(self) -> list[str]:
+        return [a.text for a in self.alerts]
+
+    def truth(self) -> dict[tuple[int, int], tuple[float, ...]]:
+        """The exchange's candles of the session: (inst, open time) to open, high, low, close, volume."""
+        found = {}
+        for inst, row in enumerate(ROWS):
+            for c in minute_candles(TAPE.trades(row.token, DAY), SESSIONS.get(DAY, auction=row.auction)):
+                if self.session.open_ns <= c.start_ns < self.session.close_ns:
+                    prices = tuple(p / 100 for p in (c.open, c.high, c.low, c.close))
+                    found[inst, c.start_ns] = (*prices, float("nan") if row.is_index else float(c.volume))
+        return found
+
+    def lost(self) -> list[tuple[int, int]]:
+        """Candles of the exchange that we do not have, or have in part only."""
+        whole = {key for key, bar in self.live.items() if not bar["flags"] & BarFlag.PARTIAL}
+        return sorted(set(self.truth()) - whole - set(self.backfilled))
+
+    def wrong(self, exact: bool = False) -> list[tuple[int, int]]:
+        """Candles that differ: fetched ones by anything at all, live ones by close or volume too if ``exact``."""
+        truth = self.truth()
+        bad = [key for key, bar in self.backfilled.items() if not _same(bar, truth.get(key), ("open", "high", "low", "close", "volume"))]
+        invented = [key for key in self.live if key not in truth]
+        if exact:
+            live = {key: bar for key, bar in self.live.items() if key not in self.backfilled and key in truth}
+            bad += [key for key, bar in live.items() if not _same(bar, truth[key], ("close", "volume"))]
+        return sorted(bad + invented)
+
+
+def _same(bar: np.void, truth: tuple[float, ...] | None, names: Sequence[str]) -> bool:
+    if truth is None:
+        return False
+    want = dict(zip(("open", "high", "low", "close", "volume"), truth, strict=True))
+    return all(bar[name] == want[name] or (np.isnan(want[name]) and np.isnan(bar[name])) for name in names)
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """How a day is lived: ``scenario`` text, when it starts, and what the client is like."""
+
+    scenario: str = ""
+    fault_at: str = "09:18:20"
+    start: str = "09:14:30"
+    minutes: int = MINUTES
+    rows: tuple[SimInstrument, ...] = tuple(ROWS)
+    instruments_max: int = 3000
+    mode: Mode = Mode.FULL
+    login_at: str = ""  # a person logs in again at this time
+    seed: int = 1
+
+
+def live_through(world: World) -> Outcome:
+    """The whole of it, in virtual time."""
+    outcome = Outcome(at_ns(world.fault_at), short_session(world.minutes))
+    virtual(lambda clock: _live(world, clock, outcome), at_ns(world.start))
+    return outcome
+
+
+async def _live(world: World, clock: Clock, outcome: Outcome) -> None:
+    knobs = Knobs(seed=world.seed)
+    knobs.stream.publish_every_s = 0.5
+    exchange = Exchange.open(TAPE, clock, knobs, speed=float("inf"))
+    scenario = Scenario.parse(world.scenario)
+    tokens = [exchange.accounts.grant().access_token]
+    async with SimServer(exchange, scenario=scenario) as server, asyncio.TaskGroup() as tasks:
+        if world.login_at:
+            tasks.create_task(_log_in(world, clock, exchange, tokens))
+        rest = RESTClient(
+            server.rest_url,
+            Credentials("simkey", Secret("simsecret")),
+            lambda: Secret(tokens[-1]),
+            Pacers.of(RateLimits(), clock),
+            clock,
+            timeout_s=7.0,
+            rng=random.Random(world.seed),
+        )
+        async with rest:
+            await _run_feed(world, clock, outcome, server, rest, tokens)
+    outcome.n_429 = sum(exchange.limits.refused(name) for name in ("quote", "historical", "other"))
+
+
+async def _log_in(world: World, clock: Clock, exchange: Exchange, tokens: list[str]) -> None:
+    await asyncio.sleep((at_ns(world.login_at) - clock.now_ns()) / 1e9)
+    tokens.append(exchange.accounts.grant().access_token)
+
+
+async def _run_feed(world: World, clock: Clock, outcome: Outcome, server: SimServer, rest: RESTClient, tokens: list[str]) -> None:
+    session = outcome.session
+    targets = [(Instrument("NSE", row.symbol, Kind.INDEX if row.is_index else Kind.EQUITY), row.token) for row in world.rows]
+    rows = {token: i for i, (_, token) in enumerate(targets)}
+    link = LinkSpec(trading_hours(session))
+    spec = ConnectionSpec(server.ws_url, "simkey", lambda: Secret(tokens[-1]), link, instruments_max=world.instruments_max)
+    jitter = random.Random(world.seed)
+    connections = ConnectionManager(spec, subscription(rows, world.mode), clock, jitter.random)
+    repair = MinuteRepair(rest, targets, SESSIONS, clock)
+    feed = KiteFeed(session, connections, rows, clock, GRACE_NS, repair.repair, outcome.alerts.append)
+    engine = Engine(session, len(targets), EngineSpec(1, GRACE_NS, 0), Nothing(), Nothing(), Nothing())
+    async with aclosing(feed.events()) as events:
+        async for event in events:
+            _take(outcome, feed, engine, event)
+    outcome.reports = connections.reports()
+
+
+def _take(outcome: Outcome, feed: KiteFeed, engine: Engine, event: Event) -> None:
+    if not isinstance(event, Frame):
+        outcome.events.append(event)
+    for effect in engine.process(event):
+        if isinstance(effect, RequestBackfill):
+            feed.request(effect)
+        elif isinstance(effect, Alert):
+            outcome.alerts.append(effect)
+        elif isinstance(effect, SaveBars):
+            kept = outcome.backfilled if isinstance(event, Backfilled) else outcome.live
+            kept.update({(int(bar["inst"]), int(bar["ts_ns"])): bar for bar in effect.bars})
+        elif hasattr(effect, "reason") and hasattr(effect, "n"):
+            for reason, n in zip(effect.reason, effect.n, strict=True):
+                outcome.rejects[reason] = outcome.rejects.get(reason, 0) + int(n)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row of docs/faults.md. Times in seconds; None where nothing has to be noticed, or nothing recovers."""
+
+    part: str
+    fault: str
+    detected_s: float | None
+    told: str
+    recovered_s: float | None
+    lost: int
+
+
+def keep(row: Row) -> None:
+    """Leave a row for scripts/build_fault_docs.py, if it asked for it."""
+    path = os.environ.get(ROWS_FILE)
+    if path:
+        with Path(path).open("a", encoding="utf-8") as out:
+            out.write(json.dumps(asdict(row)) + "\n")

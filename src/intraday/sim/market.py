@@ -36,7 +36,7 @@ AUCTION_SHARE = 0.05  # of the day's own variance lies between the last continuo
 DRIFT_NS = 30 * MINUTE_NS
 INDEX_GAP_NS = 2_000_000_000  # mean time between index values
 INDEX_PRINT = (15 * 60 + 28, 60)  # minutes after midnight IST of the index's one print in the auction, and within how many seconds
-CACHE_TRADES = 4_000_000  # trades kept, at 16 bytes each
+CACHE_TRADES = 4_000_000  # trades kept unless told otherwise, at 16 bytes each
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +64,7 @@ class SyntheticTape:
         sessions: SessionTable,
         trades_per_minute: float = 8.0,
         edge: float = 0.0,
+        cache_trades: int = CACHE_TRADES,
     ) -> None:
         self.instruments = tuple(instruments)
         self.sessions = sessions
@@ -78,6 +79,7 @@ class SyntheticTape:
         self._factor: OrderedDict[int, list[float]] = OrderedDict()
         self._days: OrderedDict[tuple[int, int], Trades] = OrderedDict()
         self._n_cached = 0
+        self._cache_trades = cache_trades
 
     def trades(self, token: int, day: date) -> Trades:
         """Ascending; empty on holidays, before the listing, after the expiry and for unknown tokens."""
@@ -179,7 +181,8 @@ class SyntheticTape:
             cut = slice(bisect_left(times, at_ns), bisect_left(times, at_ns + MINUTE_NS))
             quantities[cut] = [2 * q for q in quantities[cut]]
         close = self._price(row, session, self._level(row, session, at_close=True))
-        large = sum(traits.sizes) // 32
+        lot = max(row.lot, 1)
+        large = sum(traits.sizes) // (32 * lot) * lot
         times.insert(0, session.open_ns - MATCH_BEFORE_OPEN_NS + rng.randrange(30_000_000_000))
         prices.insert(0, self._price(row, session, self._level(row, session, at_close=False)))
         quantities.insert(0, large)
@@ -264,7 +267,7 @@ class SyntheticTape:
     def _keep(self, key: tuple[int, int], found: Trades) -> None:
         self._days[key] = found
         self._n_cached += len(found) + 1
-        while self._n_cached > CACHE_TRADES and len(self._days) > 1:
+        while self._n_cached > self._cache_trades and len(self._days) > 1:
             _, old = self._days.popitem(last=False)
             self._n_cached -= len(old) + 1
 

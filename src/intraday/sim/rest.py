@@ -49,6 +49,8 @@ EMPTY_ACCOUNT: tuple[tuple[str, Any], ...] = (
 )
 MISSING = ("/orders/{id}", "/orders/{id}/trades", "/mf/orders/{id}", "/mf/sips/{id}", "/gtt/triggers/{id}")
 
+LINE_BYTES = 2**17  # of a request's first line: a thousand instruments stand in one; give this to the web server
+
 Page = Callable[[Exchange, web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -98,7 +100,7 @@ def _plain(exchange: Exchange, status: int, message: str) -> HttpHandler:
 
 
 def _clock(exchange: Exchange) -> HttpHandler:
-    """``GET /sim/clock``: the exchange's time, for programs that run beside it; no envelope. ``speed`` null: as fast as possible."""
+    """``GET /sim/clock``: the exchange's time for programs beside it; no envelope. ``speed`` null: as fast as possible."""
 
     async def handle(request: web.Request) -> web.StreamResponse:
         speed = None if exchange.speed == float("inf") else exchange.speed

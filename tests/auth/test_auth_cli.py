@@ -6,6 +6,7 @@ import json
 import socket
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import parse_qs, quote, urlsplit
@@ -21,19 +22,26 @@ from intraday.app_broker import Endpoint
 from intraday.auth.key import new_key
 from intraday.cli import auth as commands
 from intraday.cli.root import root as command_line
-from intraday.config.settings import BrokerSettings, RateLimits, Settings, SystemSettings
+from intraday.config.settings import BrokerSettings, RateLimits, Settings, SimulatorSettings, SystemSettings
 from intraday.domain.clock import SystemClock
 from intraday.jobs.exchange import SIM_KEY, SIM_SECRET, open_exchange
 
 pytestmark = pytest.mark.integration
 
 
+@contextmanager
+def opened(folder: Path, scenario: Path | None = None) -> Iterator[Endpoint]:
+    """The bundled exchange at 09:00 of its day, in its own thread."""
+    broker = BrokerSettings(feed="simulator", simulator=SimulatorSettings(scenario=scenario))
+    with open_exchange(
+        Settings(system=SystemSettings(data_dir=folder), broker=broker), RateLimits(), SystemClock(), 1.0
+    ) as endpoint:
+        yield endpoint
+
+
 @pytest.fixture(scope="module")
 def exchange(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
-    """The bundled exchange at 09:00 of its day, in its own thread."""
-    folder = tmp_path_factory.mktemp("exchange")
-    settings = Settings(system=SystemSettings(data_dir=folder), broker=BrokerSettings(feed="simulator"))
-    with open_exchange(settings, RateLimits(), SystemClock(), 1.0) as endpoint:
+    with opened(tmp_path_factory.mktemp("exchange")) as endpoint:
         yield endpoint
 
 
@@ -149,6 +157,18 @@ def test_a_wrong_secret(shell: Shell) -> None:
     )
     assert "Traceback" in traced.stderr
     assert "planted" not in "".join(shell.printed)
+
+
+def test_a_key_without_market_data(shell: Shell, tmp_path: Path) -> None:
+    scenario = tmp_path / "no-market-data.txt"
+    scenario.write_text("from start entitlement off\n")
+    with opened(tmp_path / "exchange", scenario) as other:
+        shell.exchange = other
+        shell.environ["INTRADAY__BROKER__KITE__REST_URL"] = other.rest_url
+        result = shell.run("login", "--no-browser", stdin=shell.request_token())
+    assert (result.exit_code, result.stdout) == (0, "logged in: SIM001 (Simulated Trader)\n")
+    assert "warning: logged in, but without market data: " in result.stderr
+    assert "this API key has no market data" in result.stderr
 
 
 def test_a_used_request_token(shell: Shell) -> None:

@@ -96,6 +96,7 @@ class AuthServer:
         self._verdict: Future[tuple[bool, str]] = Future()
         self._shown = threading.Event()
         self._server: BaseWSGIServer | None = None
+        self._thread: threading.Thread | None = None
 
     @property
     def start_url(self) -> str:
@@ -111,15 +112,17 @@ class AuthServer:
         app = self._application()
         self._server = make_server(HOST, self.port, app, threaded=True, request_handler=_QuietHandler, fd=self._socket.fileno())
         self._socket.close()  # the server has a copy of its own
-        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, name="login-page", daemon=True).start()
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), name="login-page", daemon=True)
+        self._thread.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if self._answer.done():
             self.conclude(False, "The terminal says why.")
             self._shown.wait(FLUSH_WAIT_S)
-        if self._server is not None:
+        if self._server is not None and self._thread is not None:
             self._server.shutdown()
+            self._thread.join(FLUSH_WAIT_S)  # it closes the port last of all
 
     def wait(self, timeout_s: float) -> Secret:
         """The request token, once the browser has come back. Raises LoginFailed: timed out, or Kite did not say success."""

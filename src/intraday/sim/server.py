@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable
 from types import TracebackType
 
 from aiohttp import web
 
+from intraday.domain.errors import ConfigError
 from intraday.sim.exchange import Exchange
-from intraday.sim.rest import routes
+from intraday.sim.rest import LINE_BYTES, routes
 from intraday.sim.scenario import Scenario
 from intraday.sim.stream import Stream
 
@@ -23,7 +25,8 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 class SimServer:
     """``async with SimServer(exchange) as server``: it listens, publishes and runs its scenario until the block ends.
 
-    ``port`` 0: any free one. ``scenario``: faults at their times of the exchange's clock; ``log`` gets a line for each.
+    ``port`` 0: any free one; ConfigError when it is taken. ``scenario``: faults at their times of the exchange's clock; ``log``
+    gets a line for each.
     """
 
     def __init__(
@@ -35,7 +38,7 @@ class SimServer:
         self._log = log
         self._wanted_port = port
         self._port = 0
-        self._runner = web.AppRunner(self._app(), access_log=None, shutdown_timeout=SHUTDOWN_S)
+        self._runner = web.AppRunner(self._app(), access_log=None, shutdown_timeout=SHUTDOWN_S, max_line_size=LINE_BYTES)
         self._tasks = asyncio.TaskGroup()
         self._work: list[asyncio.Task[None]] = []
 
@@ -59,9 +62,12 @@ class SimServer:
         site = web.TCPSite(self._runner, HOST, self._wanted_port)
         try:
             await site.start()
-        except BaseException:
+        except OSError as error:
             await self._runner.cleanup()
-            raise
+            reason = os.strerror(error.errno) if error.errno else str(error)
+            raise ConfigError(
+                f"port {self._wanted_port} of {HOST}: {reason}; choose another one, or 0 for any that is free"
+            ) from None
         self._port = int(self._runner.addresses[0][1])
         await self._tasks.__aenter__()
         self._work.append(self._tasks.create_task(self.stream.run()))

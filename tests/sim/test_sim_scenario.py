@@ -189,7 +189,7 @@ def test_every_knob_can_be_reached() -> None:
         ("after soon drop link", "expected a duration like '20 s', '500 ms', '2 min' or '1 h', found 'soon'"),
         ("after 5days drop link", "expected a duration like"),
         ("at 10:00", "expected an action (docs/simulator.md lists them), found the end of the line"),
-        ("at 10:00 drp link", "found 'drp' in 'drp link'; did you mean 'drop link {link}'?"),
+        ("at 10:00 drp link", "found 'drp' in 'drp link'; did you mean 'drop link [N]'?"),
         ("at 10:00 drop link one", "expected a whole number above 0, found 'one'"),
         ("at 10:00 drop link 0", "expected a whole number above 0, found '0'"),
         ("at 10:00 drop link 1 2", "expected 'for DURATION' or the end of the line, found '2'"),
@@ -234,6 +234,13 @@ def test_the_log_says_what_begins_and_what_is_over() -> None:
 
     virtual(main, at("09:00:00"))
     assert lines == ["at 10:00 freeze for 5 s", "over: at 10:00 freeze for 5 s", "at 10:01 drop link"]
+
+
+def test_the_page_lists_every_action_and_its_example_can_be_run(root: Path) -> None:
+    page = (root / "docs" / "simulator.md").read_text(encoding="utf-8")
+    assert [rule.shown for rule in RULES if f"| `{rule.shown.replace('|', '¦')}` |".replace("¦", "\\|") not in page] == []
+    example = page.split("```text\n")[1].split("```")[0]
+    assert len(Scenario.parse(example).actions) > 5
 
 
 def test_the_example_scenario_is_a_scenario(root: Path) -> None:

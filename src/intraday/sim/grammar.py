@@ -13,6 +13,11 @@ from intraday.sim.knobs import REST_CLASSES
 
 NOW = object()  # a setting whose value is the time at which it is made
 UNITS_S = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0}
+SHOWN = {
+    "{link}": "[N]", "{text}": '"TEXT"', "{count}": "N", "{number}": "X", "{seconds}": "DURATION", "{share}": "SHARE",
+    "{switch}": "on|off", "{class}": "CLASS", "{status}": "STATUS", "{refusal}": "403|429", "{code}": "CODE", "{header}": "400|403",
+    "{profile}": "current|legacy2018", "{stage}": "STAGE", "{auction}": "none|one",
+}  # fmt: skip
 _WORD = re.compile(r'"[^"]*"|%|[^\s"%]+')
 _COMMENT = re.compile(r'^((?:[^"#]|"[^"]*")*)#.*$')
 _TIME = re.compile(r"^([01]?\d|2[0-3]):([0-5]\d)(?::([0-5]\d)(\.\d{1,3})?)?$")
@@ -39,6 +44,11 @@ class Rule:
     path: str | None = None
     value: Any = None
     event: str = ""
+
+    @property
+    def shown(self) -> str:
+        """The pattern as the documentation writes it: ``drop link [N]``."""
+        return " ".join(SHOWN.get(word, word) for word in self.pattern.split())
 
     @property
     def lasts(self) -> bool:
@@ -154,7 +164,7 @@ def match(where: str, words: Sequence[str], rules: Sequence[Rule]) -> tuple[Rule
             misses.append(miss)
     far = max(miss.i for miss in misses)
     if far == 0:
-        known = sorted({rule.pattern for rule in rules})
+        known = [rule.shown for rule in rules]
         near = get_close_matches(" ".join(words), known, n=1, cutoff=0.3)
         hint = f"; did you mean '{near[0]}'?" if near else ""
         raise _wrong(where, words, 0, "an action (docs/simulator.md lists them)", hint)
@@ -268,7 +278,7 @@ _READERS: dict[str, Reader] = {
     "share": _share,
     "switch": _choice({"on": True, "off": False}),
     "class": _choice({name: name for name in REST_CLASSES}),
-    "status": _choice({str(code): code for code in (400, 403, 429, 500, 502, 503, 504)}),
+    "status": _choice({str(code): code for code in (429, 500, 502, 503, 504)}),
     "refusal": _choice({"403": 403, "429": 429}),
     "code": _choice({"1000": 1000, "1001": 1001, "1006": 1006, "1011": 1011}),
     "header": _choice({"400": True, "403": False}),

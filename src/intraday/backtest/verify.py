@@ -23,7 +23,7 @@ from intraday.core.features import FeatureCalculator
 from intraday.core.panel import panel_of
 from intraday.domain.arrays import DAY_NS, I8, MINUTE_NS, TICK, Bars, Ticks, empty
 from intraday.domain.errors import JournalError, SkewError, VerifyError
-from intraday.domain.events import Frame, Signal
+from intraday.domain.events import Frame, Signal, Timer
 from intraday.domain.ports import BarStore, FeatureStore, RunDay, RunStore, SignalStore, Source
 from intraday.domain.session import Session, SessionTable, midnight_ns
 from intraday.live.assembly import SIGMA, LoadedModel
@@ -164,10 +164,14 @@ class Verifier:
         decider = model.decider(np.array(header.costs), header.instruments)
         i_sigma = model.feature_set.column(SIGMA)
         signals: list[Signal] = []
+        # A decision is as late as its timer was: on a live feed that is a little after the end of the grace.
+        timers = np.array([e.now_ns for e in journal.events() if isinstance(e, Timer)], np.int64)
         for t, ts_ns in enumerate(panel.ts_ns):
             bars = decisions[decisions["ts_ns"] == ts_ns]
             rows = x[t, bars["inst"]]
-            now_ns = min(int(ts_ns) + run.timeframe * MINUTE_NS, session.close_ns) + header.grace_ns
+            due_ns = min(int(ts_ns) + run.timeframe * MINUTE_NS, session.close_ns) + header.grace_ns
+            i_timer = int(np.searchsorted(timers, due_ns))
+            now_ns = int(timers[i_timer]) if i_timer < len(timers) else due_ns
             signals += decider.decide(bars, rows[:, i_sigma], model.predictor.predict(rows), now_ns, session)
         t_row, inst = np.nonzero(panel.mask)
         features = feature_rows(panel.ts_ns[t_row], inst.astype(np.int32), x[t_row, inst], names)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from kiteconnect import KiteConnect
 
 from intraday.broker import payloads
 from intraday.broker.answers import SHOWN_MAX, Answer, Asked, clean, csv_body, parsed
@@ -267,6 +268,16 @@ def test_the_official_candles_read_as_an_independent_reader_sees_them(mocks: Pat
             assert (int(bar["ts_ns"]), bar["inst"]) == (int(at.timestamp()) * SECOND_NS, 0)
             assert [bar[f] for f in ("open", "high", "low", "close", "volume")] == row[1:6]
             assert np.isnan(interest) if width == 6 else interest == row[6]
+
+
+def test_the_official_client_reads_the_same_candles(mocks: Path) -> None:
+    for name in ("historical_minute.json", "historical_oi.json"):
+        theirs = KiteConnect("key")._format_historical(read(mocks, name))
+        bars, oi = payloads.candles(read(mocks, name))
+        assert [round(row["date"].timestamp()) * SECOND_NS for row in theirs] == bars["ts_ns"].tolist()
+        for field in ("open", "high", "low", "close", "volume"):
+            assert [row[field] for row in theirs] == bars[field].tolist()
+        assert [row.get("oi", -1) for row in theirs] == np.nan_to_num(oi, nan=-1).tolist()
 
 
 def test_the_official_quotes(mocks: Path) -> None:

@@ -87,6 +87,12 @@ class ListingRepository:
             ).fetchall()
         return [Change(day, key, ChangeKind(kind), old, new) for day, key, kind, old, new in rows]
 
+    def newest(self) -> date | None:
+        """The day of the newest list; None: there is none."""
+        with self._db.autocommit() as connection:
+            row = connection.execute("SELECT max(day) FROM instrument_dumps").fetchone()
+        return None if row is None else row[0]
+
     def with_bars(self) -> frozenset[int]:
         """Ids that have a bar: one look into the index for each, not a count."""
         with self._db.autocommit() as connection:

@@ -115,24 +115,35 @@ async def test_both_ends_are_included() -> None:
     ]
 
 
-async def test_a_closed_minute_is_there_three_seconds_later_and_the_running_one_is_partial() -> None:
+async def test_a_closed_minute_is_there_three_seconds_later() -> None:
+    minute = at(DAY, "10:00")
+    early = [c.start_ns for c in await served("10:01:02", "09:15", "10:30", row=INDEX)]
+    assert minute not in early and minute - MINUTE_NS in early
+    whole = {c.start_ns: c for c in candles_of(TAPE, INDEX, DAY)}
+    published = {c.start_ns: c for c in await served("10:01:03", "09:15", "10:30", row=INDEX)}
+    assert published[minute] == whole[minute]
+
+
+async def test_the_running_minute_is_partial_while_the_one_before_is_not_yet_there() -> None:
+    slow = CandleKnobs(publish_delay_s=40)
     whole = {c.start_ns: c for c in candles_of(TAPE, INDEX, DAY)}
     minute = at(DAY, "10:00")
-    early = {c.start_ns: c for c in await served("10:01:02", "09:15", "10:30", row=INDEX)}
+    early = {c.start_ns: c for c in await served("10:01:39", "09:15", "10:30", knobs=slow, row=INDEX)}
     assert minute not in early and early[minute - MINUTE_NS] == whole[minute - MINUTE_NS]
-    assert early[minute + MINUTE_NS] == naive(TAPE.trades(NIFTY, DAY)[:], minute + MINUTE_NS, at(DAY, "10:01:02") + 1)
+    assert early[minute + MINUTE_NS] == naive(TAPE.trades(NIFTY, DAY), minute + MINUTE_NS, at(DAY, "10:01:39") + 1)
     assert early[minute + MINUTE_NS] != whole[minute + MINUTE_NS]
-    published = {c.start_ns: c for c in await served("10:01:03", "09:15", "10:30", row=INDEX)}
+    published = {c.start_ns: c for c in await served("10:01:40", "09:15", "10:30", knobs=slow, row=INDEX)}
     assert published[minute] == whole[minute]
     assert max(published) == minute + MINUTE_NS
 
 
 async def test_longer_candles_are_built_of_what_is_there() -> None:
-    (running,) = await served("10:01:02", "10:00", "10:30", "5minute", row=INDEX)
-    (minute,) = await served("10:01:02", "10:01", "10:30", row=INDEX)
+    slow = CandleKnobs(publish_delay_s=40)
+    (running,) = await served("10:01:39", "10:00", "10:30", "5minute", slow, INDEX)
+    (minute,) = await served("10:01:39", "10:01", "10:30", "minute", slow, INDEX)
     assert running == minute._replace(start_ns=at(DAY, "10:00"))
-    (day,) = await served("10:01:02", "00:00", "10:30", "day", row=INDEX)
-    assert day == day_candle([t for t in TAPE.trades(NIFTY, DAY) if t.at_ns <= at(DAY, "10:01:02")], DAY)
+    (day,) = await served("10:01:39", "00:00", "10:30", "day", slow, INDEX)
+    assert day == day_candle([t for t in TAPE.trades(NIFTY, DAY) if t.at_ns <= at(DAY, "10:01:39")], DAY)
 
 
 async def test_nothing_of_the_future_is_served() -> None:

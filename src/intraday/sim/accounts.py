@@ -5,17 +5,17 @@ from __future__ import annotations
 import hashlib
 import hmac
 from dataclasses import dataclass
-from random import Random
 from string import ascii_letters, digits
 from urllib.parse import urlencode, urlsplit
 
 from intraday.domain.arrays import DAY_NS, IST_NS
 from intraday.domain.clock import Clock
 from intraday.sim.knobs import AuthKnobs
+from intraday.sim.paths import seeded
 
 ALPHABET = ascii_letters + digits
 DEATH_NS = 6 * 3600 * 10**9  # 06:00 IST
-WRONG_TOKEN = "Incorrect `api_key` or `access_token`."
+INCORRECT = "Incorrect `api_key` or `access_token`."
 MISSING = "Invalid `api_key` or `access_token`."
 NOT_PERMITTED = "Insufficient permission for that call."
 
@@ -79,7 +79,7 @@ class Accounts:
         self.user_name = user_name
         self.knobs = knobs or AuthKnobs()
         self._clock = clock
-        self._rng = Random(f"accounts {seed}")
+        self._rng = seeded(f"accounts {seed}")
         self._apps = {api_key: App(api_key, api_secret, redirect_url)}
         self._requests: dict[str, _Request] = {}
         self._live: dict[str, Account] = {}
@@ -142,7 +142,7 @@ class Accounts:
         if scheme != "token" or not colon:
             if self.knobs.missing_header_400:
                 raise Refused(400, "InputException", MISSING)
-            raise Refused(403, "TokenException", WRONG_TOKEN)
+            raise Refused(403, "TokenException", INCORRECT)
         account = self.account(api_key, token)
         if data and (not self.knobs.entitled or self.knobs.stage in ("permission", "ws")):
             raise Refused(403, "PermissionException", NOT_PERMITTED)
@@ -162,7 +162,7 @@ class Accounts:
         expire_ns = self.knobs.expire_at_ns
         dead = account is None or account.api_key != api_key or now_ns >= account.dies_ns or self.knobs.stage == "token"
         if dead or account is None or (expire_ns is not None and account.login_ns < expire_ns <= now_ns):
-            raise Refused(403, "TokenException", WRONG_TOKEN)
+            raise Refused(403, "TokenException", INCORRECT)
         return account
 
     def invalidate(self, api_key: str, access_token: str) -> None:

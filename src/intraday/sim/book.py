@@ -10,12 +10,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import date
 from operator import mul
-from random import Random
 
 from intraday.domain.arrays import DAY_NS, MINUTE_NS
 from intraday.domain.errors import CalendarError
 from intraday.domain.session import SessionTable, midnight_ns
 from intraday.sim.listing import SimInstrument
+from intraday.sim.paths import seeded
 from intraday.sim.tape import PREOPEN_MINUTES, Tape, Trades, day_of, has_auction, open_interest, trading_hours
 
 Level = tuple[int, int, int]  # quantity, price in paise, orders
@@ -93,7 +93,7 @@ class QuoteBook:
         self._wheel: dict[int, list[_Track]] = {}
         self._bucket = 0
         self._dirty: set[int] = set()
-        rng = Random(f"book {seed}")
+        rng = seeded(f"book {seed}")
         self._noise = rng.randbytes(NOISE_MASK + 16)
         self._sizes = [max(1, round(rng.lognormvariate(3.5, 1.0))) for _ in range(256)]
 

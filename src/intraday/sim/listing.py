@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from random import Random
 
+from intraday.sim.paths import seeded
+
 COLUMNS = (
     "instrument_token", "exchange_token", "tradingsymbol", "name", "last_price", "expiry", "strike", "tick_size", "lot_size",
     "instrument_type", "segment", "exchange",
@@ -112,7 +114,7 @@ def synthetic_listing(n: int, with_index: bool = True, seed: int = 7, day: date 
 
     The same arguments give the same list; the futures alone depend on ``day``.
     """
-    rng = Random(f"listing {seed}")
+    rng = seeded(f"listing {seed}")
     stocks = [_synthetic_stock(rng, i) for i in range(n)]
     indices = [index(NIFTY[0], NIFTY[1], NIFTY[2] * 100)] if with_index else []
     lots = [rng.choice((100, 250, 500, 1000)) for _ in stocks]

@@ -78,10 +78,8 @@ async def create_session(exchange: Exchange, request: web.Request) -> Reply:
             "api_key": account.api_key,
             "access_token": account.access_token,
             "public_token": account.access_token[::-1],
-            "enctoken": "",
-            "refresh_token": "",
-            "silo": "",
             "login_time": ist_text(account.login_ns),
+            **dict.fromkeys(("enctoken", "refresh_token", "silo"), ""),
         }
     )
 

@@ -11,20 +11,19 @@ sizes are log-normal; a few minutes a day are bursts of many and large trades.
 
 from __future__ import annotations
 
-import struct
 from bisect import bisect_left
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
-from itertools import accumulate
+from itertools import accumulate, compress, pairwise, repeat
 from math import exp, sqrt, tanh
 from random import Random
 
 from intraday.domain.arrays import MINUTE_NS
 from intraday.domain.session import Session, SessionTable, midnight_ns
 from intraday.sim.listing import SimInstrument
-from intraday.sim.paths import FINE, burst_minutes, mix, motion, paused, trade_times
+from intraday.sim.paths import FINE, burst_minutes, mix, motion, paused, seeded, trade_times
 from intraday.sim.tape import MATCH_BEFORE_OPEN_NS, Trades, has_auction, trading_hours
 
 MARKET_VOL = 0.008  # standard deviation of the factor's log return from close to close
@@ -34,7 +33,7 @@ FUTURES_LIFE = timedelta(days=100)
 CARRY_A_DAY = 0.0002  # how much dearer a future is, for each day to its expiry
 AUCTION_SHARE = 0.05  # of the day's own variance lies between the last continuous trade and the auction's print
 DRIFT_NS = 30 * MINUTE_NS
-INDEX_GAP_NS = 2_000_000_000  # mean time between index values
+INDEX_VALUES = 30  # a minute, those that do not move left out
 INDEX_PRINT = (15 * 60 + 28, 60)  # minutes after midnight IST of the index's one print in the auction, and within how many seconds
 CACHE_TRADES = 4_000_000  # trades kept unless told otherwise, at 16 bytes each
 
@@ -108,12 +107,12 @@ class SyntheticTape:
     def _traits_of(self, row: SimInstrument) -> _Traits:
         found = self._traits.get(row.token)
         if found is None:
-            rng = Random(f"traits {self._seed} {row.token}")
+            rng = seeded(f"traits {self._seed} {row.token}")
             rate = self._rate * min(max(rng.lognormvariate(-0.35, 0.9), 0.02), 4.0)
             median = 4_000_000 / row.base_paise if not row.is_future else 1.0
             sizes = tuple(max(1, round(median * exp(1.1 * z))) * max(row.lot, 1) for z in FINE)
             root = self._root(row)
-            own = Random(f"motion {self._seed} {root.token}")
+            own = seeded(f"motion {self._seed} {root.token}")
             beta, vol = own.uniform(0.7, 1.3), own.uniform(0.010, 0.016)
             found = _Traits(mix(self._seed * 0x9E3779B97F4A7C15 ^ root.token), beta, vol, rate, sizes)
             if root.is_index:
@@ -155,7 +154,7 @@ class SyntheticTape:
         if found is None:
             step = self._numbers[regular.number] * STEPS_A_SESSION
             first, last = self._factor_at(step + 1), self._factor_at(step + STEPS_A_SESSION)
-            rng = Random(f"factor {self._seed} {regular.number}")
+            rng = seeded(f"factor {self._seed} {regular.number}")
             scale = MARKET_VOL * sqrt((STEPS_A_SESSION - 1) / STEPS_A_SESSION / regular.minutes)
             walk = [0.0, *accumulate(scale * FINE[b] for b in rng.randbytes(regular.minutes))]
             slope = (last - first - walk[-1]) / regular.minutes
@@ -170,7 +169,7 @@ class SyntheticTape:
     def _executions(self, row: SimInstrument, session: Session) -> Trades:
         """All trades of a stock's or a future's day."""
         traits = self._traits_of(row)
-        rng = Random(mix(traits.key ^ session.number * 0xD1B54A32D192ED03 ^ row.token))
+        rng = seeded(mix(traits.key ^ session.number * 0xD1B54A32D192ED03 ^ row.token))
         bursts = burst_minutes(rng, session)
         times = trade_times(rng, traits.rate, session, bursts)
         auction = row.auction and has_auction(self.sessions, session.day)
@@ -247,22 +246,31 @@ class SyntheticTape:
 
     def _index_values(self, row: SimInstrument, session: Session) -> Trades:
         """Values of an index: every second or two while they change; in the closing auction one print only."""
-        rng = Random(mix(self._traits_of(row).key ^ session.number * 0xD1B54A32D192ED03 ^ row.token))
-        auction = has_auction(self.sessions, session.day)
-        close_ns = self.sessions.get(session.day, auction=True).close_ns
-        n = (close_ns - session.open_ns) // INDEX_GAP_NS
-        slots = struct.unpack(f"<{n}H", rng.randbytes(2 * n))
-        times = [session.open_ns + i * INDEX_GAP_NS + (s >> 15) * 10**9 for i, s in enumerate(slots)]
-        times = [t for t in times if not paused(session, t)]
-        if auction:
+        rng = seeded(mix(self._traits_of(row).key ^ session.number * 0xD1B54A32D192ED03 ^ row.token))
+        open_ns, tick = session.open_ns, row.tick_paise
+        knots = [row.base_paise / tick * exp(level) for level in self._factor_path(session)]
+        minutes = (self.sessions.get(session.day, auction=True).close_ns - open_ns) // MINUTE_NS
+        late = [
+            byte >> 7 for byte in rng.randbytes(INDEX_VALUES * minutes)
+        ]  # each value comes in its slot's first second or second
+        slot_s = 60 // INDEX_VALUES
+        times = [open_ns + (i * slot_s + s) * 10**9 for i, s in enumerate(late)]
+        prices: list[int] = []
+        for k in range(minutes):
+            at, step = knots[k] + 0.5, (knots[k + 1] - knots[k]) / 60
+            part = late[k * INDEX_VALUES : (k + 1) * INDEX_VALUES]
+            prices += [int(at + step * (i * slot_s + s)) * tick for i, s in enumerate(part)]
+        if has_auction(self.sessions, session.day):
             minute, within = INDEX_PRINT
             times.append(midnight_ns(session.day) + minute * MINUTE_NS + rng.randrange(1, within) * 10**9)
-        prices = self._grid(row, session, 1.0, times, [0.0] * len(times))
+            prices.append(0)
         prices[-1] = self._price(row, session, self._level(row, session, at_close=True))
-        times.insert(0, session.open_ns - MATCH_BEFORE_OPEN_NS + 30 * 10**9)
+        times.insert(0, open_ns - MATCH_BEFORE_OPEN_NS + 30 * 10**9)
         prices.insert(0, self._price(row, session, self._level(row, session, at_close=False)))
-        kept = [0, *(i for i in range(1, len(prices)) if prices[i] != prices[i - 1])]
-        return Trades((times[i] for i in kept), (prices[i] for i in kept), [0] * len(kept))
+        moved = [True, *(a != b for a, b in pairwise(prices))]
+        if session.pauses:
+            moved = [m and not paused(session, t) for m, t in zip(moved, times, strict=True)]
+        return Trades(compress(times, moved), compress(prices, moved), repeat(0, sum(moved)))
 
     def _keep(self, key: tuple[int, int], found: Trades) -> None:
         self._days[key] = found

@@ -37,6 +37,11 @@ def _day_shape() -> list[float]:
     return out
 
 
+def seeded(seed: int | str) -> Random:
+    """The generator of one thing: the same seed gives the same numbers in every process."""
+    return Random(seed)  # nosec B311 - a market has to be repeatable, not secret
+
+
 def trade_times(rng: Random, rate: float, session: Session, bursts: list[int]) -> list[int]:
     """When trades happen, ns, ascending: a Poisson process of the day's shape, with more of it in bursts."""
     length = session.close_ns - session.open_ns

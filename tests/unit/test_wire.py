@@ -88,6 +88,16 @@ def test_unknown_tokens_and_prices_beyond_paise_are_left_out() -> None:
     assert ticks["price"].tolist() == [8325]  # 83.25 rupees
 
 
+def test_a_price_is_as_old_as_its_trade() -> None:
+    """The order book moved in a new minute; the last trade is of the minute before and must not open the new candle."""
+    traded, sent = 1_700_000_039, 1_700_000_041
+    body = quote() + struct.pack(">5I", traded, 0, 0, 0, sent) + bytes(120)
+    ticks = to_ticks(decode_frame(frame(body)), {INFY: 0}, RECV)
+    assert ticks["event_ns"].tolist() == [traded * 10**9]
+    never = quote() + struct.pack(">5I", 0, 0, 0, 0, sent) + bytes(120)
+    assert to_ticks(decode_frame(frame(never)), {INFY: 0}, RECV)["event_ns"].tolist() == [0]
+
+
 def test_no_packets_no_ticks() -> None:
     assert to_ticks(empty(PACKET), {}, RECV).shape == (0,)
 

@@ -157,8 +157,10 @@ def to_ticks(packets: Packets, token_to_inst: Mapping[int, int], recv_ns: int) -
     it does not have, and prices that are no whole number of paise or beyond int32 (currency segments; spreads below zero, which
     the wire shows as huge).
     ``price`` is in paise, exactly. ``volume`` is the day's, -1 where the packet has none: indices, and ltp mode, which therefore
-    must not be subscribed for instruments with volume. ``event_ns`` is the exchange's time stamp (0 stays 0: the validator's
-    to reject); ltp and quote packets carry none, and get ``recv_ns`` rounded down to the second, the stamps' own resolution.
+    must not be subscribed for instruments with volume. ``event_ns`` is when the price was made: the time of the last trade, or
+    an index's time stamp (0 stays 0: the validator's to reject). A full packet's own stamp also moves when only the order book
+    did, so the last price of one minute would open the next (docs/adr/0014). ltp and quote packets carry no time at all and get
+    ``recv_ns`` rounded down to the second, the stamps' own resolution.
     """
     token = packets["token"].tolist()
     inst = np.array([token_to_inst.get(t, -1) for t in token], dtype=np.int64)
@@ -182,6 +184,6 @@ def _paise(packets: Packets) -> tuple[I8, NDArray[np.bool_]]:
 
 
 def _event_ns(packets: Packets, recv_ns: int) -> I8:
-    stamped = (packets["kind"] == PacketKind.FULL) | (packets["kind"] == PacketKind.INDEX_FULL)
-    stamp: I8 = packets["exchange_s"].astype(np.int64) * SECOND_NS
-    return np.where(stamped, stamp, recv_ns - recv_ns % SECOND_NS)
+    full = packets["kind"] == PacketKind.FULL
+    stamp: I8 = np.where(full, packets["last_trade_s"], packets["exchange_s"]).astype(np.int64) * SECOND_NS
+    return np.where(full | (packets["kind"] == PacketKind.INDEX_FULL), stamp, recv_ns - recv_ns % SECOND_NS)

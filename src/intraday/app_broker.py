@@ -25,18 +25,13 @@ from intraday.broker.retry import RetryPolicy
 from intraday.config.settings import RateLimits, Settings
 from intraday.domain.arrays import session_number
 from intraday.domain.broker import CandleApi, Credentials, Secret, TokenSource
-from intraday.domain.clock import Clock, ScaledClock
+from intraday.domain.clock import Clock
 from intraday.domain.events import Alert
 from intraday.domain.instruments import Instrument
 from intraday.domain.listings import ListingApi
 from intraday.domain.pace import paced
 from intraday.domain.ports import Progress
-from intraday.domain.session import EPOCH, Session, SessionTable, midnight_ns
-from intraday.sim.exchange import Exchange
-from intraday.sim.listing import synthetic_listing
-from intraday.sim.market import SyntheticTape
-from intraday.sim.scenario import Scenario
-from intraday.sim.server import SimServer
+from intraday.domain.session import EPOCH, Session
 
 MINUTE_NS = 60_000_000_000
 SECOND_NS = 1_000_000_000
@@ -46,7 +41,8 @@ SECOND_NS = 1_000_000_000
 class Endpoint:
     """Where the broker answers, whose time it is there, and who is logged in.
 
-    ``name`` is for people. ``speed`` is the pace of an event loop that talks to it: at 60, a second of its time is 17 ms of ours.
+    ``name`` is for people, and whose prices a database holds. ``speed`` is the pace of an event loop that talks to it: at 60, a
+    second of its time is 17 ms of ours. ``own_prices`` False: it plays back what the database holds.
     """
 
     name: str
@@ -56,6 +52,7 @@ class Endpoint:
     token: TokenSource
     clock: Clock
     speed: float = 1.0
+    own_prices: bool = True
 
     @property
     def patience(self) -> float:
@@ -66,34 +63,6 @@ class Endpoint:
     def today(self) -> date:
         """The IST date of its clock."""
         return EPOCH + timedelta(days=session_number(self.clock.now_ns()))
-
-
-@dataclass(frozen=True, slots=True)
-class Simulated:
-    """A bundled exchange that is ready to serve: ``server`` makes its server, in the event loop that is to run it."""
-
-    server: Callable[[], SimServer]
-    clock: Clock
-    speed: float
-
-
-def build_simulator(settings: Settings, clock: Clock, speed: float | None = None) -> Simulated:
-    """The exchange of ``broker.simulator``. ``clock``: the machine's; ``speed`` None: as configured."""
-    sim, market, sessions = settings.broker.simulator, settings.trading.synthetic, SessionTable.load()
-    days = sessions.between(market.start_day, sessions.last)[: market.sessions + 1]
-    day = sim.day or days[-1].day
-    pace = sim.speed if speed is None else speed
-    hours, minutes, *seconds = map(int, sim.start.split(":"))
-    start_ns = midnight_ns(day) + (hours * 60 + minutes) * MINUTE_NS + sum(seconds) * SECOND_NS
-    exchange_clock = ScaledClock(start_ns, pace, clock)
-    listing = [replace(i, first_day=days[0].day) for i in synthetic_listing(market.instruments - 1, seed=market.seed, day=day)]
-    scenario = None if sim.scenario is None else Scenario.parse(sim.scenario.read_text("utf-8"), str(sim.scenario))
-
-    def server() -> SimServer:
-        tape = SyntheticTape(listing, market.seed, sessions, edge=market.edge)
-        return SimServer(Exchange.open(tape, exchange_clock, speed=pace), sim.port, scenario)
-
-    return Simulated(server, exchange_clock, pace)
 
 
 def build_rest(endpoint: Endpoint, limits: RateLimits, settings: Settings) -> RESTClient:

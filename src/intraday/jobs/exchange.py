@@ -11,12 +11,15 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 import httpx
 
-from intraday.app_broker import Endpoint, build_rest, build_simulator, build_tokens
+from intraday.app_broker import Endpoint, build_rest, build_tokens
 from intraday.config.settings import RateLimits, Settings
 from intraday.domain.broker import BrokerSession, Credentials, Secret
 from intraday.domain.clock import Clock, ScaledClock
 from intraday.domain.errors import BrokerUnavailable, ConfigError
 from intraday.domain.pace import paced
+from intraday.jobs.sim import SimOptions, planned
+from intraday.sim.exchange import Exchange
+from intraday.sim.knobs import Knobs
 from intraday.sim.server import SimServer
 
 T = TypeVar("T")
@@ -40,8 +43,8 @@ def open_exchange(settings: Settings, limits: RateLimits, clock: Clock, speed: f
     when it is first needed (NoToken, TokenDead).
     """
     if settings.broker.feed == "simulator":
-        with _bundled(settings, limits, clock, speed) as exchange:
-            yield exchange
+        with _bundled(settings, limits, clock, speed) as endpoint:
+            yield endpoint
     else:
         yield kite(settings, clock)
 
@@ -90,27 +93,37 @@ def _simulated_clock(rest_url: str, clock: Clock) -> tuple[Clock, float]:
 
 @contextmanager
 def _bundled(settings: Settings, limits: RateLimits, clock: Clock, speed: float | None) -> Iterator[Endpoint]:
-    simulated = build_simulator(settings, clock, speed)
-    with _Background(simulated.server, simulated.speed) as server:
-        credentials = Credentials(SIM_KEY, Secret(SIM_SECRET))
-        held: list[BrokerSession] = []
-        exchange = Endpoint(
-            "the bundled exchange", server.rest_url, server.ws_url, credentials, lambda: held[0].access_token, simulated.clock,
-            simulated.speed,
-        )  # fmt: skip
-        held.append(run_at(exchange, lambda: _log_in(exchange, server.login_url, limits, settings)))
-        yield exchange
+    with planned(settings, SimOptions(speed=speed, port=settings.broker.simulator.port), clock) as plan:
+        simulated = ScaledClock(plan.start_ns, plan.speed, clock)
+
+        def serve() -> SimServer:
+            return SimServer(Exchange.open(plan.tape, simulated, Knobs(seed=plan.seed), plan.speed), plan.port, plan.scenario)
+
+        with _Background(serve, plan.speed) as server:
+            held: list[BrokerSession] = []
+            endpoint = Endpoint(
+                "the bundled exchange",
+                server.rest_url,
+                server.ws_url,
+                Credentials(SIM_KEY, Secret(SIM_SECRET)),
+                lambda: held[0].access_token,
+                simulated,
+                plan.speed,
+                own_prices=settings.broker.simulator.source == "synthetic",
+            )
+            held.append(run_at(endpoint, lambda: _log_in(endpoint, server.login_url, limits, settings)))
+            yield endpoint
 
 
-async def _log_in(exchange: Endpoint, login_url: str, limits: RateLimits, settings: Settings) -> BrokerSession:
+async def _log_in(endpoint: Endpoint, login_url: str, limits: RateLimits, settings: Settings) -> BrokerSession:
     """What a person does in the browser, done by the program: the bundled exchange asks nobody."""
-    query = urlencode({"v": "3", "api_key": exchange.credentials.api_key, "auto": "1"})
+    query = urlencode({"v": "3", "api_key": endpoint.credentials.api_key, "auto": "1"})
     async with httpx.AsyncClient(trust_env=False, timeout=None) as http:
         answer = await http.get(f"{login_url}?{query}")
     token = parse_qs(urlsplit(answer.headers.get("location", "")).query).get("request_token")
     if not token:
         raise BrokerUnavailable(f"the bundled exchange did not log us in: expected a redirect, found status {answer.status_code}")
-    async with build_rest(exchange, limits, settings) as rest:
+    async with build_rest(endpoint, limits, settings) as rest:
         return await rest.exchange(Secret(token[0]))
 
 

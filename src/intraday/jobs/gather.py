@@ -80,7 +80,8 @@ async def gather_through(
     last: date | None = None,
 ) -> Gathered:
     """As ``gather``, through REST calls that are open already."""
-    system.stores.origin.claim(endpoint.name, endpoint.clock.now_ns())
+    if endpoint.own_prices:
+        system.stores.origin.claim(endpoint.name, endpoint.clock.now_ns())
     today = endpoint.today
     user = await noted(progress, f"login at {endpoint.name}", rest.profile())
     listings = build_listings(system, rest, endpoint.clock)

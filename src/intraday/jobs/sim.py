@@ -81,7 +81,7 @@ class SimStatus:
 
 
 @dataclass(frozen=True, slots=True)
-class _Plan:
+class SimPlan:
     """Everything decided: what to open, from when, how fast."""
 
     tape: Tape
@@ -107,7 +107,7 @@ def run_sim(
     Returns at Ctrl-C, SIGTERM or, with ``with_parent``, at the end of standard input. Raises ConfigError, CalendarError,
     NotEnoughData.
     """
-    with _planned(settings, options, clock) as plan:
+    with planned(settings, options, clock) as plan:
         book = QuoteBook(plan.tape, plan.day, plan.seed)
         if options.preload:
             tokens = [row.token for row in plan.tape.instruments]
@@ -123,7 +123,8 @@ def run_sim(
 
 
 @contextmanager
-def _planned(settings: Settings, options: SimOptions, clock: Clock) -> Iterator[_Plan]:
+def planned(settings: Settings, options: SimOptions, clock: Clock) -> Iterator[SimPlan]:
+    """What ``broker.simulator`` and ``options`` ask for; the database is open while the block runs where it is the source."""
     sim, market, sessions = settings.broker.simulator, settings.trading.synthetic, SessionTable.load()
     path = options.scenario or sim.scenario
     scenario = None if path is None else Scenario.parse(_read(path), path.name)
@@ -131,10 +132,10 @@ def _planned(settings: Settings, options: SimOptions, clock: Clock) -> Iterator[
     port = options.port if options.port is not None else sim.port or DEFAULT_PORT
     wanted_day = options.day or sim.day
 
-    def plan(tape: Tape, day: date) -> _Plan:
+    def plan(tape: Tape, day: date) -> SimPlan:
         sessions.find(day)  # the table must know it
         start_ns = _instant(day, options.start or sim.start)
-        return _Plan(tape, day, start_ns, options.speed or sim.speed, port, seed, scenario)
+        return SimPlan(tape, day, start_ns, options.speed or sim.speed, port, seed, scenario)
 
     if (options.source or sim.source) == "database":
         from intraday.jobs.sim_database import stored_market  # the database and all of app: not needed otherwise, and slow to load
@@ -167,7 +168,7 @@ def _read(path: Path) -> str:
 
 
 async def _serve(
-    plan: _Plan,
+    plan: SimPlan,
     book: QuoteBook,
     options: SimOptions,
     ready: Callable[[SimReady], object],
@@ -193,7 +194,7 @@ async def _serve(
         return _status(server, before)
 
 
-def _ready(server: SimServer, plan: _Plan) -> SimReady:
+def _ready(server: SimServer, plan: SimPlan) -> SimReady:
     accounts = server.exchange.accounts
     app = accounts.app("simkey")
     return SimReady(

@@ -82,8 +82,8 @@ class Caller:
     async def call(self, call: Call, read: Callable[[Asked, Answer], T]) -> T:
         """``read`` of the answer. Raises BrokerError or AuthError, after the repetitions that are allowed."""
         gate = self._pacers.gate(call.endpoint.pace)
-        token = self._token() if call.endpoint.signed else None
         await gate.turn()
+        token = self._token() if call.endpoint.signed else None
         tries = _Tries(call.endpoint, self._patience.retry, self._rng, self._clock)
         while True:
             try:

@@ -62,7 +62,7 @@ class RESTClient:
         self._http = httpx.AsyncClient(
             base_url=base_url,
             headers={"X-Kite-Version": "3", "User-Agent": f"intraday/{version('intraday')}"},
-            timeout=None,  # each attempt is under asyncio.timeout as a whole
+            timeout=timeout_s * endpoints.INSTRUMENTS.patience,  # of one read; the caller bounds an attempt as a whole
             limits=httpx.Limits(max_connections=_CONNECTIONS, max_keepalive_connections=_CONNECTIONS, keepalive_expiry=30),
             transport=transport,
             trust_env=httpx.URL(base_url).host not in _LOOPBACK,  # no proxy stands between us and ourselves

@@ -8,10 +8,11 @@ import pytest
 
 from intraday.domain.clock import SystemClock
 from intraday.domain.session import midnight_ns
-from intraday.sim.book import NO_DEPTH, Quote, QuoteBook, order_windows
+from intraday.sim.book import QuoteBook
 from intraday.sim.listing import SimInstrument
 from intraday.sim.market import SyntheticTape
-from intraday.sim.tape import Trades
+from intraday.sim.snapshot import NO_DEPTH, Quote
+from intraday.sim.tape import Trades, order_windows
 from sim_cases import BEFORE_AUCTIONS, DAY, HOLIDAY, INFY, NIFTY, SESSIONS, at, row_of, tape_of
 
 TAPE = tape_of()

@@ -192,8 +192,9 @@ def test_quotes_are_the_books() -> None:
         index = found["NSE:NIFTY 50"]
         assert index["last_trade_time"] is None and index["volume"] == 0 and index["upper_circuit_limit"] == 0
         await asyncio.sleep(1)
-        assert await client.data("/quote/ltp", {"i": "NSE:NIFTY 50"}) == {
-            "NSE:NIFTY 50": {"instrument_token": NIFTY, "last_price": index["last_price"]}
+        later = client.exchange.book.quote(NIFTY, ELEVEN + 10**9)
+        assert later is not None and await client.data("/quote/ltp", {"i": "NSE:NIFTY 50"}) == {
+            "NSE:NIFTY 50": {"instrument_token": NIFTY, "last_price": later.last_price / 100}
         }
         await asyncio.sleep(1)
         (ohlc,) = (await client.data("/quote/ohlc", {"i": "NSE:INFY"})).values()

@@ -11,52 +11,18 @@ from dataclasses import dataclass, field
 from datetime import date
 from operator import mul
 
-from intraday.domain.arrays import DAY_NS, MINUTE_NS
+from intraday.domain.arrays import DAY_NS
 from intraday.domain.errors import CalendarError
-from intraday.domain.session import SessionTable, midnight_ns
+from intraday.domain.session import midnight_ns
 from intraday.sim.listing import SimInstrument
 from intraday.sim.paths import seeded
-from intraday.sim.tape import PREOPEN_MINUTES, Tape, Trades, day_of, has_auction, open_interest, trading_hours
+from intraday.sim.snapshot import SECOND_NS, Quote, begin_day, clear_orders, count_interest
+from intraday.sim.tape import Tape, Trades, Window, day_of, order_windows
 
-Level = tuple[int, int, int]  # quantity, price in paise, orders
-Window = tuple[int, int]  # start_ns <= t < end_ns
-
-NO_DEPTH: tuple[Level, ...] = ((0, 0, 0),) * 5
-SECOND_NS = 10**9
 BUCKET_NS = 100_000_000  # events are grouped by tenths of a second
-PREOPEN_ENTRY_MINUTES = 7  # order entry before the open lasts at least so long
-AUCTION_ENTRY = (15 * 60 + 20, 15 * 60 + 30)  # minutes after midnight IST
 LAST_PACKET_NS = 2 * SECOND_NS  # after the close: the one with the empty depth
 NOISE_MASK = 0xFFFF
 NEVER = 2**63 - 1
-
-
-@dataclass(slots=True)
-class Quote:
-    """One instrument now. Prices in paise, times in seconds since the epoch UTC; best levels first; all zero before any trade.
-
-    Before the day's first trade it is the last session's, with that session's times (the exchange's cache of last values).
-    ``close`` is the previous session's close. An index has prices and ``exchange_s`` only.
-    """
-
-    token: int
-    last_price: int = 0
-    last_qty: int = 0
-    avg_price: int = 0
-    volume: int = 0
-    buy_qty: int = 0
-    sell_qty: int = 0
-    open: int = 0
-    high: int = 0
-    low: int = 0
-    close: int = 0
-    last_trade_s: int = 0
-    oi: int = 0
-    oi_high: int = 0
-    oi_low: int = 0
-    exchange_s: int = 0
-    bids: list[Level] = field(default_factory=lambda: list(NO_DEPTH))
-    offers: list[Level] = field(default_factory=lambda: list(NO_DEPTH))
 
 
 @dataclass(slots=True)
@@ -210,7 +176,7 @@ class QuoteBook:
         if track.end_ns <= now_ns:
             track.end_ns = NEVER
             if self.empty_depth_after_close:
-                _clear_orders(track.quote, now_ns)
+                clear_orders(track.quote, now_ns)
                 changed = True
         return changed
 
@@ -239,7 +205,7 @@ class QuoteBook:
         prices, sizes = trades.price[i:j], trades.qty[i:j]
         last_ns = trades.at_ns[j - 1]
         if i == 0:
-            _begin_day(quote, prices[0], track.close)
+            begin_day(quote, prices[0], track.close)
         quote.last_price = price = prices[-1]
         quote.high, quote.low = max(quote.high, *prices), min(quote.low, *prices)
         quote.exchange_s = last_ns // SECOND_NS
@@ -250,7 +216,7 @@ class QuoteBook:
         track.turnover += sum(map(mul, prices, sizes))
         quote.avg_price = track.turnover // quote.volume if quote.volume else price
         if track.row.is_future:
-            _count_interest(quote, track.row, trades.at_ns[i], last_ns)
+            count_interest(quote, track.row, trades.at_ns[i], last_ns)
         if _inside(track.windows, last_ns):
             self._enter_orders(track)
         return True
@@ -294,49 +260,5 @@ class QuoteBook:
             quote.sell_qty += new - old
 
 
-def order_windows(sessions: SessionTable, row: SimInstrument, day: date) -> tuple[Window, ...]:
-    """When orders are entered, so that depth moves: pre-open, continuous trading without its pauses, the closing auction's entry.
-
-    Empty for indices and on days without a session.
-    """
-    session = trading_hours(sessions, row, day)
-    if session is None or row.is_index:
-        return ()
-    preopen_ns = session.open_ns - PREOPEN_MINUTES * MINUTE_NS
-    out = [(preopen_ns, preopen_ns + PREOPEN_ENTRY_MINUTES * MINUTE_NS)]
-    start_ns = session.open_ns
-    for pause_start, pause_end in session.pauses:
-        out.append((start_ns, pause_start))
-        start_ns = pause_end
-    out.append((start_ns, session.close_ns))
-    if row.auction and has_auction(sessions, day):
-        first, last = AUCTION_ENTRY
-        out.append((midnight_ns(day) + first * MINUTE_NS, midnight_ns(day) + last * MINUTE_NS))
-    return tuple(out)
-
-
 def _inside(windows: tuple[Window, ...], at_ns: int) -> bool:
     return any(start <= at_ns < end for start, end in windows)
-
-
-def _begin_day(quote: Quote, price: int, close: int) -> None:
-    """The first trade: the day's figures start from it."""
-    quote.open = quote.high = quote.low = price
-    quote.close = close
-    quote.volume = 0
-    quote.oi_high = quote.oi_low = 0
-
-
-def _count_interest(quote: Quote, row: SimInstrument, first_ns: int, last_ns: int) -> None:
-    """Open interest after the trades of ``first_ns`` to ``last_ns``, minute by minute for its extremes."""
-    steps = [*range(first_ns, last_ns, MINUTE_NS), last_ns]
-    found = [open_interest(row, at_ns) for at_ns in steps]
-    quote.oi = found[-1]
-    quote.oi_high = max(quote.oi_high, *found)
-    quote.oi_low = min(quote.oi_low or found[0], *found)
-
-
-def _clear_orders(quote: Quote, now_ns: int) -> None:
-    quote.bids, quote.offers = list(NO_DEPTH), list(NO_DEPTH)
-    quote.buy_qty = quote.sell_qty = 0
-    quote.exchange_s = now_ns // SECOND_NS

@@ -11,13 +11,13 @@ from aiohttp import web
 
 from intraday.domain.arrays import DAY_NS, IST_NS, MINUTE_NS
 from intraday.sim.accounts import Account, Refused
-from intraday.sim.book import Level, Quote
 from intraday.sim.candles import INTERVALS, Candle
 from intraday.sim.exchange import Exchange
 from intraday.sim.listing import SimInstrument, instruments_csv
 from intraday.sim.login import ist_text
 from intraday.sim.paths import mix
 from intraday.sim.replies import CSV, Reply, success
+from intraday.sim.snapshot import Level, Quote
 from intraday.sim.tape import day_of
 
 EXCHANGES = ("NSE", "BSE", "NFO", "BFO", "CDS", "BCD", "MCX", "NCO")

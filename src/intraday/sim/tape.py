@@ -20,6 +20,10 @@ PREOPEN_MINUTES = 15  # from the start of order entry to the open
 MATCH_BEFORE_OPEN_NS = 450 * 10**9  # the one match before the open, at about 09:07:30
 FUTURES_CLOSE = 15 * 60 + 40  # minutes after midnight IST, since the closing auction exists
 REGULAR_CLOSE = 15 * 60 + 30
+PREOPEN_ENTRY_MINUTES = 7  # order entry before the open lasts at least so long
+AUCTION_ENTRY = (15 * 60 + 20, 15 * 60 + 30)  # minutes after midnight IST
+
+Window = tuple[int, int]  # start_ns <= t < end_ns
 
 
 class Trade(NamedTuple):
@@ -108,6 +112,27 @@ def has_auction(sessions: SessionTable, day: date) -> bool:
     """Whether ``day`` ends with a closing auction."""
     regular, auction = sessions.find(day), sessions.find(day, auction=True)
     return regular is not None and auction is not None and auction.close_ns < regular.close_ns
+
+
+def order_windows(sessions: SessionTable, row: SimInstrument, day: date) -> tuple[Window, ...]:
+    """When orders are entered, so that depth moves: pre-open, continuous trading without its pauses, the closing auction's entry.
+
+    Empty for indices and on days without a session.
+    """
+    session = trading_hours(sessions, row, day)
+    if session is None or row.is_index:
+        return ()
+    preopen_ns = session.open_ns - PREOPEN_MINUTES * MINUTE_NS
+    out = [(preopen_ns, preopen_ns + PREOPEN_ENTRY_MINUTES * MINUTE_NS)]
+    start_ns = session.open_ns
+    for pause_start, pause_end in session.pauses:
+        out.append((start_ns, pause_start))
+        start_ns = pause_end
+    out.append((start_ns, session.close_ns))
+    if row.auction and has_auction(sessions, day):
+        first, last = AUCTION_ENTRY
+        out.append((midnight_ns(day) + first * MINUTE_NS, midnight_ns(day) + last * MINUTE_NS))
+    return tuple(out)
 
 
 def open_interest(row: SimInstrument, at_ns: int) -> int:

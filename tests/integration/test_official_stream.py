@@ -182,6 +182,11 @@ def test_every_value_is_the_books(at: str, seconds: float) -> None:
         assert sum(check_ticks(frame, ticks) for frame, ticks in ticker.frames) == sum(map(len, ledger.sent.values()))
         assert {len(body) for frame, _ in ticker.frames for body in bodies_of(frame)} == {8, 28, 32, 44, 184}
         assert not ticker.told("error")
+        if at == "11:00:00":  # it was a market worth comparing
+            full = [tick for ticks in ledger.sent.values() for tick in ticks if tick["mode"] == "full"]
+            assert sum(map(len, ledger.sent.values())) > 15 * len(tokens)
+            assert any(tick.get("oi") for tick in full)
+            assert len({json.dumps(tick.get("depth")) for tick in full}) > len(full) // 2
 
 
 def test_texts_heartbeats_and_a_lost_link() -> None:

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from kiteconnect import KiteTicker
 from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
 
 from intraday.domain.clock import Clock
 from intraday.domain.session import SessionTable, midnight_ns
@@ -81,6 +82,15 @@ class Client:
             pass
         return [tick for _, frame in self.frames[before:] for tick in parse(frame)]
 
+    async def until_closed(self, seconds: float = 60.0) -> ConnectionClosed:
+        """Read until the connection ends; how it ended. TimeoutError when it does not."""
+        async with asyncio.timeout(seconds):
+            while True:
+                try:
+                    await self.ws.recv()
+                except ConnectionClosed as closed:
+                    return closed
+
     def _take(self, received: str | bytes) -> None:
         now_ns = self.clock.now_ns()
         if isinstance(received, str):
@@ -89,6 +99,14 @@ class Client:
             self.beats.append(now_ns)
         else:
             self.frames.append((now_ns, received))
+
+
+async def passes(seconds: float) -> None:
+    """Let time of the loop go by: virtual time, nobody waits."""
+    loop = asyncio.get_running_loop()
+    over = loop.create_future()
+    loop.call_later(seconds, over.set_result, None)
+    await over
 
 
 def parse(frame: bytes) -> list[dict[str, Any]]:

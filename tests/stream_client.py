@@ -97,7 +97,9 @@ async def main(port: int, token: str, seconds: float, ranges: list[tuple[int, in
     for link in links:
         link.counting = True
     start = loop.time()
-    await asyncio.sleep(seconds)
+    over = loop.create_future()
+    loop.call_later(seconds, over.set_result, None)
+    await over
     took = loop.time() - start
     print(json.dumps({
         "seconds": took, "broken": [link.broken for link in links], "packets": [link.packets for link in links],

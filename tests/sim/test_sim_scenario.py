@@ -16,6 +16,7 @@ from intraday.sim.grammar import RULES, Rule
 from intraday.sim.knobs import Knobs
 from intraday.sim.scenario import Scenario, random_scenario
 from pace_cases import virtual
+from stream_cases import passes
 
 DAY = date(2026, 8, 5)
 MIDNIGHT = midnight_ns(DAY)
@@ -73,7 +74,7 @@ def watch(text: str, times: list[str], read: Any, start: str = "09:00:00") -> li
         async with asyncio.TaskGroup() as group:
             group.create_task(Scenario.parse(text).run(knobs, Recorder(clock), clock, DAY))
             for time in times:
-                await asyncio.sleep((at(time) - clock.now_ns()) / 1e9 + 0.5)
+                await passes((at(time) - clock.now_ns()) / 1e9 + 0.5)
                 seen.append(read(knobs))
         return seen
 

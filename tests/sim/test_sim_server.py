@@ -25,7 +25,7 @@ from intraday.domain.errors import CalendarError, ConfigError
 from intraday.jobs.sim import SimOptions, SimReady, SimStatus, run_sim
 from intraday.sim.scenario import Action, Scenario, random_scenario
 from intraday.sim.server import SimServer
-from stream_cases import DAY, STOCKS, Sim, at, simulate
+from stream_cases import DAY, STOCKS, Sim, at, passes, simulate
 
 pytestmark = pytest.mark.integration
 runner = CliRunner()
@@ -69,7 +69,7 @@ def test_a_failing_scenario_ends_the_block(monkeypatch: pytest.MonkeyPatch) -> N
         raise OSError("log is full")
 
     async def main(sim: Sim) -> None:
-        await asyncio.sleep(3600)
+        await passes(3600)
 
     with pytest.raises(ExceptionGroup) as caught:
         simulate(main, scenario=Scenario.parse("after 5 s drop link"), log=broken)
@@ -103,7 +103,7 @@ def test_a_port_that_is_taken_is_named() -> None:
 def test_a_random_day_of_faults_leaves_a_healthy_exchange() -> None:
     async def main(sim: Sim) -> None:
         sim.exchange.knobs.stream.publish_every_s = 1.0
-        await asyncio.sleep((at("15:20:00") - sim.clock.now_ns()) / 1e9)
+        await passes((at("15:20:00") - sim.clock.now_ns()) / 1e9)
         knobs = sim.exchange.knobs
         assert not knobs.frozen
         assert not knobs.stream.silent

@@ -12,6 +12,7 @@ import pytest
 
 from intraday.broker.wire import decode_frame
 from intraday.domain.arrays import PacketKind
+from official_packets import check_ticks, local_zone, official
 
 IST = timezone(timedelta(hours=5, minutes=30))
 MODES = {PacketKind.LTP: "ltp", PacketKind.QUOTE: "quote", PacketKind.FULL: "full"}
@@ -84,3 +85,15 @@ def test_large_frames_of_the_same_packets_decode_alike(fixtures: Path) -> None:
     small = np.concatenate([decode_frame(struct.pack(">H", 1) + body) for body in bodies])
     large = decode_frame(struct.pack(">H", 300) + b"".join(bodies) * 100)
     assert np.array_equal(large, np.tile(small, 100))
+
+
+@pytest.mark.parametrize("name", [*FRAMES, *BODIES])
+def test_decodes_as_the_installed_official_client(fixtures: Path, name: str) -> None:
+    frame = frame_of(fixtures, name)
+    with local_zone("Asia/Kolkata"):
+        assert check_ticks(frame, official()._parse_binary(frame)) > 0
+
+
+def test_no_recorded_packet_is_left_out(fixtures: Path) -> None:
+    found = {str(path.relative_to(fixtures)) for pattern in ("*.packet", "*.bin") for path in fixtures.rglob(pattern)}
+    assert found == {*FRAMES, *BODIES}

@@ -40,9 +40,13 @@ CACHE_TRADES = 4_000_000  # trades kept unless told otherwise, at 16 bytes each
 
 @dataclass(frozen=True, slots=True)
 class _Traits:
-    """What sets one instrument apart. ``vol``: its own, close to close; ``rate``: trades a minute; ``sizes``: quantities."""
+    """What sets one instrument apart.
+
+    ``origin``: its own motion on the origin's day; ``vol``: its own, close to close; ``rate``: trades a minute; ``sizes``: shares.
+    """
 
     key: int
+    origin: float
     beta: float
     vol: float
     rate: float
@@ -75,6 +79,7 @@ class SyntheticTape:
         self._origin = bisect_left(list(self._numbers), (ORIGIN - date(1970, 1, 1)).days) * STEPS_A_SESSION
         self._roots = {row.symbol: row for row in self.instruments if not row.is_future}
         self._traits: dict[int, _Traits] = {}
+        self._steps: dict[int, float] = {}
         self._factor: OrderedDict[int, list[float]] = OrderedDict()
         self._days: OrderedDict[tuple[int, int], Trades] = OrderedDict()
         self._n_cached = 0
@@ -114,9 +119,10 @@ class SyntheticTape:
             root = self._root(row)
             own = seeded(f"motion {self._seed} {root.token}")
             beta, vol = own.uniform(0.7, 1.3), own.uniform(0.010, 0.016)
-            found = _Traits(mix(self._seed * 0x9E3779B97F4A7C15 ^ root.token), beta, vol, rate, sizes)
             if root.is_index:
-                found = _Traits(found.key, 1.0, 0.0, rate, sizes)
+                beta, vol = 1.0, 0.0
+            key = mix(self._seed * 0x9E3779B97F4A7C15 ^ root.token)
+            found = _Traits(key, motion(key, self._origin), beta, vol, rate, sizes)
             self._traits[row.token] = found
         return found
 
@@ -127,16 +133,22 @@ class SyntheticTape:
         return self._roots.get(row.name) or self._roots.get(f"{row.name} 50") or row
 
     def _factor_at(self, step: int) -> float:
-        return MARKET_VOL / 2 * (motion(mix(self._seed), step) - motion(mix(self._seed), self._origin))
-
-    def _own_at(self, traits: _Traits, step: int) -> float:
-        return traits.vol / 2 * (motion(traits.key, step) - motion(traits.key, self._origin)) if traits.vol else 0.0
+        found = self._steps.get(step)
+        if found is None:
+            key = mix(self._seed)
+            found = self._steps[step] = MARKET_VOL / 2 * (motion(key, step) - motion(key, self._origin))
+        return found
 
     def _level(self, row: SimInstrument, session: Session, at_close: bool) -> float:
         """Log price over the list's, at the open or the close."""
         traits = self._traits_of(row)
         step = self._numbers[session.number] * STEPS_A_SESSION + (STEPS_A_SESSION if at_close else 1)
-        return traits.beta * self._factor_at(step) + self._own_at(traits, step)
+        own = traits.vol / 2 * (motion(traits.key, step) - traits.origin) if traits.vol else 0.0
+        return traits.beta * self._factor_at(step) + own
+
+    def _ends(self, row: SimInstrument, session: Session) -> tuple[float, float]:
+        """The levels of the open and the close."""
+        return self._level(row, session, at_close=False), self._level(row, session, at_close=True)
 
     def _price(self, row: SimInstrument, session: Session, level: float) -> int:
         tick = row.tick_paise
@@ -173,17 +185,18 @@ class SyntheticTape:
         bursts = burst_minutes(rng, session)
         times = trade_times(rng, traits.rate, session, bursts)
         auction = row.auction and has_auction(self.sessions, session.day)
-        walk = self._own_walk(rng, row, session, times, bursts, auction)
+        ends = self._ends(row, session)
+        walk = self._own_walk(rng, row, session, ends, times, bursts, auction)
         prices = self._grid(row, session, traits.beta, times, walk)
         quantities = [traits.sizes[b] for b in rng.randbytes(len(times))]
         for at_ns in bursts:
             cut = slice(bisect_left(times, at_ns), bisect_left(times, at_ns + MINUTE_NS))
             quantities[cut] = [2 * q for q in quantities[cut]]
-        close = self._price(row, session, self._level(row, session, at_close=True))
+        first, close = (self._price(row, session, level) for level in ends)
         lot = max(row.lot, 1)
         large = sum(traits.sizes) // (32 * lot) * lot
         times.insert(0, session.open_ns - MATCH_BEFORE_OPEN_NS + rng.randrange(30_000_000_000))
-        prices.insert(0, self._price(row, session, self._level(row, session, at_close=False)))
+        prices.insert(0, first)
         quantities.insert(0, large)
         if auction:
             times.append(midnight_ns(session.day) + (15 * 60 + 30) * MINUTE_NS + rng.randrange(20, 280) * 10**9)
@@ -193,9 +206,16 @@ class SyntheticTape:
         return Trades(times, prices, quantities)
 
     def _own_walk(
-        self, rng: Random, row: SimInstrument, session: Session, times: list[int], bursts: list[int], auction: bool
+        self,
+        rng: Random,
+        row: SimInstrument,
+        session: Session,
+        ends: tuple[float, float],
+        times: list[int],
+        bursts: list[int],
+        auction: bool,
     ) -> list[float]:
-        """The own log price at each trade: a bridge in steps of one trade from the open's level to the close's.
+        """The own log price at each trade: a bridge in steps of one trade from the open's level to the close's, ``ends``.
 
         An auction's print is the bridge's end in its stead. Bursts, having more trades, move the price further.
         """
@@ -203,8 +223,7 @@ class SyntheticTape:
         if not n:
             return []
         path = self._factor_path(session)
-        first = self._level(row, session, at_close=False) - traits.beta * path[0]
-        last = self._level(row, session, at_close=True) - traits.beta * path[-1]
+        first, last = ends[0] - traits.beta * path[0], ends[1] - traits.beta * path[-1]
         day_sd = traits.vol * sqrt((STEPS_A_SESSION - 1) / STEPS_A_SESSION)
         walk = list(accumulate(map(FINE.__getitem__, rng.randbytes(n))))
         steps = n * (1.0 + AUCTION_SHARE) if auction else float(n)

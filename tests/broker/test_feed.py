@@ -209,8 +209,9 @@ def test_repairs_are_tried_again_and_failures_told() -> None:
     gone.kite.talk = frozen(gone, (565, 580))
     gone.go()
     assert len(gone.asked) == 6 and gone.of(Backfilled) == []
-    (told,) = gone.told("feed")
-    assert told.level == "error" and "missed minutes 09:24 to 09:24 could not be fetched in 6 attempts: 503" in told.text
+    first, last = gone.told("feed")
+    assert first.level == "warning" and "missed minute 09:24 cannot be fetched yet: 503; trying again" in first.text
+    assert last.level == "error" and "missed minute 09:24 could not be fetched in 6 attempts: 503" in last.text
     assert gone.took_s > 661.5, "the feed waits for its repairs"
 
 

@@ -336,6 +336,8 @@ def test_other_refusals_name_their_status() -> None:
         (403, '{"status":"error","message":"Authentication failed."}', "access token is dead, or the API key has no market data"),
         (403, '{"error_type":"TokenException","message":"x"}', "access token is dead (403)"),
         (403, '{"error_type":"PermissionException","message":"Insufficient permission"}', "no market-data subscription"),
+        (403, "TokenDead", "access token is dead (403)"),
+        (403, "NotEntitled", "no market-data subscription"),
         (0, "nobody has logged in", "nobody has logged in"),
     ],
 )

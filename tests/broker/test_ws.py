@@ -17,7 +17,7 @@ from intraday.broker.link_events import Deliver, Lost, Mode, Notice, Up
 from intraday.broker.ws import WebSocketClient
 from intraday.domain.broker import Secret, TokenSource
 from intraday.domain.clock import Clock
-from intraday.domain.errors import ConfigError, NoToken
+from intraday.domain.errors import BrokerUnavailable, ConfigError, NotEntitled, NoToken, TokenDead
 from pace_cases import START_NS, virtual
 
 START = START_NS / 1e9
@@ -178,6 +178,38 @@ def test_a_dead_token_waits_for_a_new_one() -> None:
     assert kite.queries[-1].endswith("access_token=fresh") and not any("fresh" in q for q in kite.queries[:-1])
     assert sunk.times(Up)[0] - START <= 105.1
     assert [n.level for n in sunk.of(Notice)] == ["error", "info"]
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (TokenDead("x"), "the access token is dead (403)"),
+        (NotEntitled("x"), "no market-data subscription"),
+        (BrokerUnavailable("x"), "the access token is dead, or the API key has no market data"),
+        (None, "the access token is dead, or the API key has no market data"),
+        (TimeoutError(), "the access token is dead, or the API key has no market data"),
+    ],
+)
+def test_rest_says_what_a_403_means(error: Exception | None, words: str) -> None:
+    kite, sunk = TinyKite(), Sunk()
+    kite.refuse = (403, '{"status":"error","message":"Authentication failed."}')
+
+    async def diagnose() -> None:
+        if isinstance(error, TimeoutError):
+            await asyncio.sleep(1000)
+        if error is not None:
+            raise error
+
+    async def main(clock: Clock) -> None:
+        async with kite.running(), asyncio.TaskGroup() as tasks:
+            link = Link(LinkSpec(lambda _: True), lambda: 0.0)
+            ws = WebSocketClient(0, kite.url, "key", lambda: Secret(TOKEN), link, clock, sunk, diagnose=diagnose)
+            work = tasks.create_task(ws.run())
+            await asyncio.sleep(8)
+            work.cancel()
+
+    virtual(main)
+    assert words in sunk.of(Notice)[0].text
 
 
 def test_no_token_at_all_says_so_and_waits() -> None:

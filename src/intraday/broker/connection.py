@@ -13,7 +13,7 @@ import numpy as np
 from intraday.broker.link import Link, LinkSpec
 from intraday.broker.link_events import Deliver, LinkCounts, Lost, Mode, Notice, Up, Want
 from intraday.broker.wire import declared_packets, decode_frame
-from intraday.broker.ws import Received, WebSocketClient
+from intraday.broker.ws import Diagnose, Received, WebSocketClient
 from intraday.domain.arrays import Packets
 from intraday.domain.broker import TokenSource
 from intraday.domain.clock import Clock
@@ -32,6 +32,7 @@ class ConnectionSpec:
     token: TokenSource
     link: LinkSpec
     connect_timeout_s: float = 7.0
+    diagnose: Diagnose | None = None  # tells a dead token from one without market data after a 403
     connections_max: int = 3
     instruments_max: int = 3000
     frames_max: int = 10_000  # received and not yet taken; then the sockets are read no further
@@ -199,7 +200,15 @@ class ConnectionManager:
     def _new_client(self) -> WebSocketClient:
         spec, link = self._spec, Link(self._spec.link, self._jitter)
         client = WebSocketClient(
-            len(self._clients), spec.url, spec.api_key, spec.token, link, self._clock, self._inbox, spec.connect_timeout_s
+            len(self._clients),
+            spec.url,
+            spec.api_key,
+            spec.token,
+            link,
+            self._clock,
+            self._inbox,
+            spec.connect_timeout_s,
+            spec.diagnose,
         )
         self._clients.append(client)
         self._since_ns.append(self._clock.now_ns())

@@ -227,7 +227,9 @@ class Link:
 
     def _look_for_frames(self, frame_for: int) -> list[Output]:
         """Pongs, but not even a heartbeat: say so at once, and wait a little before giving the connection up."""
-        if self._told_silent or frame_for < self._spec.stall_ns or not self._traded_since(self._now_ns - self._spec.stall_ns):
+        stall_ns = self._spec.stall_ns
+        answers = self._now_ns - self._heard_ns < stall_ns <= frame_for
+        if self._told_silent or not answers or not self._traded_since(self._now_ns - stall_ns):
             return []
         self._told_silent = True
         return [Notice("warning", f"the server answers pings but has sent nothing for {frame_for / 1e9:.0f} s")]

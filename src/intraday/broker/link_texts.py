@@ -55,17 +55,17 @@ def close_text(thing: Closed) -> str:
 
 
 def forbidden(body: str) -> str:
-    """What a 403 on the upgrade means.
+    """What a 403 on the upgrade means, by Kite's words or the name of the error that REST gave.
 
     Kite's own words are often the same for a dead token and a key without market data (KITE_SPEC 8.1): then both are named.
     """
     low = body.lower()
-    if "permission" in low:
+    if "permission" in low or "notentitled" in low:
         return (
             "the broker refuses market data (403, no permission): the API key has no market-data subscription. Logging in again "
             "does not help; see the plan of the app at developers.kite.trade"
         )
-    if "tokenexception" in low or "access_token" in low:
+    if "tokenexception" in low or "tokendead" in low or "access_token" in low:
         return "the access token is dead (403): log in again with `intraday auth login`; the feed goes on by itself"
     return (
         "the broker refuses the login (403): the access token is dead, or the API key has no market data. `intraday auth status` "

@@ -123,12 +123,15 @@ class Repairs:
             else:
                 inside = (bars["ts_ns"] >= wanted.start_ns) & (bars["ts_ns"] < wanted.end_ns)
                 return bars[inside]
+            if attempt == 0:
+                self._report("warning", wanted.start_ns, wanted.end_ns, f"cannot be fetched yet: {reason}; trying again")
         text = f"could not be fetched in {self._spec.attempts} attempts: {reason}; `intraday backfill` fetches them later"
         self._report("error", wanted.start_ns, wanted.end_ns, text)
         return None
 
     def _report(self, level: str, start_ns: int, end_ns: int, text: str) -> None:
-        minutes = f"missed minutes {ist(start_ns)} to {ist(end_ns - MINUTE_NS)}"
+        first, last = ist(start_ns), ist(end_ns - MINUTE_NS)
+        minutes = f"missed minute {first}" if first == last else f"missed minutes {first} to {last}"
         self._tell(Alert(self._clock.now_ns(), level, "feed", f"{minutes} {text}"))
 
 

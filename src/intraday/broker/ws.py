@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Literal, NamedTuple, Protocol
 from urllib.parse import urlencode, urlsplit
 
@@ -44,12 +44,13 @@ from intraday.broker.link_events import (
 )
 from intraday.domain.broker import Secret, TokenSource
 from intraday.domain.clock import Clock
-from intraday.domain.errors import AuthError, ConfigError
+from intraday.domain.errors import AuthError, ConfigError, IntradayError, NotEntitled, TokenDead
 
 MESSAGE_MAX = 16 * 2**20  # bytes; the largest frame possible (65535 packets of 184 bytes) has 12 MB
 MESSAGES_MAX = 512  # received and not yet taken; then the socket is read no further
 CLOSE_TIMEOUT_S = 1.0
 HEADERS = {"X-Kite-Version": "3"}
+Diagnose = Callable[[], Awaitable[object]]  # asks REST for a price; raises TokenDead or NotEntitled if that is how it is
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -89,6 +90,7 @@ class WebSocketClient:
         clock: Clock,
         sink: Sink,
         connect_timeout_s: float = 7.0,
+        diagnose: Diagnose | None = None,
     ) -> None:
         parts = urlsplit(url)
         if parts.scheme not in ("ws", "wss") or not parts.hostname:
@@ -101,6 +103,7 @@ class WebSocketClient:
         self._clock = clock
         self._sink = sink
         self._timeout_s = connect_timeout_s
+        self._diagnose = diagnose
         self._used: Secret | None = None
         self._ws: ClientConnection | None = None
         self._connecting = False
@@ -143,12 +146,24 @@ class WebSocketClient:
             self._ws = await self._open(self._used)
             thing = Opened()
         except InvalidStatus as error:
-            thing = Refused(error.response.status_code, bytes(error.response.body or b"").decode("utf-8", "replace"))
+            thing = await self._refusal(error.response.status_code, bytes(error.response.body or b"").decode("utf-8", "replace"))
         except TimeoutError:
             thing = Unreachable(f"no answer in {self._timeout_s:g} s")
         except (OSError, EOFError, InvalidHandshake) as error:
             thing = Unreachable(str(error) or type(error).__name__)
         await self._feed(thing)
+
+    async def _refusal(self, status: int, body: str) -> Refused:
+        """With what REST says of the token: the words of a 403 are the same for a dead one and one without market data."""
+        if status == 403 and self._diagnose is not None:
+            try:
+                async with asyncio.timeout(self._timeout_s):
+                    await self._diagnose()
+            except (TokenDead, NotEntitled) as error:
+                return Refused(status, type(error).__name__)
+            except (IntradayError, TimeoutError):
+                pass  # no answer either: then nothing more is known
+        return Refused(status, body)
 
     async def _open(self, token: Secret) -> ClientConnection:
         query = urlencode({"api_key": self._api_key, "access_token": token.reveal()})

@@ -475,16 +475,21 @@ def test_being_cancelled_keeps_what_was_stored(world: World) -> None:
     assert world.run().requests == 4
 
 
-def test_stored_in_a_thread_it_is_the_same(world: World) -> None:
+def test_stored_in_threads_it_is_the_same_and_counts_the_same(world: World) -> None:
+    targets = [(Instrument("NSE", f"S{i}", id=i + 1), i) for i in range(12)]
+
     async def main() -> BackfillReport:
         clock = _System(MORNING)
         world.broker = PlainBroker(clock, answer_s=0.0)
         store = world.store
         manager = BackfillManager(world.broker, store, store, SESSIONS, clock, lambda *_: None, in_thread=True)
-        return await manager.run(TARGETS, FIRST, LAST)
+        return await manager.run(targets, FIRST, LAST)
 
-    assert asyncio.run(main()).complete
-    assert stored(world, TARGETS[2]) == minutes(HISTORY)
+    report = asyncio.run(main())
+    assert report.complete
+    assert report.bars == 12 * len(minutes(HISTORY))
+    assert report.written == WriteReport(inserted=report.bars)
+    assert stored(world, targets[11]) == minutes(HISTORY)
 
 
 def test_the_report_says_how_long_it_waited(world: World) -> None:

@@ -209,7 +209,8 @@ class BackfillManager:
                 self._bars.quarantine(judged.rejected)
             return self._store.save(instrument.id, judged.bars, judged.fetched, judged.gaps, known_ns)
 
-        run.written += await self._offload(store)
+        written = await self._offload(store)  # a name of its own: with += other workers' counts would be lost in the wait
+        run.written += written
         run.requests += 1
         run.bars += judged.bars.shape[0]
         run.rejected += len(judged.rejected)

@@ -10,7 +10,8 @@ from intraday.app import System, open_system
 from intraday.app_broker import Endpoint, build_backfill, build_listings, build_rest
 from intraday.broker.backfill import BackfillReport, Target
 from intraday.config.settings import RateLimits, Settings
-from intraday.domain.arrays import DAY_NS
+from intraday.domain.arrays import DAY_NS, Bars
+from intraday.domain.broker import Interval
 from intraday.domain.clock import Clock
 from intraday.domain.errors import ConfigError, NotEnoughData
 from intraday.domain.instruments import Instrument
@@ -183,5 +184,5 @@ def _ist(ns: int) -> datetime:
 class _Nobody:
     """``CandleApi`` for a plan, which asks nobody."""
 
-    async def fetch_historical_data(self, *asked: object) -> object:
-        raise AssertionError(f"a plan fetches nothing, but was asked for {asked}")
+    async def fetch_historical_data(self, token: int, interval: Interval, start_ns: int, end_ns: int) -> Bars:
+        raise AssertionError("a plan fetches nothing")

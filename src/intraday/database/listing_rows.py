@@ -76,7 +76,6 @@ def _load(connection: Connection, matched: Sequence[Matched]) -> None:
                 (i.id or None, i.symbol, i.kind.value, i.tick_size, i.lot_size, x.token, x.exchange_token, x.name, x.segment,
                  x.expiry, x.strike)
             )  # fmt: skip
-    connection.execute("ANALYZE dumped")
 
 
 def _store_instruments(connection: Connection, day: date, exchange: str) -> None:
@@ -86,6 +85,8 @@ def _store_instruments(connection: Connection, day: date, exchange: str) -> None
            UPDATE dumped d SET id = made.id FROM made WHERE d.id IS NULL AND d.symbol = made.symbol""",
         (exchange,),
     )
+    connection.execute("CREATE UNIQUE INDEX ON dumped (id)")
+    connection.execute("ANALYZE dumped")
     connection.execute(
         """UPDATE instruments i SET symbol = d.symbol, kind = d.kind, tick_size = d.tick_size, lot_size = d.lot_size FROM dumped d
            WHERE i.id = d.id AND (i.symbol, i.kind, i.tick_size, i.lot_size) <> (d.symbol, d.kind, d.tick_size, d.lot_size)"""
@@ -115,11 +116,14 @@ def _store_listings(connection: Connection, day: date, gone: list[int]) -> None:
 
 def _store_tokens(connection: Connection, day: date, gone: list[int]) -> None:
     """End what does not hold any more (what began today never was), then begin what does."""
-    over = """t.valid_to IS NULL AND (t.instrument_id = ANY (%(gone)s) OR
-              EXISTS (SELECT 1 FROM dumped d WHERE d.id = t.instrument_id AND d.token <> t.token))"""
-    values = {"day": day, "gone": gone}
-    connection.execute(f"DELETE FROM instrument_tokens t WHERE t.valid_from >= %(day)s AND {over}", values)  # nosec B608: our own text
-    connection.execute(f"UPDATE instrument_tokens t SET valid_to = %(day)s WHERE {over}", values)  # nosec B608
+    changed = connection.execute(
+        """SELECT t.instrument_id FROM instrument_tokens t JOIN dumped d ON d.id = t.instrument_id
+           WHERE t.valid_to IS NULL AND t.token <> d.token"""
+    ).fetchall()
+    values = (day, [*gone, *(row[0] for row in changed)])
+    over = "valid_to IS NULL AND instrument_id = ANY (%s)"
+    connection.execute(f"DELETE FROM instrument_tokens WHERE valid_from >= %s AND {over}", values)  # nosec B608: our own text
+    connection.execute(f"UPDATE instrument_tokens SET valid_to = %s WHERE {over}", values)  # nosec B608
     connection.execute(
         """INSERT INTO instrument_tokens (instrument_id, token, valid_from)
            SELECT id, token, %s FROM dumped d

@@ -128,6 +128,8 @@ def _take_over(connection: Connection, day: date, dump: Dump) -> tuple[ExchangeR
         load_held(connection, dump.exchange), dump.listings, load_holders(connection, dump.exchange), first=first
     )
     take_over(connection, day, dump.exchange, matched, gone)
+    if first:  # thousands of rows the planner has not heard of
+        connection.execute("ANALYZE instruments, instrument_history, instrument_listings, instrument_tokens")
     connection.execute(
         """INSERT INTO instrument_dumps AS d (exchange, day, n_rows, n_listed) VALUES (%s, %s, %s, %s)
            ON CONFLICT (exchange, day) DO UPDATE SET n_rows = excluded.n_rows, n_listed = excluded.n_listed

@@ -1,6 +1,7 @@
 """A million random packets of every kind and segment decode to what the official Python client makes of them."""
 
 import os
+import struct
 from datetime import UTC, datetime
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 
 from intraday.broker.wire import COLUMNS_FROM, decode_frame
 from intraday.domain.arrays import PACKET
+from intraday.domain.errors import WireError
 from official_packets import (
     LENGTHS,
     SEGMENTS,
@@ -70,3 +72,15 @@ def test_the_comparison_sees_one_wrong_bit_of_any_field(field: str) -> None:
         check_alike(184, decode_frame(frame_of(bodies)), theirs, bodies)
         with pytest.raises(AssertionError):
             check_alike(184, flips(field), theirs, bodies)
+
+
+def test_where_the_official_parser_stumbles_ours_refuses() -> None:
+    """A count too high raises out of its callback, which closes its link; a cut packet is lost without a word."""
+    bodies = random_bodies(np.random.default_rng(13), np.full(3, 184))
+    too_many, cut = b"\0\4" + frame_of(bodies)[2:], frame_of(bodies)[:-3]
+    with pytest.raises(struct.error):
+        official()._parse_binary(too_many)
+    assert len(official()._parse_binary(cut)) == 2
+    for frame in (too_many, cut):
+        with pytest.raises(WireError):
+            decode_frame(frame)

@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 from queue import Queue
 from threading import Thread
@@ -231,3 +232,26 @@ def test_a_dead_token_ends_the_stream_and_keeps_it_out() -> None:
         market.wait(1.5)
         ticker.read(lambda: any("403 - Forbidden" in reason for _, reason in ticker.told("close")))
         assert market.call(lambda: market.server.stream.counts.torn) == 1
+
+
+def test_pieces_repeats_and_giants_decode_alike() -> None:
+    knobs = Knobs()
+    knobs.stream.split_share, knobs.stream.duplicate_share, knobs.stream.stale_share = 0.5, 0.2, 0.2
+    knobs.stream.volume_reset_share = knobs.stream.volume_regression_share = 0.1
+    with running("11:00:00", knobs=knobs) as market, ticker_on(market) as ticker:
+        tokens = [row.token for row in market.exchange.tape.instruments]
+        wanted = set(tokens)
+        ticker.say({"a": "subscribe", "v": tokens})
+        ticker.say({"a": "mode", "v": ["full", tokens]})
+        ticker.read(
+            lambda: {tick["instrument_token"] for _, ticks in ticker.frames for tick in ticks if tick["mode"] == "full"} == wanted
+        )
+        for _ in range(30):
+            market.wait(1)
+            market.call(market.server.stream.step)
+        market.call(lambda: market.server.stream.burst(1000))
+        ticker.read(lambda: len(ticker.frames[-1][1]) == 1000)
+        assert sum(check_ticks(frame, ticks) for frame, ticks in ticker.frames) > 1000 + 20 * len(tokens)
+        repeats = [tick for ticks in ticker.ticks.values() for tick, next_ in pairwise(ticks) if tick == next_]
+        assert len(repeats) > 10
+        assert not ticker.told("error") and not ticker.told("close")

@@ -27,7 +27,7 @@ ALL_DAY, UNTIL_AUCTION = SESSIONS.get(DAY), SESSIONS.get(DAY, auction=True)
 # name of the row, hours that are watched, start and end, fault, detected
 QUIET_FAULTS = [
     ("Server frozen for 60 s before the open", ALL_DAY, "09:04", "09:08", "at 09:05:10 freeze for 60 s", None),
-    ("Server frozen across the open, 09:14:30 to 09:15:30", ALL_DAY, "09:13", "09:17", "at 09:14:30 freeze for 60 s", 36),
+    ("Server frozen across the open, 09:14:30 to 09:15:30", ALL_DAY, "09:13", "09:17", "at 09:14:30 freeze for 60 s", 32),
     ("Server frozen for 60 s in the closing auction, auction stocks only", UNTIL_AUCTION, "15:18", "15:23",
      "at 15:20:10 freeze for 60 s", None),
     ("No frames and no heartbeats for 10 minutes of the closing auction, auction stocks only", UNTIL_AUCTION, "15:16", "15:28",

@@ -208,7 +208,7 @@ class Link:
 
     def _watch(self, now_ns: int) -> list[Output]:
         spec = self._spec
-        limit_ns = spec.stall_ns if self._traded_since(now_ns - spec.stall_ns) else spec.quiet_ns
+        limit_ns = spec.stall_ns if spec.trading(now_ns) else spec.quiet_ns
         heard_for, frame_for = now_ns - self._heard_ns, now_ns - self._frame_ns
         pinged = self._pinged_ns > self._heard_ns
         if heard_for >= limit_ns and pinged and now_ns - self._pinged_ns >= spec.stall_ns // 2:
@@ -216,7 +216,7 @@ class Link:
         if frame_for >= spec.silent_ns and self._traded_since(now_ns - spec.silent_ns):
             return self._drop(now_ns, "silent", f"the server answers pings but sent nothing for {frame_for / 1e9:.0f} s")
         out = self._look_for_frames(frame_for) + self._look_for_prices(now_ns)
-        due_ns = self._heard_ns + limit_ns // 2
+        due_ns = self._heard_ns + spec.stall_ns // 2
         if due_ns <= now_ns or pinged:
             if not pinged:
                 self._pinged_ns = now_ns
@@ -245,8 +245,7 @@ class Link:
         return [*([] if told else [Notice("warning", text)]), *subscriptions(self._wanted)]
 
     def _traded_since(self, since_ns: int) -> bool:
-        """Trading is on, and was on at ``since_ns``: a silence that began before the open is judged by the open's rules only once
-        it could have been heard from there."""
+        """Trading is on, and was on at ``since_ns``: what was missing before the open does not count."""
         return self._spec.trading(self._now_ns) and self._spec.trading(since_ns)
 
     def _rewind(self, now_ns: int) -> None:

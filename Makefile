@@ -100,6 +100,12 @@ demo: $(STAMP) ## The whole system on a synthetic market, or on real data with D
 bench: $(STAMP) ## Every benchmark; each ends with one JSON line
 	@for b in benchmarks/bench_*.py; do echo "== $$b"; $(BIN)/python "$$b"; done
 
+bench-backfill: $(STAMP) ## A year of minutes of 200 instruments from the simulator, in virtual time (minutes)
+	@$(BIN)/python benchmarks/backfill_year.py
+
+fuzz: $(STAMP) ## A million packets against the official parser, a million broken frames
+	$(PYTEST) -q -m fuzz tests/golden tests/property
+
 docs: $(STAMP) ## Build the documentation into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 	@echo "site/index.html"

@@ -13,6 +13,7 @@ from intraday.auth.key import KEY_VARIABLE, OsKeyStore, TokenKey
 from intraday.auth.login import Authenticator, LoginPlace
 from intraday.auth.token import TokenManager
 from intraday.broker.backfill import BackfillManager
+from intraday.broker.candles import Auction, auction_rule
 from intraday.broker.connection import ConnectionManager, ConnectionSpec, subscription
 from intraday.broker.feed import KiteFeed
 from intraday.broker.instruments import InstrumentManager
@@ -29,12 +30,15 @@ from intraday.domain.clock import Clock
 from intraday.domain.events import Alert
 from intraday.domain.instruments import Instrument
 from intraday.domain.listings import ListingApi
+from intraday.domain.membership import Flag
 from intraday.domain.pace import paced
 from intraday.domain.ports import Progress
 from intraday.domain.session import EPOCH, Session
 
 MINUTE_NS = 60_000_000_000
 SECOND_NS = 1_000_000_000
+SILENT_S = 30.0  # a server that answers pings but sends nothing for so long in trading is lost all the same
+HICCUP_S = 0.25  # real time: a machine this busy is no dead server, however fast a simulated clock runs
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +106,15 @@ def build_backfill(system: System, api: CandleApi, clock: Clock, progress: Progr
     """Candles from the broker."""
     b, stores = system.settings.broker.backfill, system.stores
     return BackfillManager(
-        api, stores.fetches, stores.bars, system.sessions, clock, progress, workers=b.workers, settle_s=b.settle_s
-    )
+        api, stores.fetches, stores.bars, system.sessions, clock, progress, workers=b.workers, settle_s=b.settle_s,
+        auction=closing_auction(system),
+    )  # fmt: skip
+
+
+def closing_auction(system: System) -> Auction:
+    """Whose continuous trading ends at 15:15, by the dated list."""
+    members = system.stores.members
+    return auction_rule(members.spans("flag", Flag.CLOSING_AUCTION), members.known_from("flag", Flag.CLOSING_AUCTION))
 
 
 def build_authenticator(endpoint: Endpoint, limits: RateLimits, settings: Settings) -> Authenticator[RESTClient]:
@@ -124,6 +135,7 @@ def build_connections(
 ) -> ConnectionManager:
     """The WebSocket connections that ``tokens`` need; patient with silence outside continuous trading."""
     link, ws = system.settings.broker.link, limits.websocket
+    hiccup_s = HICCUP_S * endpoint.speed if endpoint.speed > 1 else 0.0
     spec = ConnectionSpec(
         url=endpoint.ws_url,
         api_key=endpoint.credentials.api_key,
@@ -132,8 +144,9 @@ def build_connections(
             trading=lambda now_ns: (
                 session.open_ns <= now_ns < session.close_ns and not any(start <= now_ns < end for start, end in session.pauses)
             ),
-            stall_ns=round(link.stall_s * SECOND_NS),
-            quiet_ns=round(link.quiet_stall_s * SECOND_NS),
+            stall_ns=round(max(link.stall_s, hiccup_s) * SECOND_NS),
+            quiet_ns=round(max(link.quiet_stall_s, hiccup_s) * SECOND_NS),
+            silent_ns=round(max(SILENT_S, 2 * hiccup_s) * SECOND_NS),
             backoff_first_ns=round(link.backoff_first_s * SECOND_NS),
             backoff_max_ns=round(link.backoff_max_s * SECOND_NS),
         ),
@@ -156,7 +169,7 @@ def build_feed(
 ) -> KiteFeed:
     """Hops 1 and 2 over the wire; what was missed is asked for through ``rest``. ``targets``: instrument and token by dense row."""
     b = system.settings.broker.backfill
-    repairer = MinuteRepair(rest, targets, system.sessions, endpoint.clock, workers=b.workers)
+    repairer = MinuteRepair(rest, targets, system.sessions, endpoint.clock, workers=b.workers, auction=closing_auction(system))
     rows = {token: row for row, (_, token) in enumerate(targets)}
     grace_ns = system.settings.live.grace_ms * 1_000_000
     return KiteFeed(session, connections, rows, endpoint.clock, grace_ns, repairer.repair, tell)

@@ -184,3 +184,37 @@ def test_rows_are_explained_by_their_instruments_earlier_minutes():
 
 def test_keys():
     assert keys_of(bars(PRIOR_BAR, (T, 1, 1, 1, 1, 1))) == {(BEFORE, 0), (T, 0)}
+
+
+SEEN = ticks((1, 100, 10), (20, 102, 20), (40, 101, 24))
+SEEN_BAR = (T, 100, 102, 100, 101, 19)
+LATER = ticks((3, 103, 29), start=T + MINUTE_NS)  # 5 shares since the minute's last packet
+LATER_BAR = (T + MINUTE_NS, 103, 103, 103, 103, 5)
+
+
+@pytest.mark.parametrize(
+    "best",
+    [
+        (T, 101, 102, 100, 101, 19),  # another trade before the first packet, at a price that was seen later
+        (T, 100, 102, 100, 102, 22),  # another after the last
+        (T, 101, 102, 100, 100, 24),  # both, and all their volume
+        (T, 100, 102, 100, 101, 14),  # of the first packet's volume some counts to the minute before
+    ],
+)
+def test_trades_between_two_packets(best):
+    """A feed of snapshots shows the last of several trades; every price of the broker's candle was seen at some time of the minute."""
+    stored = bars(PRIOR_BAR, SEEN_BAR, LATER_BAR)
+    assert causes([PRIOR, SEEN, LATER], stored, bars(PRIOR_BAR, best, LATER_BAR))[T] == Cause.NOT_RECEIVED
+
+
+@pytest.mark.parametrize(
+    ("received", "best"),
+    [
+        ([PRIOR, SEEN, LATER], (T, 100, 101, 100, 101, 19)),  # it lacks the 102 that was traded in the minute
+        ([PRIOR, SEEN], (T, 100, 102, 100, 102, 19)),  # nothing was traded after the last packet: it closed at 101
+        ([ticks((50, 100, 9), start=BEFORE), SEEN, LATER], (T, 102, 102, 100, 101, 15)),  # one share since: that trade was seen
+    ],
+)
+def test_what_no_trade_between_packets_can_have_made(received, best):
+    stored = bars(PRIOR_BAR, SEEN_BAR, LATER_BAR)
+    assert causes(received, stored, bars(PRIOR_BAR, best, LATER_BAR))[T] == Cause.UNEXPLAINED

@@ -28,7 +28,7 @@ class Cause(StrEnum):
     REFUSED = "refused"  # they do, and came in order, but some were refused: their day's volume contradicted a tick before
     OTHER_RECORDING = "other_recording"  # with the ticks that other days' recordings hold of this minute, they do
     PARTIAL = "partial"  # the link was lost in or before the minute, and the stored bar says so (flag PARTIAL)
-    NOT_RECEIVED = "not_received"  # the best bar has a price that no received tick has, or a volume none gives
+    NOT_RECEIVED = "not_received"  # the best bar has a price or a volume that no received tick gives: trades between two packets
     VOLUME_BASE = "volume_base"  # same prices; the volume counts from another tick because the minute before is missing on one side
     NEIGHBOUR = "neighbour"  # same prices; the volume counts from the end of a minute before that differs itself
     UNEXPLAINED = "unexplained"
@@ -77,6 +77,7 @@ class _Reading:
         self._session = session
         self._key = key
         self._before = (key[0] - MINUTE_NS, key[1])
+        self._after = (key[0] + MINUTE_NS, key[1])
         self._received = received
         self._more = more
 
@@ -95,7 +96,7 @@ class _Reading:
                     return Cause.VOLUME_BASE
             elif self._before in changed and self._volume_from(theirs, best[self._before][4] - stored[self._before][4]):
                 return Cause.NEIGHBOUR
-        if theirs is not None and self._unseen(theirs):
+        if theirs is not None and (self._unseen(theirs) or self._between_packets(theirs)):
             return Cause.NOT_RECEIVED
         return Cause.UNEXPLAINED
 
@@ -150,13 +151,34 @@ class _Reading:
         return not np.isnan(theirs[4]) and not _gives(theirs[4], ticks["volume"], self._bases(ticks, with_more=False))
 
 
+    def _between_packets(self, theirs: tuple[float, ...]) -> bool:
+        """Whether trades between two received packets may have made the best bar, though each of its prices was seen as well.
+
+        A feed of snapshots shows the last of several trades. Those before the first packet of the minute may have opened it, those
+        after its last packet may have closed it, and both may count to either minute; what was seen in the minute was in it.
+        """
+        ticks, before, after = (self._sorted(key, with_more=False) for key in (self._key, self._before, self._after))
+        if len(ticks) == 0 or len(before) == 0 or np.isnan(theirs[4]):
+            return False
+        price, volume = ticks["price"] / 100.0, ticks["volume"]
+        start, end = int(before["volume"][-1]), int(after["volume"][0]) if len(after) else int(volume[-1])
+        opened_unseen, closed_unseen = int(volume[0]) - start >= 2, end > int(volume[-1])  # of two shares one may be another trade's
+        return bool(
+            (theirs[0] == price[0] or opened_unseen)
+            and (theirs[3] == price[-1] or closed_unseen)
+            and theirs[1] >= price.max()
+            and theirs[2] <= price.min()
+            and int(volume[-1]) - int(volume[0]) <= theirs[4] <= end - start
+        )
+
+
 def _gives(volume: float, ends: I8, bases: I8) -> bool:
     """Whether one of the cumulative volumes ``ends`` less one of ``bases`` is ``volume``."""
     return bool(np.isin(ends - int(volume), bases).any())
 
 
 def _ticks_near(events: Iterable[Event], changed: set[Minute]) -> dict[Minute, Ticks]:
-    wanted = changed | {(t - MINUTE_NS, i) for t, i in changed}
+    wanted = changed | {(t + step, i) for t, i in changed for step in (-MINUTE_NS, MINUTE_NS)}
     minutes = np.unique(np.array([t for t, _ in wanted], np.int64))
     parts = []
     for event in events:

@@ -156,8 +156,6 @@ class History:
         if start_ns > end_ns:
             return []
         first, last = day_of(start_ns), day_of(end_ns)
-        if length < 0:
-            first -= timedelta(days=first.weekday())
         out: list[Candle] = []
         for day in trading_days(self._tape.sessions, first, last):
             out += self._of_day(row, day, length, now_ns)

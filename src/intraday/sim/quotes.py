@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
@@ -23,6 +24,7 @@ from intraday.sim.tape import day_of
 EXCHANGES = ("NSE", "BSE", "NFO", "BFO", "CDS", "BCD", "MCX", "NCO")
 QUOTE_CAP = 500  # instruments of one request
 PRICE_CAP = 1000
+LOADS_AT_ONCE = 8  # instruments that a request may load, some milliseconds each, before others get their turn
 BAND = 10  # percent either side of the previous close
 CLOCK = [f"T{m // 60:02d}:{m % 60:02d}:00+0530" for m in range(1440)]
 
@@ -56,25 +58,27 @@ async def historical(exchange: Exchange, request: web.Request, account: Account)
 
 async def quote(exchange: Exchange, request: web.Request, account: Account) -> Reply:
     """``GET /quote``."""
-    return _quotes(exchange, request, QUOTE_CAP, _full)
+    return await _quotes(exchange, request, QUOTE_CAP, _full)
 
 
 async def ohlc(exchange: Exchange, request: web.Request, account: Account) -> Reply:
     """``GET /quote/ohlc``."""
-    return _quotes(exchange, request, PRICE_CAP, lambda row, q: _last(row, q) | {"ohlc": _ohlc(q)})
+    return await _quotes(exchange, request, PRICE_CAP, lambda row, q: _last(row, q) | {"ohlc": _ohlc(q)})
 
 
 async def ltp(exchange: Exchange, request: web.Request, account: Account) -> Reply:
     """``GET /quote/ltp``."""
-    return _quotes(exchange, request, PRICE_CAP, _last)
+    return await _quotes(exchange, request, PRICE_CAP, _last)
 
 
 async def trigger_range(exchange: Exchange, request: web.Request, account: Account) -> Reply:
     """``GET /instruments/trigger_range/{side}``: of cover orders, which nobody places here; in the answers' shape."""
-    return _quotes(exchange, request, PRICE_CAP, lambda row, q: {"instrument_token": row.token, **_band(row, q, "lower", "upper")})
+    return await _quotes(
+        exchange, request, PRICE_CAP, lambda row, q: {"instrument_token": row.token, **_band(row, q, "lower", "upper")}
+    )
 
 
-def _quotes(exchange: Exchange, request: web.Request, cap: int, render: Render) -> Reply:
+async def _quotes(exchange: Exchange, request: web.Request, cap: int, render: Render) -> Reply:
     """One entry for each key asked for that has ever traded; keys are symbols or tokens, and come back as they were asked."""
     keys = request.query.getall("i", [])
     if not keys:
@@ -83,7 +87,9 @@ def _quotes(exchange: Exchange, request: web.Request, cap: int, render: Render) 
         raise Refused(400, "InputException", f"Too many instruments: {len(keys)}, the most is {cap}.")
     now_ns = exchange.clock.now_ns()
     out = {}
-    for key in keys:
+    for i, key in enumerate(keys):
+        if i % LOADS_AT_ONCE == 0:
+            await asyncio.sleep(0)
         row = exchange.by_token.get(int(key)) if key.isdecimal() else exchange.by_key.get(key)
         if row is None or _is_absent(exchange, key, now_ns):
             continue

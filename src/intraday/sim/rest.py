@@ -15,6 +15,7 @@ from intraday.sim import login, quotes
 from intraday.sim.accounts import Account, Refused
 from intraday.sim.exchange import Exchange
 from intraday.sim.replies import CSV, HttpHandler, Reply, failure, guarded, public, send, success
+from intraday.sim.tape import day_of
 
 MF_INSTRUMENTS = (
     b"tradingsymbol,amc,name,purchase_allowed,redemption_allowed,minimum_purchase_amount,purchase_amount_multiplier,"
@@ -104,7 +105,8 @@ def _clock(exchange: Exchange) -> HttpHandler:
 
     async def handle(request: web.Request) -> web.StreamResponse:
         speed = None if exchange.speed == float("inf") else exchange.speed
-        told = {"now_ns": exchange.clock.now_ns(), "speed": speed, "day": exchange.day.isoformat(), "version": 1}
+        now_ns = exchange.clock.now_ns()
+        told = {"now_ns": now_ns, "speed": speed, "day": day_of(now_ns).isoformat(), "version": 1}
         return send(exchange, request, Reply(orjson.dumps(told)))
 
     return handle

@@ -50,6 +50,9 @@ def test_the_token_arrives_and_the_browser_hears_the_verdict() -> None:
         thread, pages = in_background(server)
         assert server.wait(10).reveal() == TOKEN
         server.conclude(True, "AB1234 is logged in for today.")
+    assert server._shown.is_set()  # nobody ends the program before the page has left
+    assert server._thread is not None
+    assert not server._thread.is_alive()
     thread.join(10)
     assert pages[0].status == 200
     assert "<h1>Logged in</h1><p>AB1234 is logged in for today.</p><p>You can close this tab.</p>" in pages[0].text

@@ -125,8 +125,21 @@ def test_a_pasted_request_token(desk: Desk) -> None:
 
 def test_a_browser_that_cannot_be_opened_falls_back_to_pasting(desk: Desk) -> None:
     desk.authenticator().login(lambda url: False, desk.paste(pasted(desk)), desk.told.append)
-    assert desk.told[0] == "No browser could be opened here."
+    assert desk.told[1] == "No browser could be opened here."
     assert desk.tokens.status().usable
+
+
+def test_a_browser_that_returns_only_when_it_is_closed(desk: Desk) -> None:
+    """``webbrowser`` waits for programs it does not know (``BROWSER=...``): the login does not."""
+    browser = Browser(desk.broker)
+
+    def open_and_stay(url: str) -> bool:
+        browser.open(url)
+        browser.join()
+        return False
+
+    done = desk.authenticator().login(open_and_stay, no_ask, desk.told.append)
+    assert desk.tokens.current() == done.session
 
 
 def test_three_attempts_to_paste(desk: Desk) -> None:

@@ -6,6 +6,7 @@ Source: Kite Connect v3 documentation, "Login flow" (KITE_SPEC 2).
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
@@ -158,10 +159,13 @@ class Authenticator(Generic[A]):
     def _in_browser(self, url: Secret, state: Secret, open_browser: Open, tell: Tell) -> Login | None:
         """None when no browser could be opened."""
         with AuthServer(self._place.port, state, url) as server:
-            if not open_browser(server.start_url):
-                return None
+            # Some browsers only return when they are closed, others end in an error after having been of use.
+            threading.Thread(target=_open, args=(open_browser, server), name="browser", daemon=True).start()
             tell(f"Log in to Kite in the browser; waiting up to {self._place.timeout_s:g} s for it to come back. Ctrl-C gives up.")
-            done = self._run(self.finish(server.wait(self._place.timeout_s)))
+            request_token = server.wait(self._place.timeout_s)
+            if request_token is None:
+                return None
+            done = self._run(self.finish(request_token))
             server.conclude(True, f"{done.session.user_id} is logged in for today.")
             return done
 
@@ -225,6 +229,15 @@ class Authenticator(Generic[A]):
     async def _profile(self, session: BrokerSession) -> None:
         async with self._connect(_Held(session).token) as api:
             await api.profile()
+
+
+def _open(open_browser: Open, server: AuthServer) -> None:
+    opened = False
+    try:
+        opened = open_browser(server.start_url)
+    finally:
+        if not opened:
+            server.give_up()
 
 
 class _Held:

@@ -92,7 +92,7 @@ class AuthServer:
         self._lock = threading.Lock()
         self._started = False
         self._strangers = 0
-        self._answer: Future[Secret] = Future()
+        self._answer: Future[Secret | None] = Future()
         self._verdict: Future[tuple[bool, str]] = Future()
         self._shown = threading.Event()
         self._server: BaseWSGIServer | None = None
@@ -124,8 +124,11 @@ class AuthServer:
             self._server.shutdown()
             self._thread.join(FLUSH_WAIT_S)  # it closes the port last of all
 
-    def wait(self, timeout_s: float) -> Secret:
-        """The request token, once the browser has come back. Raises LoginFailed: timed out, or Kite did not say success."""
+    def wait(self, timeout_s: float) -> Secret | None:
+        """The request token, once the browser has come back; None after ``give_up``.
+
+        Raises LoginFailed: timed out, or Kite did not say success.
+        """
         try:
             return self._answer.result(timeout_s)
         except NotYet:
@@ -136,6 +139,13 @@ class AuthServer:
             f"{self.redirect_url} as the redirect URL of the app at Kite, and a login completed in the browser. "
             "On a machine without a browser: `intraday auth login --no-browser`"
         )
+
+    def give_up(self) -> None:
+        """There is no browser that could come back: ``wait`` ends, unless it has its answer."""
+        with self._lock:
+            if not self._answer.done():
+                self._shown.set()  # nobody waits for a page
+                self._answer.set_result(None)
 
     def conclude(self, good: bool, text: str) -> None:
         """Tell the browser, which is waiting, what became of the login. The first call counts."""

@@ -33,7 +33,7 @@ def settings_on(dsn: str | None, data_dir: Path) -> Settings:
     return base.model_copy(
         update={
             "system": base.system.model_copy(update={"data_dir": data_dir}),
-            "broker": base.broker.model_copy(update={"speed": 1e9}),
+            "broker": base.broker.model_copy(update={"feed": "synthetic", "speed": 1e9}),
             "database": base.database.model_copy(update={"dsn": None if dsn is None else SecretStr(dsn)}),
             "trading": base.trading.model_copy(update={"synthetic": synthetic}),
             "model": base.model.model_copy(

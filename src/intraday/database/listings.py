@@ -101,15 +101,19 @@ class ListingRepository:
             ).fetchall()
         return frozenset(row[0] for row in rows)
 
-    def listed_ids(self) -> frozenset[int]:
-        """Ids that are on the last list."""
+    def listed_ids(self, exchange: str | None = None) -> frozenset[int]:
+        """Ids that are on the last list, of one exchange or of all."""
         with self._db.autocommit() as connection:
-            return load_listed_ids(connection)
+            return load_listed_ids(connection, exchange)
 
 
-def load_listed_ids(connection: Connection) -> frozenset[int]:
-    """Ids that are on the last list."""
-    rows = connection.execute("SELECT instrument_id FROM instrument_listings WHERE delisted_on IS NULL").fetchall()
+def load_listed_ids(connection: Connection, exchange: str | None = None) -> frozenset[int]:
+    """Ids that are on the last list, of one exchange or of all."""
+    rows = connection.execute(
+        """SELECT l.instrument_id FROM instrument_listings l JOIN instruments i ON i.id = l.instrument_id
+           WHERE l.delisted_on IS NULL AND (%(exchange)s::text IS NULL OR i.exchange = %(exchange)s)""",
+        {"exchange": exchange},
+    ).fetchall()
     return frozenset(row[0] for row in rows)
 
 

@@ -28,7 +28,7 @@ class UniverseRepository:
         ConfigError for symbols or lists that are not there, InputError for a file that cannot be read.
         """
         if universe == "all":
-            return everyone(self._listings.with_bars(), self._listings.listed_ids())
+            return everyone(self._listings.with_bars(), self._listings.listed_ids(exchange))
         name = list_name(universe)
         if name is not None:
             return listed_under(name, self._members.spans("universe", name), self._members.known_from("universe", name))

@@ -39,7 +39,7 @@ class Universe:
 
 
 def everyone(with_bars: frozenset[int], listed: frozenset[int]) -> Universe:
-    """``all``: every instrument with stored candles; while there are none, every listed one."""
+    """``all``: every instrument with stored candles; while there are none, every listed one of the exchange traded on."""
     return Universe("all instruments with candles" if with_bars else "all listed instruments", with_bars or listed)
 
 

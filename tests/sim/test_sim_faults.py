@@ -12,7 +12,12 @@ from typing import Any
 import httpx
 import pytest
 from websockets.asyncio.client import connect
+from websockets.client import ClientProtocol
+from websockets.frames import Opcode
+from websockets.protocol import State
+from websockets.uri import parse_uri
 
+from intraday.sim.faults import TEXT, message
 from intraday.sim.scenario import Scenario
 from stream_cases import SECOND, STOCKS, Sim, at, simulate
 
@@ -163,6 +168,14 @@ def test_volumes_lie_in_their_share_only() -> None:
             assert 0 not in volumes
 
     simulate(main)
+
+
+@pytest.mark.parametrize("n", [0, 1, 125, 126, 127, 65_535, 65_536, 200_000])
+def test_messages_of_every_length_are_framed_as_the_standard_says(n: int) -> None:
+    client = ClientProtocol(parse_uri("ws://x/"), state=State.OPEN, max_size=None)
+    client.receive_data(message(b"x" * n) + message(b"y" * n, TEXT))
+    frames = client.events_received()
+    assert [(f.opcode, bytes(f.data)) for f in frames] == [(Opcode.BINARY, b"x" * n), (Opcode.TEXT, b"y" * n)]  # type: ignore[union-attr]
 
 
 def test_split_frames_arrive_whole() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -57,10 +58,12 @@ class Recorder:
         self.note("burst", n)
 
 
-def run(text: str, start: str = "09:00:00", knobs: Knobs | None = None) -> list[tuple[Any, ...]]:
+def run(
+    text: str, start: str = "09:00:00", knobs: Knobs | None = None, log: Callable[[str], object] | None = None
+) -> list[tuple[Any, ...]]:
     async def main(clock: Clock) -> list[tuple[Any, ...]]:
         links = Recorder(clock)
-        await Scenario.parse(text).run(knobs or Knobs(), links, clock, DAY)
+        await Scenario.parse(text).run(knobs or Knobs(), links, clock, DAY, log)
         return links.seen
 
     return virtual(main, at(start))
@@ -128,7 +131,10 @@ def test_what_is_past_at_the_start_counts_only_if_it_still_holds() -> None:
         "at 10:59:50 silence for 20 s\nat 11:30 link cap 1\nat 11:30 drop link"
     )
     knobs = Knobs()
-    assert [what[1:] for what in run(text, "11:00:00", knobs)] == [("drop", None)]
+    log: list[str] = []
+    assert [what[1:] for what in run(text, "11:00:00", knobs, log.append)] == [("drop", None)]
+    assert "at 10:00 freeze for 10 s" not in log
+    assert "at 09:30 stale 3 %" in log
     assert (knobs.stream.stale_share, knobs.frozen, knobs.stream.link_cap) == (0.03, False, 1)
     silent = watch(text, ["11:00:00", "11:00:10"], lambda k: (k.stream.silent, k.stream.stale_share), "11:00:00")
     assert silent == [(True, 0.03), (False, 0.03)]

@@ -51,7 +51,7 @@ def test_snapshots_are_conflated_and_come_only_when_their_mode_changed() -> None
     async def main(sim: Sim) -> None:
         async with sim.client() as client:
             await client.send("mode", ["full", STOCKS])
-            await client.send("mode", ["ltp", [INDEX]])
+            await client.send("mode", ["ltp", [INDEX, STOCKS[3]]])
             ticks = await client.read(120)
             for token in (*STOCKS, INDEX):
                 mine = [t for t in ticks if t["instrument_token"] == token]
@@ -65,6 +65,27 @@ def test_snapshots_are_conflated_and_come_only_when_their_mode_changed() -> None
             assert max(busy.values()) <= 3
 
     simulate(main)
+
+
+def test_a_new_link_takes_nothing_away_from_the_others() -> None:
+    """What the newcomer is given from the cache may not have gone out to the others yet."""
+
+    async def main(sim: Sim) -> list[tuple[int, float]]:
+        async with sim.client() as client:
+            await client.send("mode", ["ltp", STOCKS])
+            reading = asyncio.ensure_future(client.read(40))
+            for _ in range(newcomers):
+                await passes(1.03)
+                async with sim.client() as other:
+                    await other.send("mode", ["ltp", STOCKS])
+                    await other.read(0.1)
+            return [(t["instrument_token"], t["last_price"]) for t in await reading][len(STOCKS) :]
+
+    newcomers = 0
+    alone = simulate(main)
+    newcomers = 30
+    assert simulate(main) == alone
+    assert len(alone) > 20
 
 
 def test_two_links_get_the_same_packets() -> None:

@@ -298,7 +298,9 @@ class Stream:
         return None if quote is None else packets.encode(token, mode, quote)
 
     def _flush(self, link: Link, now_ns: int) -> None:
-        """Write the outbox, or a heartbeat when there was nothing for a while. A link that cannot be written to loses it."""
+        """Write the outbox, or a heartbeat when there was nothing for a while. A half-open link loses it, a frozen one keeps it."""
+        if self._exchange.knobs.frozen:
+            return
         fresh, link.outbox = link.outbox, []
         if link.paused or link.transport.is_closing() or link.ws.closed:
             return

@@ -179,6 +179,7 @@ def test_a_used_request_token(shell: Shell) -> None:
     assert token not in "".join(shell.printed)
 
 
+@pytest.mark.slow  # logins in quick succession: the exchange allows one quote a second
 def test_a_token_that_was_ended_elsewhere(shell: Shell) -> None:
     logged_in(shell)
     other = {"INTRADAY__SYSTEM__DATA_DIR": shell.environ["INTRADAY__SYSTEM__DATA_DIR"] + "2"}

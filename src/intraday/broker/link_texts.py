@@ -62,8 +62,8 @@ def forbidden(body: str) -> str:
     low = body.lower()
     if "permission" in low or "notentitled" in low:
         return (
-            "the broker refuses market data (403, no permission): the API key has no market-data subscription. Logging in again "
-            "does not help; see the plan of the app at developers.kite.trade"
+            "the broker refuses market data (403, no permission): the API key has no market-data subscription, see the plan of the "
+            "app at developers.kite.trade; between 05:20 and 08:00 IST it can also be the token's daily end: then log in after that"
         )
     if "tokenexception" in low or "tokendead" in low or "access_token" in low:
         return "the access token is dead (403): log in again with `intraday auth login`; the feed goes on by itself"

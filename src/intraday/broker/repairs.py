@@ -28,6 +28,7 @@ class RepairSpec:
     first_ns: int = 5 * SECOND_NS  # wait after the first failure; doubles each time
     max_ns: int = 60 * SECOND_NS
     timeout_ns: int = 1800 * SECOND_NS  # of one attempt: 3000 instruments at 3 requests a second take 1000 s
+    slow_ns: int = 60 * SECOND_NS  # a first attempt that takes longer is reported
     requests_max: int = 100  # waiting; more are refused, and reported
 
 
@@ -69,10 +70,11 @@ class Repairs:
         start_ns, end_ns = max(wanted.start_ns, self._session.open_ns), min(wanted.end_ns, self._session.close_ns)
         if start_ns >= end_ns:
             return
+        wanted = replace(wanted, start_ns=start_ns, end_ns=end_ns)
         if len(self._waiting) >= self._spec.requests_max:
-            self._report("error", start_ns, end_ns, f"not asked for: {len(self._waiting)} requests are waiting already")
+            self._report("error", wanted, f"not asked for: {len(self._waiting)} requests are waiting already")
             return
-        self._waiting.append(replace(wanted, start_ns=start_ns, end_ns=end_ns))
+        self._waiting.append(wanted)
         self._arrived.set()
 
     async def run(self) -> None:
@@ -108,29 +110,40 @@ class Repairs:
         return wanted
 
     async def _fetch(self, wanted: RequestBackfill) -> Bars | None:
+        slow = f"still not fetched after {self._spec.slow_ns / 1e9:.0f} s; going on"
+        timer = asyncio.get_running_loop().call_later(self._spec.slow_ns / 1e9, self._report, "warning", wanted, slow)
         reason = ""
-        for attempt in range(self._spec.attempts):
-            if attempt:
-                wait_ns = min(self._spec.max_ns, self._spec.first_ns << (attempt - 1))
-                await asyncio.sleep(wait_ns / 1e9)
-            try:
-                async with asyncio.timeout(self._spec.timeout_ns / 1e9):
-                    bars = await self._repair(wanted.start_ns, wanted.end_ns, wanted.inst or self._insts)
-            except (BrokerError, AuthError) as error:
-                reason = str(error)
-            except TimeoutError:
-                reason = f"no answer in {self._spec.timeout_ns / 1e9:.0f} s"
-            else:
-                inside = (bars["ts_ns"] >= wanted.start_ns) & (bars["ts_ns"] < wanted.end_ns)
-                return bars[inside]
-            if attempt == 0:
-                self._report("warning", wanted.start_ns, wanted.end_ns, f"cannot be fetched yet: {reason}; trying again")
+        try:
+            for attempt in range(self._spec.attempts):
+                if attempt:
+                    await asyncio.sleep(min(self._spec.max_ns, self._spec.first_ns << (attempt - 1)) / 1e9)
+                found = await self._attempt(wanted)
+                if not isinstance(found, str):
+                    return found
+                reason = found
+                if attempt == 0:
+                    self._report("warning", wanted, f"cannot be fetched yet: {reason}; trying again")
+                timer.cancel()
+        finally:
+            timer.cancel()
         text = f"could not be fetched in {self._spec.attempts} attempts: {reason}; `intraday backfill` fetches them later"
-        self._report("error", wanted.start_ns, wanted.end_ns, text)
+        self._report("error", wanted, text)
         return None
 
-    def _report(self, level: str, start_ns: int, end_ns: int, text: str) -> None:
-        first, last = ist(start_ns), ist(end_ns - MINUTE_NS)
+    async def _attempt(self, wanted: RequestBackfill) -> Bars | str:
+        """The bars, or why there are none."""
+        try:
+            async with asyncio.timeout(self._spec.timeout_ns / 1e9):
+                bars = await self._repair(wanted.start_ns, wanted.end_ns, wanted.inst or self._insts)
+        except (BrokerError, AuthError) as error:
+            return str(error)
+        except TimeoutError:
+            return f"no answer in {self._spec.timeout_ns / 1e9:.0f} s"
+        inside: Bars = bars[(bars["ts_ns"] >= wanted.start_ns) & (bars["ts_ns"] < wanted.end_ns)]
+        return inside
+
+    def _report(self, level: str, wanted: RequestBackfill, text: str) -> None:
+        first, last = ist(wanted.start_ns), ist(wanted.end_ns - MINUTE_NS)
         minutes = f"missed minute {first}" if first == last else f"missed minutes {first} to {last}"
         self._tell(Alert(self._clock.now_ns(), level, "feed", f"{minutes} {text}"))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 
@@ -265,7 +265,7 @@ def test_after_any_lists_the_register_is_the_last_one(lists: list[list[tuple[str
 @given(LISTS, st.permutations(SYMBOLS))
 def test_symbols_may_be_permuted_and_every_token_keeps_its_instrument(rows: list[tuple[str, int]], names: list[str]) -> None:
     register = Register()
-    register.take(rows)
+    assert register.take(rows) == [], "the first list is no news"
     before = {h.listing.token: i for i, h in register.held.items() if h.listing}
     renamed = dict(zip(SYMBOLS, names, strict=True))
     changes = register.take([(renamed[symbol], token) for symbol, token in rows])
@@ -293,3 +293,12 @@ def test_a_future_is_never_renamed() -> None:
     matched, gone = compare([held], [moved], {15000066: "NFO:INFY26AUGFUT"}, first=False)
     assert matched[0].changes == ((ChangeKind.EXPIRY, "2026-08-27", "2026-08-25"),)
     assert gone == []
+
+
+@pytest.mark.parametrize(("old", "new"), [(None, date(2026, 8, 27)), (date(2026, 8, 27), None)])
+def test_an_expiry_on_either_side_makes_it_no_renaming(old: date | None, new: date | None) -> None:
+    rows = {True: one(stock("A", 257)), False: one(stock("B", 257))}
+    before = replace(rows[True], expiry=old)
+    held = Held(replace(before.instrument, id=1), before, True)
+    matched, gone = compare([held], [replace(rows[False], expiry=new)], {257: "NSE:A"}, first=False)
+    assert (gone, [kind for kind, *_ in matched[0].changes]) == ([held], [ChangeKind.LISTED, ChangeKind.TOKEN_REUSED])

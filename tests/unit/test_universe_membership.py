@@ -43,6 +43,7 @@ def test_lists_in_any_order_give_each_day_the_list_before_it(lists: list[tuple[i
         assert a.instrument_id < b.instrument_id or (a.end is not None and a.end <= b.start), "spans overlap or are out of order"
         assert (a.instrument_id, a.end, a.value) != (b.instrument_id, b.start, b.value), "spans that meet and say the same"
     assert merged(spans) == spans
+    assert all(s.end is None or s.start < s.end for s in spans), "a span without a day"
 
 
 def test_the_same_list_again_changes_nothing_even_from_another_file() -> None:
@@ -162,3 +163,6 @@ def test_each_row_is_looked_up_on_its_own_day() -> None:
     found, unknown = located(rows, symbols.find, day(0))
     assert [number for number, _ in found] == [1, 2, 4, 4]
     assert unknown == ["NOBODY"]
+    # On the first day of the next symbol, the old one is somebody else's, or nobody's but in memory.
+    assert [symbols.find("OLD", day(k)) for k in (4, 5)] == [1, 2]
+    assert [symbols.find("GONE", day(k)) for k in (2, 3, 7, 8)] == [3, 4, 4, 4]

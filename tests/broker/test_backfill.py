@@ -12,7 +12,7 @@ import pytest
 
 from broker_cases import SESSIONS, Asked, MemoryFetches, PlainBroker
 from intraday.broker.backfill import FAILURES_MAX, NO_ANSWER, REFUSED, BackfillManager, BackfillReport, Target
-from intraday.broker.candles import NO_CANDLE, NO_SESSION, SCATTERED
+from intraday.broker.candles import KEPT_MAX, NO_CANDLE, NO_SESSION, SCATTERED
 from intraday.domain.arrays import DAY_NS, MINUTE_NS
 from intraday.domain.clock import Clock
 from intraday.domain.errors import (
@@ -262,6 +262,15 @@ def test_rows_outside_the_session_go_to_quarantine(world: World) -> None:
     assert sorted("out_of_session" in row for row in world.store.refused) == [True] * 3
     world.run(TARGETS[:1], prepare=prepare, again=True)
     assert len(world.store.refused) == 3
+
+
+def test_of_many_rejected_rows_the_first_are_kept(world: World) -> None:
+    def prepare(broker: PlainBroker) -> None:
+        broker.extra = [s.close_ns + k * MINUTE_NS for s in HISTORY[-20:] for k in range(10)]
+
+    report = world.run(TARGETS[:1], prepare=prepare)
+    assert report.rejected == 19 * 10  # those of the last session lie behind the end that was asked for
+    assert len(world.store.refused) == KEPT_MAX
 
 
 def test_an_index_has_no_volume(world: World) -> None:

@@ -213,7 +213,7 @@ class BackfillManager:
         run.written += written
         run.requests += 1
         run.bars += judged.bars.shape[0]
-        run.rejected += len(judged.rejected)
+        run.rejected += judged.n_rejected
         _count(run, judged)
 
     async def _give_up(self, run: _Run, chunk: Chunk, final_ns: int, reason: str, *, whole: bool) -> None:
@@ -226,7 +226,7 @@ class BackfillManager:
         gaps = tuple(gap for c in lost for gap in untried(instrument.id, c.sessions, run.until, final_ns, reason))
         known_ns = self._clock.now_ns()
         await self._offload(lambda: self._store.save(instrument.id, empty(BAR), (), gaps, known_ns))
-        _count(run, Judged(empty(BAR), (), (), gaps))
+        _count(run, Judged(empty(BAR), 0, (), (), gaps))
 
     async def _offload(self, work: Callable[[], T]) -> T:
         return await asyncio.to_thread(work) if self._in_thread else work()

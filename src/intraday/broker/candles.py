@@ -20,6 +20,7 @@ NO_SESSION = "no candles of this session at the broker"
 NO_CANDLE = "no candle at the broker"
 SCATTERED = "minutes without a candle at the broker, here and there"
 RUNS_MAX = 5  # more runs of missing minutes in one session are one gap: a thinly traded stock would fill the table
+KEPT_MAX = 100  # rejected rows of one reason kept of one answer; more of them tell nothing new, such as futures' last minutes
 ORIGIN = "broker, minute candles"
 
 Auction = Callable[[int, date], bool]  # whether this instrument's day ends with the closing auction
@@ -45,9 +46,13 @@ def auction_rule(spans: Iterable[Span], known_from: date | None) -> Auction:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """``bars``: BAR[n] accepted, ascending, volume NaN where the instrument has none. ``fetched``: one row a session asked for."""
+    """``bars``: BAR[n] accepted, ascending, volume NaN where the instrument has none. ``fetched``: one row a session asked for.
+
+    ``n_rejected`` rows in all, of which ``rejected`` has the first KEPT_MAX of each reason.
+    """
 
     bars: Bars
+    n_rejected: int
     rejected: tuple[Quarantined, ...]
     fetched: tuple[Fetched, ...]
     gaps: tuple[Gap, ...]
@@ -68,7 +73,8 @@ def judge(
         complete = until_ns == session.close_ns and (n_bars > 0 or session.day < today)
         fetched.append(Fetched(instrument.id, session.day, until_ns, n_bars, complete))
         gaps += missing_minutes(instrument.id, session, until_ns, seen)
-    return Judged(bars, _quarantined(instrument, rows, found), tuple(fetched), tuple(gaps))
+    n_rejected = int(np.count_nonzero(found.code))
+    return Judged(bars, n_rejected, _quarantined(instrument, rows, found), tuple(fetched), tuple(gaps))
 
 
 def check(
@@ -137,7 +143,8 @@ def _seen(rows: Bars, found: Validation) -> I8:
 
 def _quarantined(instrument: Instrument, bars: Bars, found: Validation) -> tuple[Quarantined, ...]:
     rows = []
-    for row in np.flatnonzero(found.code).tolist():
+    kept = [np.flatnonzero(found.code == code)[:KEPT_MAX] for code in np.unique(found.code[found.code > 0])]
+    for row in np.sort(np.concatenate([np.empty(0, dtype=np.int64), *kept])).tolist():
         values = {name: float(bars[name][row]) for name in ("open", "high", "low", "close", "volume")}
         readable = {name: None if np.isnan(value) else value for name, value in values.items()}
         ts_ns = int(bars["ts_ns"][row])

@@ -15,7 +15,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from datetime import date
 from itertools import count
-from random import Random
 from typing import Any, Protocol
 
 from intraday.domain.clock import Clock
@@ -23,6 +22,7 @@ from intraday.domain.errors import ConfigError
 from intraday.domain.session import midnight_ns
 from intraday.sim.grammar import NOW, RULES, Rule, cut, duration_ns, match, time_ns
 from intraday.sim.knobs import REST_CLASSES, Knobs
+from intraday.sim.paths import seeded
 
 HALF_OPEN_S = 300.0  # how long a link stays half open when the scenario does not say
 # What random_scenario draws from.
@@ -226,7 +226,7 @@ def random_scenario(seed: int, day: date, faults: int = 12) -> Scenario:
 
     They lie between 09:20 and 15:10, at least a minute apart, none longer than 40 s; its ``text`` can be kept and run again.
     """
-    rng = Random(f"scenario {seed} {day}")
+    rng = seeded(f"scenario {seed} {day}")
     minutes = sorted(rng.sample(range(9 * 60 + 20, 15 * 60 + 10), faults))
     lines = [f"# random_scenario({seed}, {day})"]
     lines += [f"from start {kind} {rng.randint(1, 5)} %" for kind in SHARES if rng.random() < 0.5]

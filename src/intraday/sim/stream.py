@@ -10,9 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from random import Random
+from collections.abc import Sequence
 from typing import Any
 
 from aiohttp import WSMsgType, web
@@ -20,6 +18,8 @@ from aiohttp import WSMsgType, web
 from intraday.sim import packets
 from intraday.sim.exchange import Exchange
 from intraday.sim.faults import TEXT, Tamper, message, reset
+from intraday.sim.links import Counts, Link, Subscriptions
+from intraday.sim.paths import seeded
 
 HEARTBEAT = message(b"\x00")
 LOAD_AT_ONCE = 20  # instruments of a subscription between two turns of the loop: the first use of one costs milliseconds
@@ -27,36 +27,6 @@ STEP_MIN_S = 0.004  # real seconds between two publications, at whatever pace
 CLOSE_WAIT_S = 2.0  # for the client's half of a close
 TEXT_MAX = 4 * 1024 * 1024
 DEFAULT_MODE = "quote"
-
-
-@dataclass(eq=False, slots=True)
-class Link:
-    """One connection. ``modes``: mode by token. ``outbox``: packets of this step; ``held``: old ones that will go out late."""
-
-    number: int
-    api_key: str
-    access_token: str = field(repr=False)
-    ws: web.WebSocketResponse
-    transport: asyncio.Transport
-    modes: dict[int, str] = field(default_factory=dict)
-    outbox: list[bytes] = field(default_factory=list)
-    held: dict[bytes, bytes] = field(default_factory=dict)
-    sent_ns: int = 0
-    stuck_until_ns: int = 0
-    paused: bool = False
-
-
-@dataclass(slots=True)
-class Counts:
-    """What the stream has done so far."""
-
-    links: int = 0  # ever
-    packets: int = 0
-    frames: int = 0
-    bytes: int = 0
-    slow: int = 0  # links dropped because they did not read
-    refused: int = 0  # upgrades
-    torn: int = 0  # links closed because their token died
 
 
 class Stream:
@@ -67,9 +37,8 @@ class Stream:
         self.counts = Counts()
         self._exchange = exchange
         self._knobs = exchange.knobs.stream
-        self._tamper = Tamper(self._knobs, Random(f"stream {exchange.knobs.seed}"))
-        self._watchers: dict[int, dict[str, list[Link]]] = {}
-        self._last: dict[str, dict[int, bytes]] = {mode: {} for mode in packets.MODES}
+        self._tamper = Tamper(self._knobs, seeded(f"stream {exchange.knobs.seed}"))
+        self._subscriptions = Subscriptions()
         self._dirty: set[int] = set()
         self._due_ns: dict[int, int] = {}
         self._checked_ns = 0
@@ -179,7 +148,7 @@ class Stream:
 
     def _leave(self, link: Link) -> None:
         self.links.remove(link)
-        self._unsubscribe(link, list(link.modes))
+        self._subscriptions.remove(link, list(link.modes))
 
     def _chosen(self, number: int | None) -> list[Link]:
         """The link of this place in order of arrival, or all."""
@@ -213,7 +182,7 @@ class Stream:
             self._tell(link, "error", "Invalid message")
             return
         if action == "unsubscribe":
-            self._unsubscribe(link, tokens)
+            self._subscriptions.remove(link, tokens)
         elif action in ("subscribe", "mode") and mode in packets.MODES:
             await self._subscribe(link, tokens, mode)
         else:
@@ -230,26 +199,11 @@ class Stream:
         wanted = [token for token in dict.fromkeys(tokens) if token not in refused and link.modes.get(token) != mode]
         for i in range(0, len(wanted), LOAD_AT_ONCE):
             chunk = wanted[i : i + LOAD_AT_ONCE]
-            self._unsubscribe(link, chunk)
-            for token in chunk:
-                link.modes[token] = mode
-                self._watchers.setdefault(token, {}).setdefault(mode, []).append(link)
+            self._subscriptions.add(link, chunk, mode)
             self._send_cached(link, chunk, mode)
             await asyncio.sleep(0)
-            if link not in self.links:
+            if link.transport.is_closing():
                 return
-
-    def _unsubscribe(self, link: Link, tokens: Iterable[int]) -> None:
-        for token in tokens:
-            mode = link.modes.pop(token, None)
-            if mode is not None:
-                by_mode = self._watchers[token]
-                by_mode[mode].remove(link)
-                if not by_mode[mode]:
-                    del by_mode[mode]
-                    self._last[mode].pop(token, None)
-                if not by_mode:
-                    del self._watchers[token]
 
     def _send_cached(self, link: Link, tokens: Sequence[int], mode: str) -> None:
         """One packet of each token, as the exchange's cache of last values has it."""
@@ -258,7 +212,7 @@ class Stream:
             body = self._encode(token, mode, now_ns)
             if body is None:
                 continue
-            self._last[mode].setdefault(token, body)
+            self._subscriptions.last[mode].setdefault(token, body)
             if self._knobs.cached_yesterday and (old := self._exchange.book.yesterday(token)) is not None:
                 body = packets.encode(token, mode, old)
             link.outbox.append(packets.sized(body))
@@ -271,21 +225,22 @@ class Stream:
         """Note what changed, of what anybody watches."""
         book = self._exchange.book
         book.empty_depth_after_close, book.updates_per_s = self._knobs.empty_depth_after_close, self._exchange.knobs.updates_per_s
-        watchers = self._watchers
+        watchers = self._subscriptions.watchers
         self._dirty.update(token for token in book.advance(now_ns) if token in watchers)
 
     def _gather(self, now_ns: int) -> None:
         """A packet of each changed token into the outboxes of its watchers, unless one went out a moment ago."""
         due, later = self._due_ns, now_ns + round((self._knobs.conflate_s - self._knobs.publish_every_s / 2) * 1e9)
+        watchers, last = self._subscriptions.watchers, self._subscriptions.last
         ready = [token for token in self._dirty if due.get(token, 0) <= now_ns]
         self._dirty.difference_update(ready)
         for token in ready:
             sent = False
-            for mode, links in self._watchers.get(token, {}).items():
+            for mode, links in watchers.get(token, {}).items():
                 body = self._encode(token, mode, now_ns)
-                if body is None or self._last[mode].get(token) == body:
+                if body is None or last[mode].get(token) == body:
                     continue
-                self._last[mode][token], sent = body, True
+                last[mode][token], sent = body, True
                 packet = packets.sized(body)
                 for link in links:
                     link.outbox.append(packet)

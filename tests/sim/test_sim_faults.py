@@ -75,7 +75,7 @@ def test_silence_is_silent_but_answers_pings() -> None:
     simulate(main, **scenario("at 10:00:10 silence for 30 s"))
 
 
-def test_a_frozen_exchange_answers_nothing_and_then_goes_on() -> None:
+def test_a_frozen_exchange_answers_nothing_and_then_goes_on(caplog: pytest.LogCaptureFixture) -> None:
     async def main(sim: Sim) -> None:
         async with sim.client() as client, httpx.AsyncClient(base_url=sim.server.rest_url, trust_env=False) as http:
             await client.send("mode", ["full", STOCKS])
@@ -97,6 +97,7 @@ def test_a_frozen_exchange_answers_nothing_and_then_goes_on() -> None:
             assert (await http.get("/sim/clock", timeout=7.0)).status_code == 200
 
     simulate(main, **scenario("at 10:00:10 freeze for 30 s"))
+    assert [r for r in caplog.records if r.levelname in ("WARNING", "ERROR")] == []  # of those who gave up meanwhile
 
 
 def test_a_half_open_link_hears_and_says_nothing_while_new_ones_work() -> None:

@@ -185,6 +185,15 @@ def test_upgrades_are_refused_as_http_answers() -> None:
     simulate(main)
 
 
+def test_of_five_upgrades_at_once_three_are_taken() -> None:
+    async def main(sim: Sim) -> None:
+        made = await asyncio.gather(*(connect(sim.url()) for _ in range(5)), return_exceptions=True)
+        assert sum(isinstance(one, InvalidStatus) for one in made) == 2
+        assert len(sim.server.stream.links) == 3
+
+    simulate(main)
+
+
 def test_the_root_is_no_page_and_the_feed_answers_under_ws_too() -> None:
     async def main(sim: Sim) -> None:
         async with httpx.AsyncClient(base_url=sim.server.rest_url, trust_env=False) as http:

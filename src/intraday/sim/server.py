@@ -99,6 +99,8 @@ class SimServer:
         while not thawed:
             await asyncio.sleep(THAW_POLL_S)  # one more turn after the thaw: links notice first that their clients are gone
             thawed = not self.exchange.knobs.frozen
+        if request.transport is None:
+            return web.Response()  # whoever asked has gone: nobody gets this
         if request.path in ("/", "/ws") and request.headers.get("Upgrade", "").lower() == "websocket":
             return await self.stream.handle(request)
         return await handler(request)

@@ -80,7 +80,7 @@ def build_rest(endpoint: Endpoint, limits: RateLimits, settings: Settings) -> RE
         endpoint.clock,
         timeout_s=settings.broker.kite.timeout_s * endpoint.patience,
         retry=RetryPolicy(retry.attempts, retry.first_s, retry.max_s),
-        rng=random.Random(),  # noqa: S311  jitter, not a secret
+        rng=random.Random(),  # nosec B311  jitter, not a secret
     )
 
 
@@ -155,7 +155,7 @@ def build_connections(
         instruments_max=ws.instruments_per_connection,
         frames_max=system.settings.live.queue_max_frames,
     )
-    return ConnectionManager(spec, subscription(tokens, Mode(link.mode)), endpoint.clock, random.Random().random)  # noqa: S311
+    return ConnectionManager(spec, subscription(tokens, Mode(link.mode)), endpoint.clock, random.Random().random)  # nosec B311
 
 
 def build_feed(

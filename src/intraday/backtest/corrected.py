@@ -150,7 +150,6 @@ class _Reading:
             return True
         return not np.isnan(theirs[4]) and not _gives(theirs[4], ticks["volume"], self._bases(ticks, with_more=False))
 
-
     def _between_packets(self, theirs: tuple[float, ...]) -> bool:
         """Whether trades between two received packets may have made the best bar, though each of its prices was seen as well.
 
@@ -162,7 +161,8 @@ class _Reading:
             return False
         price, volume = ticks["price"] / 100.0, ticks["volume"]
         start, end = int(before["volume"][-1]), int(after["volume"][0]) if len(after) else int(volume[-1])
-        opened_unseen, closed_unseen = int(volume[0]) - start >= 2, end > int(volume[-1])  # of two shares one may be another trade's
+        # Of two shares one may be another trade's.
+        opened_unseen, closed_unseen = int(volume[0]) - start >= 2, end > int(volume[-1])
         return bool(
             (theirs[0] == price[0] or opened_unseen)
             and (theirs[3] == price[-1] or closed_unseen)

@@ -25,8 +25,8 @@ class ChangeKind(StrEnum):
     LISTED = "listed"
     DELISTED = "delisted"
     RENAMED = "renamed"
-    TOKEN_CHANGED = "token_changed"
-    TOKEN_REUSED = "token_reused"
+    TOKEN_CHANGED = "token_changed"  # nosec B105
+    TOKEN_REUSED = "token_reused"  # nosec B105
     TICK_SIZE = "tick_size"
     LOT_SIZE = "lot_size"
     KIND = "kind"

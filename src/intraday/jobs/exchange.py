@@ -118,7 +118,7 @@ def _bundled(settings: Settings, limits: RateLimits, clock: Clock, speed: float 
 async def _log_in(endpoint: Endpoint, login_url: str, limits: RateLimits, settings: Settings) -> BrokerSession:
     """What a person does in the browser, done by the program: the bundled exchange asks nobody."""
     query = urlencode({"v": "3", "api_key": endpoint.credentials.api_key, "auto": "1"})
-    async with httpx.AsyncClient(trust_env=False, timeout=None) as http:
+    async with httpx.AsyncClient(trust_env=False, timeout=START_S * endpoint.patience) as http:
         answer = await http.get(f"{login_url}?{query}")
     token = parse_qs(urlsplit(answer.headers.get("location", "")).query).get("request_token")
     if not token:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -52,8 +53,9 @@ def run_live(
         plan, result, found = run_at(
             endpoint, lambda: _over_the_wire(system, endpoint, limits, model, session, run.id, progress, write)
         )
-        run.summary |= summary([result], model) | found
-        return outcome(system, model, plan, [result], "LIVE_MODE")
+        done = outcome(system, model, plan, [result], "LIVE_MODE")
+        run.summary |= {**done.summary, **found}
+        return replace(done, summary={**done.summary, **found})
 
 
 def todays_session(system: System, endpoint: Endpoint) -> Session:

@@ -202,7 +202,7 @@ LATER_BAR = (T + MINUTE_NS, 103, 103, 103, 103, 5)
     ],
 )
 def test_trades_between_two_packets(best):
-    """A feed of snapshots shows the last of several trades; every price of the broker's candle was seen at some time of the minute."""
+    """A feed of snapshots shows the last of several trades; every price of the broker's candle was seen at some time."""
     stored = bars(PRIOR_BAR, SEEN_BAR, LATER_BAR)
     assert causes([PRIOR, SEEN, LATER], stored, bars(PRIOR_BAR, best, LATER_BAR))[T] == Cause.NOT_RECEIVED
 

@@ -160,7 +160,10 @@ BAD = {
     "nan": ("trading: {stop_sigma: .nan}", "trading.stop_sigma: found nan, expected a finite number"),
     "enum": ("system: {mode: LIVE}", "system.mode: found 'LIVE', expected HISTORICAL_MODE or LIVE_MODE"),
     "union": ("model: {anchor: monday}", "model.anchor: found 'monday', expected auto or previous_quarter or a valid date"),
-    "union list": ("trading: {universe: INFY}", "trading.universe: found 'INFY', expected all or fno or index:NAME or csv:PATH or a list"),
+    "union list": (
+        "trading: {universe: INFY}",
+        "trading.universe: found 'INFY', expected all or fno or index:NAME or csv:PATH or a list",
+    ),
     "null": ("trading: {horizon_min: }", "trading.horizon_min: found nothing (null), expected a valid integer"),
     "section": ("trading: 5", "trading: found 5, expected a section with exchange, universe"),
     "unknown": ("trading: {timefram: 5}", "trading.timefram: unknown key, did you mean 'timeframe'?"),

@@ -222,6 +222,14 @@ def test_half_a_list_is_refused_and_nothing_stored(stores: Stores, database: Dat
     assert digests(database) == before
 
 
+def test_lists_of_one_day_are_compared_with_the_day_before(stores: Stores) -> None:
+    """Or a list could lose half its rows again and again."""
+    sync(stores, D1)
+    sync(stores, D2, NSE[:2])
+    with pytest.raises(BadAnswer, match="found 1 rows, 1 usable, after 4 and 4"):
+        sync(stores, D2, NSE[:1])
+
+
 def test_a_sync_is_all_or_nothing(stores: Stores, database: Database) -> None:
     sync(stores, D1)
     before = digests(database)

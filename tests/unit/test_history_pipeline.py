@@ -310,7 +310,9 @@ def test_days_before_the_first_list_are_said(tmp_path: Path, market: Any, stores
     assert "members are known from 2025-03-24 on, bars from 2025-03-20: what is before is not learned from" in result.warnings[0]
 
 
-def test_nobody_was_a_member(tmp_path: Path, market: Any, stores: Stores, sessions: SessionTable) -> None:
-    plan = plan_of(tmp_path, membership=membership_of(Span(99, FIRST, None)))
+@pytest.mark.parametrize("span", [Span(99, FIRST), Span(20, date(2025, 5, 1)), Span(20, date(2025, 3, 22), date(2025, 3, 24))])
+def test_nobody_was_a_member(tmp_path: Path, market: Any, stores: Stores, sessions: SessionTable, span: Span) -> None:
+    """An instrument without bars, a time after the bars, a weekend."""
     with pytest.raises(NotEnoughData, match="index:SMALL.*no stored decision bar from 2025-03-20 to 2025-04-21 is one of a member"):
-        pipeline(plan, stores, sessions).run(market[0])
+        pipeline(plan_of(tmp_path, membership=membership_of(span)), stores, sessions).run(market[0])
+    assert (span.start == date(2025, 5, 1)) == (rows_of(stores)["features"] == {}), "found out before the work, where it can be"

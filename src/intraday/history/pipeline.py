@@ -30,6 +30,7 @@ from intraday.domain.ports import (
 )
 from intraday.domain.session import SessionTable, midnight_ns
 from intraday.history.golden import cold_start, golden_instruments, golden_sessions
+from intraday.history.members import no_members, of_members, unknown_days
 from intraday.history.plan import HistoricalPlan, HistoricalResult, Stores, TaskMap
 from intraday.history.steps import StepTimer
 from intraday.history.tasks import BlockResult, BlockTask, compute_block
@@ -84,8 +85,10 @@ class HistoricalPipeline:
         timer = StepTimer(self._monotonic_ns, ("bars", "features and labels", "store features", "store labels"))
         span, universe = self._span(instruments)
         membership = None if self._plan.membership is None else self._plan.membership(span.first, span.last)
+        if membership is not None and not membership.spans:
+            raise no_members(membership, span.first, span.last)
         self._register()
-        warnings = (*self._compute(universe, span, timer), *_unknown_warning(membership, span))
+        warnings = (*self._compute(universe, span, timer), *unknown_days(membership, span.first))
         with timer.step("dataset") as step:
             dataset = self._dataset(universe, span, membership)
             step.rows = len(dataset)
@@ -199,14 +202,11 @@ class HistoricalPipeline:
         offset = 0
         for done, block in enumerate(blocks):
             self._progress("dataset", done, len(blocks))
-            parts.append(_renumbered(_of_members(self._rows(block, span), block, membership), offset))
+            parts.append(_renumbered(of_members(self._rows(block, span), block, membership), offset))
             offset += len(block)
         self._progress("dataset", len(blocks), len(blocks))
         if membership is not None and not any(map(len, parts)):
-            raise NotEnoughData(
-                f"{membership.definition}: no stored decision bar from {span.first} to {span.last} is one of a member; "
-                f"the list is known from {membership.known_from} on, import earlier members (intraday universe import)"
-            )
+            raise no_members(membership, span.first, span.last)
         return _together(parts)
 
     def _rows(self, block: list[Instrument], span: _Range) -> Dataset:
@@ -255,21 +255,6 @@ class HistoricalPipeline:
 
 def _has_volume(block: Sequence[Instrument]) -> Mask:
     return np.array([i.has_volume for i in block], dtype=np.bool_)
-
-
-def _of_members(part: Dataset, block: Sequence[Instrument], membership: Membership | None) -> Dataset:
-    """The rows of instruments that were in the universe on the row's day."""
-    return part if membership is None else part.rows(membership.mask([i.id for i in block], part.inst, part.session))
-
-
-def _unknown_warning(membership: Membership | None, span: _Range) -> tuple[str, ...]:
-    known = None if membership is None else membership.known_from
-    if membership is None or known is None or known <= span.first:
-        return ()
-    return (
-        f"{membership.definition}: members are known from {known} on, bars from {span.first}: what is before is not learned from; "
-        "import earlier members (intraday universe import)",
-    )
 
 
 def _renumbered(part: Dataset, offset: int) -> Dataset:

@@ -9,17 +9,21 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from datetime import date
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
+from intraday.cli.common import Session
 from intraday.cli.root import root as command_line
-from intraday.config.settings import Settings
+from intraday.cli.sim import FASTEST, _Drawn, _speed
+from intraday.config.settings import Settings, SimulatorSettings
 from intraday.domain.clock import SystemClock
 from intraday.domain.errors import CalendarError, ConfigError
 from intraday.jobs.sim import SimOptions, SimReady, SimStatus, run_sim
@@ -260,6 +264,18 @@ def test_people_are_told_where_to_go(tmp_path: Path, parent: Callable[[], None],
     )
 
 
+def test_on_a_terminal_one_line_says_how_it_goes() -> None:
+    current = Session(Path("config.yaml"), as_json=False, verbose=False)
+    current.err = Console(file=StringIO(), force_terminal=True, width=200)
+    drawn = _Drawn(current)
+    drawn.update(SimStatus(at("10:00:00"), 0, 0, 0, 0.0, 0, 0))  # before there is a line
+    with drawn.line():
+        drawn.update(SimStatus(at("10:00:01"), 2, 40, 500, 12.3, 7, 1))
+    written = current.err.file.getvalue()  # type: ignore[attr-defined]
+    assert "2026-08-05 10:00:01 IST · 2 links · 40 instruments · 500 packets · 12 packets/s · 7 requests · 1 times 429" in written
+    assert "10:00:00" not in written
+
+
 @pytest.mark.parametrize(
     "args",
     [["--speed", "0"], ["--speed", "fast"], ["--speed", "20000"], ["--at", "25:00"], ["--port", "70000"], ["--source", "moon"],
@@ -271,8 +287,5 @@ def test_wrong_usage_of_sim_exits_with_2(args: list[str], tmp_path: Path, monkey
 
 
 def test_max_is_as_fast_as_the_settings_allow() -> None:
-    from intraday.cli.sim import FASTEST, _speed
-    from intraday.config.settings import SimulatorSettings
-
     assert _speed("max") == FASTEST
     assert SimulatorSettings(speed=FASTEST)

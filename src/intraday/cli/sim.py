@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import datetime, timedelta, timezone
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.status import Status
 
 from intraday.cli.common import DEFAULT_CONFIG, ConfigOption, JsonOption, Session, VerboseOption, parse_day, session, to_json
 from intraday.domain.clock import SystemClock
@@ -112,10 +113,15 @@ def sim(
             preload=preload,
             with_parent=with_parent,
         )
-        clock = SystemClock()
-        with _shown(run) as show:
-            with run.progress() as progress:
-                last = run_sim(settings, options, clock, progress, lambda ready: _tell(run, ready), show, run.say)
+        drawn = _Drawn(run)
+        with ExitStack() as stack:  # the bar of the loading is gone before the line of the status is drawn
+
+            def ready(found: SimReady) -> None:
+                stack.close()
+                _tell(run, found)
+                stack.enter_context(drawn.line())
+
+            last = run_sim(settings, options, SystemClock(), stack.enter_context(run.progress()), ready, drawn.update, run.say)
         run.say(_line(last) + " · closed")
 
 
@@ -146,14 +152,26 @@ def _tell(run: Session, ready: SimReady) -> None:
     )
 
 
-@contextmanager
-def _shown(run: Session) -> Iterator[Callable[[SimStatus], object]]:
+class _Drawn:
     """One line that is drawn again and again on a terminal; nothing elsewhere."""
-    if run.as_json or not run.err.is_terminal:
-        yield lambda status: None
-        return
-    with run.err.status("") as drawn:
-        yield lambda status: drawn.update(_line(status))
+
+    def __init__(self, run: Session) -> None:
+        self._console = None if run.as_json or not run.err.is_terminal else run.err
+        self._status: Status | None = None
+
+    @contextmanager
+    def line(self) -> Iterator[None]:
+        """The line is there while the block runs."""
+        if self._console is None:
+            yield
+            return
+        with self._console.status("") as self._status:
+            yield
+
+    def update(self, status: SimStatus) -> None:
+        """What it says now."""
+        if self._status is not None:
+            self._status.update(_line(status))
 
 
 def _line(status: SimStatus) -> str:

@@ -36,9 +36,6 @@ from job_cases import config_file, quiet
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
-NEW = {"instruments sync", "instruments list", "instruments changes", "universe show", "backfill", "gaps"}
-
-
 def simulated(settings: Settings, **changed: object) -> Settings:
     """``settings`` with the bundled exchange as broker."""
     simulator = settings.broker.simulator.model_copy(update=changed)

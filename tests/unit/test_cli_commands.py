@@ -45,6 +45,11 @@ def leaf_commands() -> dict[str, click.Command]:
 
 
 COMMANDS = leaf_commands()
+NEEDED = {  # arguments without which a command is wrong usage
+    "instruments import": [__file__, "--flag", "mis"],
+    "instruments flags": ["INFY"],
+    "universe import": ["mine", __file__],
+}
 
 
 def test_every_command_of_the_brief_is_there() -> None:
@@ -72,7 +77,7 @@ def test_wrong_usage_exits_with_2(args: list[str]) -> None:
 def test_a_bad_configuration_stops_every_command(name: str, tmp_path: Path) -> None:
     path = tmp_path / "bad.yaml"
     path.write_text("trading: {timefram: 5}\n")
-    result = runner.invoke(command_line, [*name.split(), "--config", str(path)])
+    result = runner.invoke(command_line, [*name.split(), *NEEDED.get(name, []), "--config", str(path)])
     assert result.exit_code == 2
     assert "trading.timefram: unknown key, did you mean 'timeframe'?" in result.output
     assert "Traceback" not in result.output

@@ -16,7 +16,17 @@ from loguru import logger
 from rich.console import Console
 
 from intraday.cli import common, logs
-from intraday.domain.errors import ArtifactError, ConfigError, InputError, IntradayError, StorageFull, VerifyError
+from intraday.domain.errors import (
+    ArtifactError,
+    AuthError,
+    BrokerError,
+    ConfigError,
+    InputError,
+    IntradayError,
+    SpanTooLong,
+    StorageFull,
+    VerifyError,
+)
 from intraday.domain.events import Alert
 from intraday.signal.alerts import LogChannel
 
@@ -72,18 +82,22 @@ def test_json_leaves_markup_and_long_lines_alone(capsys: pytest.CaptureFixture[s
 # -------------------------------------------------------------------------------------------------------------- errors
 
 
+def made(kind: type[IntradayError], text: str) -> IntradayError:
+    return SpanTooLong(text, 60) if issubclass(kind, SpanTooLong) else kind(text)
+
+
 @pytest.mark.parametrize("kind", every_error())
 def test_an_error_is_one_red_line_and_its_exit_code(kind: type[IntradayError], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(typer.Exit) as caught, common.session(Path("none.yaml")):
-        raise kind("expected [x] " + "y" * 300)
+        raise made(kind, "expected [x] " + "y" * 300)
     assert caught.value.exit_code == kind.exit_code
     assert capsys.readouterr().err.splitlines() == ["error: expected [x] " + "y" * 300]
 
 
 def test_exit_codes_mean_one_thing_each() -> None:
-    codes = {ConfigError: 2, InputError: 3, StorageFull: 4, ArtifactError: 6, VerifyError: 1}
+    codes = {ConfigError: 2, InputError: 3, StorageFull: 4, ArtifactError: 6, BrokerError: 7, AuthError: 8, VerifyError: 1}
     assert {kind: kind.exit_code for kind in codes} == codes
-    assert all(1 <= kind.exit_code <= 6 for kind in every_error())
+    assert all(1 <= kind.exit_code <= 8 for kind in every_error())
 
 
 def test_verbose_shows_the_trace_without_values(capsys: pytest.CaptureFixture[str]) -> None:

@@ -121,7 +121,9 @@ def import_(
     as_json: JsonOption = False,
     verbose: VerboseOption = False,
 ) -> None:
-    """Import a dated list: who may be traded intraday (mis), is trade to trade (t2t), or under surveillance (asm, gsm).
+    """Import a dated list: mis, t2t, asm or gsm.
+
+    Who may be traded intraday (mis), is trade to trade (t2t), or is under surveillance (asm, gsm).
 
     The file is the whole list from that day until the next one that is imported: who is missing in it is off the list.
     Importing the same file again changes nothing.
@@ -145,7 +147,9 @@ def flags(
     as_json: JsonOption = False,
     verbose: VerboseOption = False,
 ) -> None:
-    """Show the flags of an instrument on a day: yes, no, or unknown where no list is known for that day.
+    """Show the flags of an instrument on a day.
+
+    Each is yes, no, or unknown where no list is known for that day.
 
     \b
     Examples:

@@ -36,7 +36,9 @@ def import_(
     as_json: JsonOption = False,
     verbose: VerboseOption = False,
 ) -> None:
-    """Import a list of members, dated, so that training knows who was a member when.
+    """Import a dated list of members.
+
+    So training knows who was a member when.
 
     NSE's CSV of an index will do, or one symbol a line. The file is the whole list from that day until the next one that is
     imported. With columns from and to (first and last day) it is the list's whole history instead. Importing it again

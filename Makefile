@@ -101,7 +101,7 @@ bench: $(STAMP) ## Every benchmark; each ends with one JSON line
 	@for b in benchmarks/bench_*.py; do echo "== $$b"; $(BIN)/python "$$b"; done
 
 bench-backfill: $(STAMP) ## A year of minutes of 200 instruments from the simulator, in virtual time (minutes)
-	@$(BIN)/python benchmarks/backfill_year.py
+	@$(BIN)/python benchmarks/bench_backfill.py --instruments 200 --kills 10
 
 fuzz: $(STAMP) ## A million packets against the official parser, a million broken frames
 	$(PYTEST) -q -m fuzz tests/golden tests/property

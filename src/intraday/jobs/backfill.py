@@ -132,7 +132,8 @@ def run_backfill(settings: Settings, limits: RateLimits, wish: Wish, clock: Cloc
 
 async def _fetch(system: System, endpoint: Endpoint, limits: RateLimits, wish: Wish, progress: Progress) -> Fetch:
     async with build_rest(endpoint, limits, system.settings) as rest:
-        system.stores.origin.claim(endpoint.name, endpoint.clock.now_ns())
+        if endpoint.own_prices:
+            system.stores.origin.claim(endpoint.name, endpoint.clock.now_ns())
         await noted(progress, "instruments", build_listings(system, rest, endpoint.clock).sync())
         found = _resolve(system, endpoint, limits, wish)
         manager = build_backfill(system, rest, endpoint.clock, progress)

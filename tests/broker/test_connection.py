@@ -157,6 +157,9 @@ def test_a_full_inbox_makes_frames_wait_but_not_the_rest() -> None:
                 assert len(items) <= 3
                 seen += [item.connection for item in items]
             assert await inbox.drain(0.5) == []
+            asyncio.get_running_loop().call_later(3, inbox.post, Received(7, 0, Up()))
+            asked_ns = clock.now_ns()
+            assert len(await inbox.drain(100)) == 1 and clock.now_ns() - asked_ns == 3 * SECOND_NS, "at once"
             inbox.wake()
             before = clock.now_ns()
             assert await inbox.drain(100) == [] and clock.now_ns() == before

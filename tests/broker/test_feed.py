@@ -12,10 +12,16 @@ import pytest
 from websockets.asyncio.server import ServerConnection
 
 from feed_cases import INFY, RELIANCE, TinyKite, beat, connections, frame, full
+from intraday.broker.connection import ConnectionManager, ConnectionSpec, Prices
 from intraday.broker.feed import KiteFeed
+from intraday.broker.link import LinkSpec
+from intraday.broker.link_events import Up
 from intraday.broker.repairs import Repair, RepairSpec
+from intraday.broker.wire import decode_frame
+from intraday.broker.ws import Received
 from intraday.domain.arrays import BAR, MINUTE_NS, Bars, empty
-from intraday.domain.clock import Clock
+from intraday.domain.broker import Secret
+from intraday.domain.clock import Clock, SimClock
 from intraday.domain.errors import BrokerUnavailable, TokenDead
 from intraday.domain.events import Alert, Backfilled, Event, Frame, LinkLost, LinkUp, RequestBackfill, Timer
 from intraday.domain.session import Session, SessionTable, midnight_ns
@@ -150,6 +156,52 @@ def test_frames_leave_as_ticks_and_a_timer_goes_before_the_frames_of_its_instant
     assert len(run.of(Frame)) == 1, "a frame of unknown tokens is no event"
 
 
+class Scripted(ConnectionManager):
+    """A manager of one connection that hands out, at each call, what the script says, at the script's time."""
+
+    def __init__(self, clock: SimClock, script: list[tuple[int, list[Prices | Received]]]) -> None:
+        spec = ConnectionSpec("ws://127.0.0.1:9", "key", lambda: Secret("x"), LinkSpec(lambda _: True))
+        super().__init__(spec, {}, clock, lambda: 0.0)
+        self._script = script
+        self._sim = clock
+
+    async def run(self) -> None:
+        await asyncio.Event().wait()
+
+    async def receive(self, until_ns: int) -> list[Prices | Received]:
+        now_ns, items = self._script.pop(0) if self._script else (until_ns, [])
+        self._sim.set(max(now_ns, self._sim.now_ns()))
+        return items
+
+
+def test_frames_received_before_and_after_a_boundary_stay_there_however_late_they_are_taken() -> None:
+    def prices(second: float) -> Prices:
+        at_ns = OPEN_NS + round(second * 1e9)
+        return Prices(at_ns, decode_frame(frame(full(RELIANCE, round(second * 10), 1, at_ns // SECOND_NS))))
+
+    up = Received(0, OPEN_NS - 1, Up())
+    script: list[tuple[int, list[Prices | Received]]] = [(OPEN_NS - 1, [up]), (OPEN_NS + SECOND_NS, [])]
+    late_ns = OPEN_NS + 63 * SECOND_NS
+    script += [(OPEN_NS + 60 * SECOND_NS, []), (late_ns, [prices(61.4), prices(61.5), prices(62)])]
+
+    async def main() -> list[tuple[str, int]]:
+        clock = SimClock(OPEN_NS - SECOND_NS)
+        feed = KiteFeed(SHORT, Scripted(clock, script), {RELIANCE: 0}, clock, GRACE_NS, _no_repair, lambda alert: None)
+        found: list[tuple[str, int]] = []
+        async with aclosing(feed.events()) as events:
+            async for event in events:
+                found.append((type(event).__name__, event.ticks["price"].tolist() if isinstance(event, Frame) else event.now_ns))
+                if len(found) == 4:
+                    break
+        return found
+
+    assert asyncio.run(main()) == [("Frame", [614]), ("Timer", late_ns), ("Frame", [615]), ("Frame", [620])]
+
+
+async def _no_repair(start_ns: int, end_ns: int, insts: Sequence[int]) -> Bars:
+    raise AssertionError("nothing was missed")
+
+
 def test_a_frozen_server_is_a_loss_in_the_session_and_the_minutes_come_back() -> None:
     run = Run()
     run.kite.talk = frozen(run, (130, 150))
@@ -171,7 +223,7 @@ def test_losses_outside_the_session_are_none() -> None:
 
 
 def test_a_link_that_is_down_at_the_open_is_lost_then() -> None:
-    run = Run()
+    run = Run(start_s=-32.7)
     run.kite.refuse = (503, "not yet")
     run.go((100, lambda: setattr(run.kite, "refuse", None)))
     (lost,) = run.of(LinkLost)
@@ -234,14 +286,14 @@ def test_requests_are_clipped_merged_and_bounded() -> None:
     run.engine = False
 
     def ask() -> None:
-        for start, end in [(-600, -60), (0, 60), (60, 120), (-60, 60), (180, 240), (900, 1000)]:
+        for start, end in [(-600, -60), (0, 60), (60, 120), (-60, 60), (180, 240), (240, 480), (900, 1000)]:
             run.feed.request(RequestBackfill(OPEN_NS + start * SECOND_NS, OPEN_NS + end * SECOND_NS, "x"))
         for _ in range(5):
             run.feed.request(RequestBackfill(OPEN_NS + 300 * SECOND_NS, OPEN_NS + 360 * SECOND_NS, "x", (0,)))
 
-    run.go((301, ask), repairs=RepairSpec(requests_max=5))
-    assert [a[1:] for a in run.asked] == [(0.0, 120.0), (180.0, 240.0), (300.0, 360.0)]
-    assert len(run.told("feed")) == 4 and "not asked for: 5 requests are waiting already" in run.told("feed")[0].text
+    run.go((301, ask), repairs=RepairSpec(requests_max=6))
+    assert [a[1:] for a in run.asked] == [(0.0, 120.0), (180.0, 240.0), (240.0, 480.0), (300.0, 360.0)]
+    assert len(run.told("feed")) == 4 and "not asked for: 6 requests are waiting already" in run.told("feed")[0].text
 
 
 def test_one_of_two_connections_is_a_loss_and_is_named() -> None:
@@ -260,8 +312,8 @@ def test_one_of_two_connections_is_a_loss_and_is_named() -> None:
     run.kite.talk = talk
     run.go()
     (lost,), (up,) = run.of(LinkLost), run.of(LinkUp)
-    assert isinstance(lost[1], LinkLost) and "of 2: the server answers pings but sent nothing" in lost[1].reason
-    assert lost[0] == pytest.approx(26, abs=6) and up[0] > lost[0]
+    assert isinstance(lost[1], LinkLost) and "of 2: the server answers pings but has sent nothing for 34 s" in lost[1].reason
+    assert lost[0] == pytest.approx(4, abs=1) and up[0] > lost[0]
     assert any(a.topic == "broker" and "of 2: broker: good bye" in a.text and a.level == "info" for a in run.alerts)
 
 

@@ -169,15 +169,34 @@ def test_a_silent_connection_is_pinged_at_half_time_and_dropped_at_full() -> Non
     assert d.link.counts.losses == {"stalled": 1}
 
 
-def test_a_pong_is_a_sign_of_life_but_not_for_ever_in_trading() -> None:
+def test_a_program_that_was_busy_asks_before_it_gives_up() -> None:
+    d = Driver().up()
+    d.now += 60  # and only now its timer
+    assert d.give(Tick()) == [SendPing()]
+    d.give(Pong())
+    d.give(HEARTBEAT)
+    d.run_to(d.now + 1)
+    assert d.times(Lost) == []
+
+
+def test_pongs_alone_are_a_loss_in_trading_and_the_end_after_a_while() -> None:
     d = Driver().up()
     last = d.now
     d.run_to(last + 100, (1.5, Pong()))
-    assert d.times(Lost) == [last + 30] or d.times(Lost) == [pytest.approx(last + 30, abs=2)]
-    assert "answers pings but sent nothing for 30 s" in [o for _, o in d.log if isinstance(o, Lost)][0].reason
+    assert d.times(Lost) == [pytest.approx(last + 4, abs=1)]
+    assert [o.reason for _, o in d.log if isinstance(o, Lost)] == ["the server answers pings but has sent nothing for 4 s"]
+    assert d.times(Close) == [pytest.approx(last + 30, abs=2)]
+    assert d.notices() == ["the server answers pings but sent nothing for 30 s"]
     assert d.link.counts.losses == {"silent": 1}
-    assert d.notices() == ["the server answers pings but has sent nothing for 4 s"], "told soon, given up later"
-    assert d.times(Notice) == [pytest.approx(last + 4, abs=1)]
+
+
+def test_a_frame_in_time_ends_a_loss_without_a_new_connection() -> None:
+    d = Driver().up()
+    last = d.now
+    d.run_to(last + 10, (1.5, Pong()))
+    assert d.link.state == "open"
+    assert d.give(FRAME) == [Up(), Deliver(FRAME.payload)]
+    assert len(d.times(Connect)) == 1 and len(d.times(Lost)) == 1
 
 
 def test_outside_trading_only_the_quiet_limit_holds() -> None:
@@ -201,11 +220,11 @@ def test_a_server_that_died_before_the_open_is_left_at_the_open() -> None:
     asked = Driver(trading=False)
     asked.now = OPEN_S - 30
     asked.up()
-    while asked.now < OPEN_S + 20:  # answers pings, says nothing else
+    while asked.now < OPEN_S + 1:  # answers pings, says nothing else
         if asked.log[-1][1] == SendPing():
             asked.give(Pong())
         asked.run_to(asked.due)
-    assert asked.times(Lost) == []
+    assert asked.times(Lost) == [], "pongs do until the session is as old as the limit"
     late = Driver()
     late.now = CLOSE_S - 2
     late.up()
@@ -360,6 +379,7 @@ def test_a_dead_token_is_tried_rarely_and_a_new_one_found_soon() -> None:
             d.run_to(d.due)
     waits = [b - a for a, b in zip(d.times(Connect), d.times(Connect)[1:], strict=False)]
     assert waits[:3] == [pytest.approx(s, rel=1e-5) for s in (1, 2, 4)] and max(waits) <= 300
+    assert waits[-1] == pytest.approx(300, rel=1e-5)
     assert len(d.notices()) == 1, "said once"
     looks = d.times(NeedToken)
     assert max(b - a for a, b in zip(looks, looks[1:], strict=False)) <= 5.1

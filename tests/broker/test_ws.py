@@ -98,7 +98,8 @@ def test_a_server_that_pongs_is_there() -> None:
 
     kite.talk = talk
     sunk = run(40, kite, nothing)
-    assert [t - START for t in sunk.times(Lost)] == pytest.approx([30.0], abs=2.1)
+    assert [t - START for t in sunk.times(Lost)] == pytest.approx([4.0, 34.5], abs=2.1)
+    assert [t - START for t in sunk.times(Up)] == pytest.approx([0.0, 30.5], abs=2.1), "given up after 30 s"
 
 
 @pytest.mark.parametrize("code", [1000, 1001, 1011])
@@ -107,11 +108,11 @@ def test_close_codes_are_named_and_it_comes_back(code: int) -> None:
 
     async def talk(connection: ServerConnection) -> None:
         await connection.send(HEARTBEAT)
-        await asyncio.sleep(5)
+        await asyncio.sleep(3)
         await connection.close(code, "why")
 
     kite.talk = talk
-    sunk = run(8, kite, nothing)
+    sunk = run(5, kite, nothing)
     assert f"({code}): why" in sunk.of(Lost)[0].reason
     assert len(sunk.of(Up)) == 2
 

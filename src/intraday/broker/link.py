@@ -49,7 +49,7 @@ class LinkSpec:
 
     ``trading(now_ns)``: is continuous trading on? ``stall_ns``: longest silence then, ``quiet_ns``: at other times (before the
     open, in the closing auction, after the close). ``silent_ns``: longest time in trading without any frame from a server that
-    still answers pings; it is reported after ``stall_ns`` already.
+    still answers pings; it counts as lost after ``stall_ns`` already, but is given that long to come back.
     """
 
     trading: Callable[[int], bool]
@@ -82,12 +82,12 @@ class Link:
         self._state = _State.WAITING
         self._wanted: dict[int, Mode] = {}
         self._is_up = False
+        self._was_up = False  # since it was opened last
         self._attempts = 0  # connections in a row that did not prove themselves
         self._now_ns = 0
         self._retry_ns = 0
         self._refused = False  # the last attempt ended in 403
         self._told = ""  # the last failure that a person was told of
-        self._told_silent = False  # ... and of pongs without heartbeats
         self._told_quiet = False  # ... and of heartbeats without prices
         self._opened_ns = 0
         self._heard_ns = 0  # any byte
@@ -148,7 +148,7 @@ class Link:
 
     def _open(self, now_ns: int) -> list[Output]:
         self._state = _State.OPEN
-        self._refused = False
+        self._refused = self._was_up = False
         self._opened_ns = self._heard_ns = self._frame_ns = self._price_ns = self._pinged_ns = now_ns
         self.counts.connects += 1
         return [*subscriptions(self._wanted), Wait(now_ns + self._spec.stall_ns // 2)]
@@ -158,9 +158,8 @@ class Link:
             return []
         out: list[Output] = []
         self._heard_ns = self._frame_ns = now_ns
-        self._told_silent = False
         if not self._is_up:
-            self._is_up = True
+            self._is_up = self._was_up = True
             self._told = ""
             out.append(Up())
         if len(payload) <= 1:
@@ -213,7 +212,7 @@ class Link:
         pinged = self._pinged_ns > self._heard_ns
         if heard_for >= limit_ns and pinged and now_ns - self._pinged_ns >= spec.stall_ns // 2:
             return self._drop(now_ns, "stalled", f"nothing received for {heard_for / 1e9:.1f} s, not even an answer to a ping")
-        if frame_for >= spec.silent_ns and self._traded_since(now_ns - spec.silent_ns):
+        if heard_for < spec.stall_ns and frame_for >= spec.silent_ns and self._traded_since(now_ns - spec.silent_ns):
             return self._drop(now_ns, "silent", f"the server answers pings but sent nothing for {frame_for / 1e9:.0f} s")
         out = self._look_for_frames(frame_for) + self._look_for_prices(now_ns)
         due_ns = self._heard_ns + spec.stall_ns // 2
@@ -226,13 +225,13 @@ class Link:
         return [*out, Wait(min(due_ns, now_ns + spec.stall_ns // 2, silent_ns if silent_ns > now_ns else due_ns))]
 
     def _look_for_frames(self, frame_for: int) -> list[Output]:
-        """Pongs, but not even a heartbeat: say so at once, and wait a little before giving the connection up."""
+        """Pongs, but not even a heartbeat: what happens meanwhile is missed. The connection gets a little longer."""
         stall_ns = self._spec.stall_ns
         answers = self._now_ns - self._heard_ns < stall_ns <= frame_for
-        if self._told_silent or not answers or not self._traded_since(self._now_ns - stall_ns):
+        if not self._is_up or not answers or not self._traded_since(self._now_ns - stall_ns):
             return []
-        self._told_silent = True
-        return [Notice("warning", f"the server answers pings but has sent nothing for {frame_for / 1e9:.0f} s")]
+        self._is_up = False
+        return [Lost(f"the server answers pings but has sent nothing for {frame_for / 1e9:.0f} s")]
 
     def _look_for_prices(self, now_ns: int) -> list[Output]:
         """Heartbeats only, for long, in trading: a quiet market, or a subscription that got lost. Say so, and subscribe again."""
@@ -263,10 +262,11 @@ class Link:
     def _drop(self, now_ns: int, kind: str, reason: str) -> list[Output]:
         """The open connection is no good: close it and try again."""
         self.counts.losses[kind] = self.counts.losses.get(kind, 0) + 1
-        proved = self._is_up and self._frame_ns - self._opened_ns >= self._spec.healthy_ns
-        self._attempts = 0 if proved else self._attempts
+        if self._frame_ns - self._opened_ns >= self._spec.healthy_ns:
+            self._attempts = 0
         was_up, self._is_up = self._is_up, False
-        told: list[Output] = [Lost(reason)] if was_up else self._tell("warning", f"the connection came to nothing: {reason}")
+        nothing = "" if self._was_up else "the connection came to nothing: "
+        told: list[Output] = [Lost(reason)] if was_up else self._tell("warning", nothing + reason)
         return [Close(), *told, self._retry(now_ns, self._backoff())]
 
     def _refuse(self, now_ns: int, thing: Refused) -> list[Output]:

@@ -47,6 +47,7 @@ class Endpoint:
 
     ``name`` is for people, and whose prices a database holds. ``speed`` is the pace of an event loop that talks to it: at 60, a
     second of its time is 17 ms of ours. ``own_prices`` False: it plays back what the database holds.
+    ``since``: it has no older candles.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Endpoint:
     clock: Clock
     speed: float = 1.0
     own_prices: bool = True
+    since: date = date.min
 
     @property
     def patience(self) -> float:

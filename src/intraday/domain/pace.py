@@ -7,6 +7,7 @@ every library are all in the loop's time, and ``LoopClock`` is the clock that be
 from __future__ import annotations
 
 import asyncio
+import select
 import selectors
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -38,10 +39,17 @@ class _PacedSelector(selectors.BaseSelector):
             return self._selector.select(timeout)
         if self._speed != AS_FAST_AS_POSSIBLE:
             return self._selector.select(timeout / self._speed)
-        ready = self._selector.select(PATIENCE_S)
+        ready = self._selector.select(0) or self._soon()
         if not ready:
             self._jumped_s += timeout
         return ready
+
+    def _soon(self) -> list[tuple[selectors.SelectorKey, int]]:
+        """What becomes ready within PATIENCE_S. epoll itself would round that up to a whole millisecond."""
+        fileno = getattr(self._selector, "fileno", None)
+        if fileno is None:  # select and poll have no descriptor of their own
+            return self._selector.select(PATIENCE_S)
+        return self._selector.select(0) if select.select([fileno()], [], [], PATIENCE_S)[0] else []
 
     def register(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
         return self._selector.register(fileobj, events, data)

@@ -18,7 +18,7 @@ from intraday.domain.instruments import Instrument
 from intraday.domain.ports import Progress
 from intraday.domain.session import midnight_ns
 from intraday.jobs.exchange import open_exchange, run_at
-from intraday.jobs.gather import noted, wanted
+from intraday.jobs.gather import claim, noted, wanted
 from intraday.jobs.outcome import recorded_run
 
 IST = timezone(timedelta(hours=5, minutes=30))
@@ -132,8 +132,7 @@ def run_backfill(settings: Settings, limits: RateLimits, wish: Wish, clock: Cloc
 
 async def _fetch(system: System, endpoint: Endpoint, limits: RateLimits, wish: Wish, progress: Progress) -> Fetch:
     async with build_rest(endpoint, limits, system.settings) as rest:
-        if endpoint.own_prices:
-            system.stores.origin.claim(endpoint.name, endpoint.clock.now_ns())
+        claim(system, endpoint)
         await noted(progress, "instruments", build_listings(system, rest, endpoint.clock).sync())
         found = _resolve(system, endpoint, limits, wish)
         manager = build_backfill(system, rest, endpoint.clock, progress)
@@ -157,7 +156,7 @@ def _resolve(system: System, endpoint: Endpoint, limits: RateLimits, wish: Wish)
     today = endpoint.today
     last = min(wish.last or today, today)
     days = wish.days or system.settings.broker.backfill.days
-    first = max(wish.first or last - timedelta(days=days), system.sessions.first)
+    first = max(wish.first or last - timedelta(days=days), endpoint.since, system.sessions.first)
     if first > last:
         raise ConfigError(
             f"found a range from {first} to {last}, expected the first day not to be after the last one or today, {today}"

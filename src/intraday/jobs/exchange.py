@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
+from datetime import date
 from typing import Any, TypeVar
 from urllib.parse import parse_qs, urlencode, urlsplit
 
@@ -93,6 +94,7 @@ def _simulated_clock(rest_url: str, clock: Clock) -> tuple[Clock, float]:
 
 @contextmanager
 def _bundled(settings: Settings, limits: RateLimits, clock: Clock, speed: float | None) -> Iterator[Endpoint]:
+    synthetic = settings.broker.simulator.source == "synthetic"
     with planned(settings, SimOptions(speed=speed, port=settings.broker.simulator.port), clock) as plan:
         simulated = ScaledClock(plan.start_ns, plan.speed, clock)
 
@@ -109,7 +111,8 @@ def _bundled(settings: Settings, limits: RateLimits, clock: Clock, speed: float 
                 lambda: held[0].access_token,
                 simulated,
                 plan.speed,
-                own_prices=settings.broker.simulator.source == "synthetic",
+                own_prices=synthetic,
+                since=settings.trading.synthetic.start_day if synthetic else date.min,
             )
             held.append(run_at(endpoint, lambda: _log_in(endpoint, server.login_url, limits, settings)))
             yield endpoint

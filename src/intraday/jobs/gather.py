@@ -80,8 +80,7 @@ async def gather_through(
     last: date | None = None,
 ) -> Gathered:
     """As ``gather``, through REST calls that are open already."""
-    if endpoint.own_prices:
-        system.stores.origin.claim(endpoint.name, endpoint.clock.now_ns())
+    claim(system, endpoint)
     today = endpoint.today
     user = await noted(progress, f"login at {endpoint.name}", rest.profile())
     listings = build_listings(system, rest, endpoint.clock)
@@ -89,11 +88,18 @@ async def gather_through(
     instruments = wanted(system, limits)
     tokens = listings.tokens(instruments, today)
     targets = [(i, tokens[i.id]) for i in instruments if i.id in tokens]
-    start = max(first or today - timedelta(days=system.settings.broker.backfill.days), system.sessions.first)
+    start = first or today - timedelta(days=system.settings.broker.backfill.days)
+    start = max(start, endpoint.since, system.sessions.first)
     report = await build_backfill(system, rest, endpoint.clock, progress).run(targets, start, min(last or today, today))
     if report.error is not None:
         raise report.error
     return Gathered(user.user_name or user.user_id, sync, instruments, tokens, report)
+
+
+def claim(system: System, endpoint: Endpoint) -> None:
+    """Make the broker that of this database. ConfigError when the database holds the prices of another."""
+    if endpoint.own_prices:
+        system.stores.origin.claim(endpoint.name, endpoint.clock.now_ns())
 
 
 async def noted(progress: Progress, what: str, work: Awaitable[T]) -> T:

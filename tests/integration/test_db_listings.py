@@ -87,8 +87,10 @@ def test_listed_and_delisted_are_dated(stores: Stores) -> None:
         D2: {known["NSE:NEW"]: 777217},
         D3: {known["NSE:NEW"]: 777217},
     }
+    assert stores.listings.listed("SMALL") == []
     # And back again: the same instrument, listed anew.
     assert told(sync(stores, D3, [*NSE, stock("NEW", 777217)])) == [("NSE:SMALL", "listed", None, None)]
+    assert [h.instrument.id for h in stores.listings.listed("SMALL")] == [known["NSE:SMALL"]]
     assert stores.listings.tokens([known["NSE:SMALL"]], D2) == {}
     assert stores.listings.tokens([known["NSE:SMALL"]], D3) == {known["NSE:SMALL"]: 5000193}
 
@@ -315,6 +317,7 @@ def test_a_whole_history_replaces_what_was_known(stores: Stores) -> None:
     assert (report.day, report.members) == (D1, 1)
     assert stores.members.spans("universe", "N50") == [Span(infy, D2, None), Span(zomato, D1, D4)]
     assert stores.members.known_from("universe", "N50") == D1
+    assert stores.members.take("universe", "N50", D2, {infy: None}, "c.csv").end is None, "the list of D3 is no more"
 
 
 def test_who_has_bars(stores: Stores, database: Database) -> None:

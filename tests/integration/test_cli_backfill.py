@@ -18,7 +18,10 @@ from intraday.broker.backfill import BackfillReport
 from intraday.cli.backfill import _duration, _show_fetch, _show_gaps, _show_plan
 from intraday.cli.root import root
 from intraday.config.settings import Settings
+from intraday.database.instruments import InstrumentRepository
+from intraday.database.pool import Database
 from intraday.domain.errors import BrokerUnavailable, IntradayError
+from intraday.domain.instruments import Instrument
 from intraday.domain.ports import WriteReport
 from intraday.jobs.backfill import IST, Fetch, GapRow, Plan
 from job_cases import config_file
@@ -100,6 +103,12 @@ def test_requests_without_an_answer_are_exit_code_7(run: Run) -> None:
     assert "0 candles from 0 of 2 requests" in result.stdout
     gaps = found(run("gaps", "--json"))
     assert {gap["reason"] for gap in gaps} == {"no answer from the broker"}
+
+
+def test_a_plan_needs_the_brokers_list_and_a_range_that_has_begun(run: Run, database: Database) -> None:
+    InstrumentRepository(database).upsert([Instrument("NSE", "OLD")])
+    assert "intraday instruments sync" in refused(run("backfill", "--symbols", "OLD", "--dry-run"), 3)
+    assert "2025-02-01 to 2025-01-15" in refused(run("backfill", "--from", "2025-02-01", "--symbols", "OLD", "--dry-run"), 2)
 
 
 @pytest.mark.parametrize(

@@ -232,7 +232,7 @@ def test_a_server_that_died_before_the_open_is_left_at_the_open() -> None:
     assert late.times(Lost) == [], "silent across the close"
 
 
-def test_heartbeats_without_prices_in_trading_are_reported_and_subscribed_again() -> None:
+def test_heartbeats_without_prices_in_trading_are_reported_once() -> None:
     d = Driver()
     d.give(Want({1: Mode.FULL}))
     d.up()
@@ -240,7 +240,6 @@ def test_heartbeats_without_prices_in_trading_are_reported_and_subscribed_again(
     d.run_to(start + 185, (1, HEARTBEAT))
     assert d.times(Lost) == [], "a quiet market has heartbeats"
     assert len(d.notices()) == 1 and "no price of 1 instruments for 90 s" in d.notices()[0]
-    assert len(d.times(Send)) == 2 + 2 * 2
     d.give(FRAME)
     d.run_to(d.now + 92, (1, HEARTBEAT))
     assert len(d.notices()) == 2, "told once for each stretch"

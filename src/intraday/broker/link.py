@@ -234,14 +234,14 @@ class Link:
         return [Lost(f"the server answers pings but has sent nothing for {frame_for / 1e9:.0f} s")]
 
     def _look_for_prices(self, now_ns: int) -> list[Output]:
-        """Heartbeats only, for long, in trading: a quiet market, or a subscription that got lost. Say so, and subscribe again."""
+        """Heartbeats only, for long, in trading: a quiet market, or a subscription that got lost; a person can tell. Said once."""
         quiet_ns = self._spec.quiet_ns
-        if not self._wanted or now_ns - self._price_ns < quiet_ns or not self._traded_since(now_ns - quiet_ns):
+        if self._told_quiet or now_ns - self._price_ns < quiet_ns or not self._wanted or not self._traded_since(now_ns - quiet_ns):
             return []
-        self._price_ns = now_ns
-        told, self._told_quiet = self._told_quiet, True
-        text = f"connected, but no price of {len(self._wanted)} instruments for {quiet_ns / 1e9:.0f} s of trading; subscribed again"
-        return [*([] if told else [Notice("warning", text)]), *subscriptions(self._wanted)]
+        self._told_quiet = True
+        return [
+            Notice("warning", f"connected, but no price of {len(self._wanted)} instruments for {quiet_ns / 1e9:.0f} s of trading")
+        ]
 
     def _traded_since(self, since_ns: int) -> bool:
         """Trading is on, and was on at ``since_ns``: what was missing before the open does not count."""

@@ -15,7 +15,7 @@ from intraday.auth.token import TokenManager
 from intraday.broker.backfill import BackfillManager
 from intraday.broker.candles import Auction, auction_rule
 from intraday.broker.connection import ConnectionManager, ConnectionSpec, subscription
-from intraday.broker.feed import KiteFeed
+from intraday.broker.feed import KiteFeed, trading_hours
 from intraday.broker.instruments import InstrumentManager
 from intraday.broker.link import LinkSpec
 from intraday.broker.link_events import Mode
@@ -28,7 +28,7 @@ from intraday.domain.arrays import session_number
 from intraday.domain.broker import CandleApi, Credentials, Secret, TokenSource
 from intraday.domain.clock import Clock
 from intraday.domain.events import Alert
-from intraday.domain.instruments import Instrument
+from intraday.domain.instruments import Instrument, Kind
 from intraday.domain.listings import ListingApi
 from intraday.domain.membership import Flag
 from intraday.domain.pace import paced
@@ -133,9 +133,9 @@ def build_authenticator(endpoint: Endpoint, limits: RateLimits, settings: Settin
 
 
 def build_connections(
-    system: System, endpoint: Endpoint, limits: RateLimits, tokens: Sequence[int], session: Session
+    system: System, endpoint: Endpoint, limits: RateLimits, targets: Sequence[tuple[Instrument, int]], session: Session
 ) -> ConnectionManager:
-    """The WebSocket connections that ``tokens`` need; patient with silence outside continuous trading."""
+    """The WebSocket connections that ``targets`` (instrument, token) need; patient with silence outside continuous trading."""
     link, ws = system.settings.broker.link, limits.websocket
     hiccup_s = HICCUP_S * endpoint.speed if endpoint.speed > 1 else 0.0
     spec = ConnectionSpec(
@@ -143,9 +143,7 @@ def build_connections(
         api_key=endpoint.credentials.api_key,
         token=endpoint.token,
         link=LinkSpec(
-            trading=lambda now_ns: (
-                session.open_ns <= now_ns < session.close_ns and not any(start <= now_ns < end for start, end in session.pauses)
-            ),
+            trading=shared_hours(system, [i for i, _ in targets], session),
             stall_ns=round(max(link.stall_s, hiccup_s) * SECOND_NS),
             quiet_ns=round(max(link.quiet_stall_s, hiccup_s) * SECOND_NS),
             silent_ns=round(max(SILENT_S, 2 * hiccup_s) * SECOND_NS),
@@ -157,7 +155,19 @@ def build_connections(
         instruments_max=ws.instruments_per_connection,
         frames_max=system.settings.live.queue_max_frames,
     )
-    return ConnectionManager(spec, subscription(tokens, Mode(link.mode)), endpoint.clock, random.Random().random)  # nosec B311
+    return ConnectionManager(
+        spec, subscription([token for _, token in targets], Mode(link.mode)), endpoint.clock, random.Random().random
+    )  # nosec B311
+
+
+def shared_hours(system: System, instruments: Sequence[Instrument], session: Session) -> Callable[[int], bool]:
+    """Whether anything of ``instruments`` is in continuous trading at a moment: silence then is worth an alarm.
+
+    With closing-auction stocks and indices alone it ends at 15:15, where the rest trades on.
+    """
+    rule = closing_auction(system)
+    auction = all(i.kind is Kind.INDEX or rule(i.id, session.day) for i in instruments)
+    return trading_hours(system.sessions.get(session.day, auction=auction))
 
 
 def build_feed(
@@ -174,4 +184,5 @@ def build_feed(
     repairer = MinuteRepair(rest, targets, system.sessions, endpoint.clock, workers=b.workers, auction=closing_auction(system))
     rows = {token: row for row, (_, token) in enumerate(targets)}
     grace_ns = system.settings.live.grace_ms * 1_000_000
-    return KiteFeed(session, connections, rows, endpoint.clock, grace_ns, repairer.repair, tell)
+    timed = Mode(system.settings.broker.link.mode) is Mode.FULL
+    return KiteFeed(session, connections, rows, endpoint.clock, grace_ns, repairer.repair, tell, timed=timed)

@@ -36,6 +36,7 @@ from job_cases import config_file, quiet
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
+
 def simulated(settings: Settings, **changed: object) -> Settings:
     """``settings`` with the bundled exchange as broker."""
     simulator = settings.broker.simulator.model_copy(update=changed)
@@ -162,3 +163,27 @@ def test_a_lost_link_is_mended_and_told_apart(settings: Settings, tmp_path: Path
     assert {k: v for k, v in mine.items() if theirs.get(k) not in (None, v) and not np.isnan(v[4])} == {}
     checks = run_verify(chosen, day, None, SystemClock(), quiet).checks
     assert [c.name for c in checks if not c.passed] == []
+
+
+def test_the_closing_auction_is_no_outage(settings: Settings) -> None:
+    """2026-08-03: INFY and RELIANCE trade to 15:15, then the auction; NIFTY 50 stands still. Nobody is alarmed, no candle is made."""
+    market = settings.trading.synthetic.model_copy(update={"start_day": date(2026, 7, 20)})
+    chosen = simulated(settings, start="15:12", speed=30.0).model_copy(
+        update={
+            "trading": settings.trading.model_copy(update={"synthetic": market, "universe": ("INFY", "RELIANCE", "NIFTY 50")}),
+            "alerts": settings.alerts.model_copy(update={"console": True}),
+        }
+    )
+    lines: list[str] = []
+    result = run_live(chosen, SystemClock(), quiet, write=lines.append)
+    assert result.summary["days"] == ["2026-08-03"]
+    started, *later = [line for line in lines if "feed" in line]
+    assert "started at" in started
+    assert [line for line in later if "feed lost" in line] == []
+    session = SessionTable.load().get(date(2026, 8, 3))
+    with Database(str(settings.database.dsn_text)) as database:
+        stores = Stores(database)
+        stocks = [i for i in stores.instruments.all() if i.symbol in ("INFY", "RELIANCE")]
+        bars = stores.bars.read([i.id for i in stocks], session.open_ns, session.close_ns, Source.TICK)
+    minutes = sorted({int(m) for m in (bars["ts_ns"] - session.open_ns) // MINUTE_NS})
+    assert minutes[-1] == 359  # 15:14

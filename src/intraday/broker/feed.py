@@ -10,18 +10,44 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping
 
+import numpy as np
+
 from intraday.broker.connection import ConnectionManager, Prices
 from intraday.broker.link_events import Lost, Notice, Up
 from intraday.broker.repairs import Repair, Repairs, RepairSpec, Tell, ist
 from intraday.broker.wire import to_ticks
 from intraday.broker.ws import Received
 from intraday.core.candles import minute_ends
-from intraday.domain.arrays import MINUTE_NS, Bars
+from intraday.domain.arrays import MINUTE_NS, Bars, PacketKind, Packets
 from intraday.domain.clock import Clock
 from intraday.domain.events import Alert, Backfilled, Event, Frame, LinkLost, LinkUp, RequestBackfill, Timer
 from intraday.domain.session import Session
 
 LOOK_NS = 5_000_000_000  # longest wait without a look at the clock, in case somebody sets it
+
+
+class Fresh:
+    """Keeps packets whose price is as old as they say; see docs/adr/0014.
+
+    ``timed``: everything is subscribed in full mode. Then packets without a time are what the broker sends between a subscription,
+    which begins in quote mode, and the change of its mode: its last price, however old, and are left out. Otherwise a quote packet
+    counts when its volume has grown: a trade was made since the packet before. The first one of a token only says where it stands.
+    """
+
+    def __init__(self, timed: bool) -> None:
+        self._timed = timed
+        self._volume: dict[int, int] = {}
+
+    def of(self, packets: Packets) -> Packets:
+        """PACKET[m], m <= n, in the same order."""
+        kind = packets["kind"]
+        keep = (kind == PacketKind.FULL) | (kind == PacketKind.INDEX_FULL)
+        if not self._timed:
+            for i in np.flatnonzero(kind == PacketKind.QUOTE).tolist():
+                token, volume = int(packets["token"][i]), int(packets["volume"][i])
+                keep[i] = volume > self._volume.get(token, volume)
+                self._volume[token] = volume
+        return packets if keep.all() else packets[keep]
 
 
 class KiteFeed:
@@ -31,7 +57,7 @@ class KiteFeed:
     lost while any connection is down, from the session's open to its close; a loss before the open is none if it is mended by
     then. A start within the session is a loss from its open on, so that the engine asks for what it missed.
 
-    Use ``contextlib.aclosing(feed.events())`` where the iteration may end early.
+    ``timed``: as for ``Fresh``. Use ``contextlib.aclosing(feed.events())`` where the iteration may end early.
     """
 
     def __init__(
@@ -44,8 +70,11 @@ class KiteFeed:
         repair: Repair,
         tell: Tell,
         repairs: RepairSpec | None = None,
+        *,
+        timed: bool = True,
     ) -> None:
         self._session = session
+        self._fresh = Fresh(timed)
         self._connections = connections
         self._token_to_inst = token_to_inst
         self._clock = clock
@@ -117,7 +146,7 @@ class KiteFeed:
 
     def _item(self, item: Prices | Received) -> list[Event]:
         if isinstance(item, Prices):
-            ticks = to_ticks(item.packets, self._token_to_inst, item.now_ns)
+            ticks = to_ticks(self._fresh.of(item.packets), self._token_to_inst, item.now_ns)
             self._frame_ns = max(self._frame_ns, item.now_ns)
             return [Frame(self._stamp(), ticks)] if len(ticks) else []
         match item.what:
@@ -190,8 +219,8 @@ class KiteFeed:
 def trading_hours(session: Session) -> Callable[[int], bool]:
     """For ``LinkSpec.trading``: is continuous trading on? Halts within the day are none."""
 
-    def trading(now_ns: int) -> bool:
+    def is_on(now_ns: int) -> bool:
         halted = any(start_ns <= now_ns < end_ns for start_ns, end_ns in session.pauses)
         return session.open_ns <= now_ns < session.close_ns and not halted
 
-    return trading
+    return is_on

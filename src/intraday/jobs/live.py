@@ -98,15 +98,15 @@ async def _over_the_wire(
 ) -> tuple[ReplayPlan, DayResult, dict[str, object]]:
     async with build_rest(endpoint, limits, system.settings) as rest:
         gathered = await gather_through(rest, system, endpoint, limits, progress)
-        instruments = [i for i in gathered.instruments if i.id in gathered.tokens]
+        instruments = [i for i in system.universe(session.day) if i.id in gathered.tokens]
         if not instruments:
             raise NotEnoughData("trading.universe: none of its instruments is in the broker's list today")
-        tokens = [gathered.tokens[i.id] for i in instruments]
+        targets = [(i, gathered.tokens[i.id]) for i in instruments]
         for warning in gathered.warnings():
             write(f"warning: {warning}")
         alerts = build_alerts(system.settings, model, instruments, write)
-        connections = build_connections(system, endpoint, limits, tokens, session)
-        feed = build_feed(system, endpoint, rest, session, connections, list(zip(instruments, tokens, strict=True)), alerts.offer)
+        connections = build_connections(system, endpoint, limits, targets, session)
+        feed = build_feed(system, endpoint, rest, session, connections, targets, alerts.offer)
         runner = build_day_runner(system, model, instruments, Source.TICK, run_id)
         watched = Watched(feed, session, f"live {session.day}", progress)
         result = await runner.run(session, watched, alerts, feed)

@@ -166,7 +166,7 @@ def test_a_lost_link_is_mended_and_told_apart(settings: Settings, tmp_path: Path
 
 
 def test_the_closing_auction_is_no_outage(settings: Settings) -> None:
-    """2026-08-03: INFY and RELIANCE trade to 15:15, then the auction; NIFTY 50 stands still. Nobody is alarmed, no candle is made."""
+    """2026-08-03: INFY and RELIANCE trade to 15:15, then the auction; NIFTY 50 stands still. No alarm, and no candle from it."""
     market = settings.trading.synthetic.model_copy(update={"start_day": date(2026, 7, 20)})
     chosen = simulated(settings, start="15:12", speed=30.0).model_copy(
         update={

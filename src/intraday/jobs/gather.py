@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import TypeVar
 
-from intraday.app import System
-from intraday.app_broker import Endpoint, build_backfill, build_listings, build_rest
+from intraday.app import System, build_backfill, build_listings
+from intraday.app_broker import Endpoint, build_rest
 from intraday.broker.backfill import BackfillReport
 from intraday.broker.rest import RESTClient
 from intraday.config.settings import RateLimits

@@ -8,8 +8,8 @@ from datetime import date, timedelta
 from itertools import pairwise
 from pathlib import Path
 
-from intraday.app import System, open_system
-from intraday.app_broker import build_listings, build_rest
+from intraday.app import System, build_listings, open_system
+from intraday.app_broker import build_rest
 from intraday.config.settings import RateLimits, Settings
 from intraday.database.membership import FlagState, ListReport
 from intraday.database.universe import read_text

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from intraday.app import System, build_alerts, build_day_runner, load_model, open_system
-from intraday.app_broker import Endpoint, build_connections, build_feed, build_rest
+from intraday.app import System, build_alerts, build_connections, build_day_runner, build_feed, load_model, open_system
+from intraday.app_broker import Endpoint, build_rest
 from intraday.broker.connection import ConnectionReport
 from intraday.config.settings import RateLimits, Settings
 from intraday.domain.arrays import TICK

@@ -219,7 +219,8 @@ async def _run_feed(world: World, clock: Clock, outcome: Outcome, server: SimSer
     jitter = random.Random(world.seed)
     connections = ConnectionManager(spec, subscription(rows, world.mode), clock, jitter.random)
     repair = MinuteRepair(rest, targets, SESSIONS, clock)
-    feed = KiteFeed(session, connections, rows, clock, GRACE_NS, repair.repair, outcome.alerts.append)
+    timed = world.mode is Mode.FULL
+    feed = KiteFeed(session, connections, rows, clock, GRACE_NS, repair.repair, outcome.alerts.append, timed=timed)
     engine = Engine(session, len(targets), EngineSpec(1, GRACE_NS, 0), Nothing(), Nothing(), Nothing())
     async with aclosing(feed.events()) as events:
         async for event in events:

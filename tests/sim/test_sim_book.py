@@ -160,6 +160,18 @@ def test_after_the_close_comes_one_packet_with_an_empty_depth() -> None:
     assert q.bids == q.offers == list(NO_DEPTH) and (q.buy_qty, q.sell_qty) == (0, 0)
 
 
+@pytest.mark.parametrize("row", [STOCK, THIN, FUTURE], ids=lambda r: r.symbol)
+def test_a_book_opened_in_the_evening_is_as_the_close_left_it_and_stays_so(row: SimInstrument) -> None:
+    evening, watched = book_of(), book_of()
+    q = quote_at(row, "18:00", book=evening)
+    for text in ("15:00", "15:30:03", "15:36", "15:41", "17:59"):
+        quote_at(row, text, book=watched)
+        watched.advance(at(DAY, text))
+    assert q.exchange_s == quote_at(row, "18:00", book=watched).exchange_s < at(DAY, "15:41") // 10**9
+    assert [*q.bids, *q.offers] == [*NO_DEPTH, *NO_DEPTH]
+    assert evening.advance(at(DAY, "18:01")) == []
+
+
 def test_the_knob_keeps_the_depth_after_the_close() -> None:
     book = book_of()
     book.empty_depth_after_close = False

@@ -115,6 +115,7 @@ class QuoteBook:
             track.quote.close = track.close
             self._enter_orders(track)
             track.quote.exchange_s = now_ns // SECOND_NS
+        self._end(track, now_ns)
         track.order_ns = self._next_order(track, now_ns)
         self._tracks[row.token] = track
         self._schedule(track)
@@ -173,12 +174,16 @@ class QuoteBook:
                 self._change_order(track, now_ns)
                 changed = True
             track.order_ns = self._next_order(track, now_ns)
-        if track.end_ns <= now_ns:
-            track.end_ns = NEVER
-            if self.empty_depth_after_close:
-                clear_orders(track.quote, now_ns)
-                changed = True
-        return changed
+        return self._end(track, now_ns) or changed
+
+    def _end(self, track: _Track, now_ns: int) -> bool:
+        """Take the packet after the close, if it is due; it bears the time at which it was. Whether something changed."""
+        if track.end_ns > now_ns:
+            return False
+        end_ns, track.end_ns = track.end_ns, NEVER
+        if self.empty_depth_after_close:
+            clear_orders(track.quote, max(end_ns, track.quote.exchange_s * SECOND_NS))
+        return self.empty_depth_after_close
 
     def _next_order(self, track: _Track, now_ns: int) -> int:
         """When the depth changes next: on average ``updates_per_s`` times a second, only while orders may be entered."""

@@ -56,7 +56,7 @@ def register(root: typer.Typer) -> None:
 def doctor(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False, verbose: VerboseOption = False) -> None:
     """Check that this machine is fit to run the program.
 
-    Python, libraries, disk, memory, clock, database, session table, kernel cache. Exits with 1 if anything FAILs.
+    Python, libraries, disk, memory, clock, database, session table, kernel cache, broker. Exits with 1 if anything FAILs.
 
     \b
     Examples:
@@ -85,6 +85,7 @@ def examine(settings: Settings, limits: MetricSettings, now_ns: int) -> list[Che
         ("session table", lambda: session_table(SessionTable.load(), today, limits.session_table_days)),
         ("kernel cache", kernel_cache),
         ("database", lambda: database(settings)),
+        ("broker", lambda: broker(settings)),
     ]
     return [_asked(name, question) for name, question in questions]
 
@@ -195,6 +196,24 @@ def database(settings: Settings) -> Check:
     if not found.current:
         return Check("database", Verdict.FAIL, text, f"run `intraday db migrate` (this program's schema is {found.expected})")
     return Check("database", Verdict.OK, text)
+
+
+def broker(settings: Settings) -> Check:
+    """Where prices come from and, with Kite, whether somebody is logged in; nobody is asked."""
+    feed = settings.broker.feed
+    if feed != "kite":
+        return Check("broker", Verdict.OK, f"feed {feed}: no login needed")
+    if settings.broker.api_key is None:
+        return Check(
+            "broker", Verdict.FAIL, "feed kite, no API key", "set INTRADAY__BROKER__API_KEY and INTRADAY__BROKER__API_SECRET"
+        )
+    if settings.broker.kite.clock == "simulator":
+        return Check("broker", Verdict.OK, f"feed kite, a simulator at {settings.broker.kite.rest_url}: `intraday auth status`")
+    from intraday.app_broker import build_tokens
+
+    token = build_tokens(settings, SystemClock()).status()
+    found = f"feed kite at {settings.broker.kite.rest_url}, login {token.state.value}"
+    return Check("broker", Verdict.OK if token.usable else Verdict.WARN, found, "" if token.usable else "run `intraday auth login`")
 
 
 def _judged(name: str, value: float, limit: Threshold, found: str, advice: str) -> Check:

@@ -173,7 +173,7 @@ def test_a_check_that_breaks_is_a_fail_and_the_rest_go_on(tmp_path: Path) -> Non
     )
     checks = doctor.examine(settings, MetricSettings(), 1_780_983_000_000_000_000)
     found = {check.name: check for check in checks}
-    assert len(found) == 9
+    assert len(found) == 10
     assert found["database"].verdict == "FAIL"
     assert found["python"].verdict == "OK"
     assert found["session table"].verdict == "OK"

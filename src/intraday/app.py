@@ -33,6 +33,7 @@ from intraday.broker.instruments import InstrumentManager
 from intraday.broker.link import LinkSpec
 from intraday.broker.link_events import Mode
 from intraday.broker.repair import MinuteRepair
+from intraday.broker.rest import RESTClient
 from intraday.config.settings import ModelSettings, RateLimits, Settings, TradingSettings
 from intraday.core.anchor import AnchorRule, resolve_anchor
 from intraday.core.costs import Costs
@@ -68,6 +69,7 @@ from intraday.signal.policy import AlertPolicy
 
 MINUTE_NS = 60_000_000_000
 SECOND_NS = 1_000_000_000
+PROBE = "NSE:NIFTY 50"  # asked for after a 403, to tell a dead token from missing market data
 SILENT_S = 30.0  # a server that answers pings but sends nothing for so long in trading is lost all the same
 HICCUP_S = 0.25  # real time: a machine this busy is no dead server, however fast a simulated clock runs
 
@@ -274,7 +276,12 @@ def closing_auction(system: System) -> Auction:
 
 
 def build_connections(
-    system: System, endpoint: Endpoint, limits: RateLimits, targets: Sequence[tuple[Instrument, int]], session: Session
+    system: System,
+    endpoint: Endpoint,
+    limits: RateLimits,
+    targets: Sequence[tuple[Instrument, int]],
+    session: Session,
+    rest: RESTClient,
 ) -> ConnectionManager:
     """The WebSocket connections that ``targets`` (instrument, token) need; patient with silence outside continuous trading."""
     link, ws = system.settings.broker.link, limits.websocket
@@ -292,6 +299,7 @@ def build_connections(
             backoff_max_ns=round(link.backoff_max_s * SECOND_NS),
         ),
         connect_timeout_s=link.connect_timeout_s * endpoint.patience,
+        diagnose=lambda: rest.ltp([PROBE]),
         connections_max=ws.connections,
         instruments_max=ws.instruments_per_connection,
         frames_max=system.settings.live.queue_max_frames,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
 
 import numpy as np
 
@@ -94,7 +94,7 @@ class KiteFeed:
         """Ask for minutes; they come as Backfilled. Never waits, never raises."""
         self._repairs.request(wanted)
 
-    async def events(self) -> AsyncIterator[Event]:
+    async def events(self) -> AsyncGenerator[Event, None]:
         """Until a minute after the close and the last repair. Raises what broke a task of its own."""
         stream = self._stream()
         async with asyncio.TaskGroup() as tasks:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
@@ -254,7 +254,7 @@ class AlertChannel(Protocol):
 class EventSource(Protocol):
     """Hops 1 and 2: whatever turns the world into engine events, in order of ``now_ns``."""
 
-    def events(self) -> AsyncIterator[Event]:
+    def events(self) -> AsyncGenerator[Event, None]:
         """Frames, timers and link changes of one session."""
         ...
 

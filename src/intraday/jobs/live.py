@@ -105,7 +105,7 @@ async def _over_the_wire(
         for warning in gathered.warnings():
             write(f"warning: {warning}")
         alerts = build_alerts(system.settings, model, instruments, write)
-        connections = build_connections(system, endpoint, limits, targets, session)
+        connections = build_connections(system, endpoint, limits, targets, session, rest)
         feed = build_feed(system, endpoint, rest, session, connections, targets, alerts.offer)
         runner = build_day_runner(system, model, instruments, Source.TICK, run_id)
         watched = Watched(feed, session, f"live {session.day}", progress)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
@@ -126,13 +127,14 @@ class Watched:
         self._what = what
         self._progress = progress
 
-    async def events(self) -> AsyncIterator[Event]:
+    async def events(self) -> AsyncGenerator[Event, None]:
         """The feed's events."""
         n = self._session.minutes
-        async for event in self._feed.events():
-            if isinstance(event, Timer):
-                self._progress(self._what, min(max((event.now_ns - self._session.open_ns) // MINUTE_NS, 0), n), n)
-            yield event
+        async with aclosing(self._feed.events()) as events:
+            async for event in events:
+                if isinstance(event, Timer):
+                    self._progress(self._what, min(max((event.now_ns - self._session.open_ns) // MINUTE_NS, 0), n), n)
+                yield event
 
 
 def summary(results: Sequence[DayResult], model: LoadedModel) -> dict[str, object]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -137,8 +138,9 @@ class StreamConsumer:
         return self.counts
 
     async def _listen(self, source: EventSource) -> None:
-        async for event in source.events():
-            await self._queue.put(event)
+        async with aclosing(source.events()) as events:  # an early end stops the feed's own tasks at once
+            async for event in events:
+                await self._queue.put(event)
         self._queue.close()
 
     async def _decide(self) -> None:

@@ -145,8 +145,8 @@ class Engine:
         if self._lost_ns is None:
             return []
         start_ns = self._lost_ns - self._lost_ns % MINUTE_NS
+        gap_s = (event.now_ns - self._lost_ns) / 1e9
         self._lost_ns = None
-        gap_s = (event.now_ns - start_ns) / 1e9
         return [
             RequestBackfill(start_ns, event.now_ns - event.now_ns % MINUTE_NS + MINUTE_NS, "feed lost"),
             Alert(

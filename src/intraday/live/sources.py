@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncGenerator, Iterable, Iterator
 
 from intraday.core.candles import minute_ends
 from intraday.domain.arrays import MINUTE_NS, Ticks
@@ -71,7 +71,7 @@ class RecordedSource:
         self._clock = clock
         self._speed = speed
 
-    async def events(self) -> AsyncIterator[Event]:
+    async def events(self) -> AsyncGenerator[Event, None]:
         """Frames, timers and link changes of the session."""
         start_ns = self._clock.monotonic_ns()
         first_ns: int | None = None

@@ -104,7 +104,7 @@ bench-backfill: $(STAMP) ## A year of minutes of 200 instruments from the simula
 	@$(BIN)/python benchmarks/bench_backfill.py --instruments 200 --kills 10
 
 fuzz: $(STAMP) ## A million packets against the official parser, a million broken frames
-	$(PYTEST) -q -m fuzz tests/golden tests/property
+	INTRADAY_FUZZ_FRAMES=1000000 $(PYTEST) -q tests/golden/test_wire_official.py tests/property/test_wire_mutations.py tests/property/test_wire_fuzz.py
 
 docs: $(STAMP) ## Build the documentation into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict

@@ -110,3 +110,16 @@ def test_vectors_of_the_source_go_and_others_stay(database: Database) -> None:
     assert clear(database) == 1
     assert features.read("a" * 16, Source.REPLAY, IDS, 0, 2**62)[0].tolist() == [OPEN + DAY_NS]
     assert len(features.read("a" * 16, Source.IMPORT, IDS, 0, 2**62)[0]) == 2
+
+
+@pytest.mark.parametrize("minute", [1, 7, 30, 63])
+def test_the_rest_of_a_day_is_forgotten_and_its_start_stays(database: Database, store: BarRepository, minute: int) -> None:
+    """A live run that starts within the session replaces nothing from before it; longer bars are those of what is left."""
+    store.write(IDS, bars_of(100.0, minute), Source.TICK, 5)
+    alone = longer(database)
+    clear(database, Source.TICK)
+    store.write(IDS, bars_of(100.0), Source.TICK, 5)
+    gone = DayRepository(database).clear(Source.TICK, OPEN + minute * MINUTE_NS, DAY + DAY_NS)
+    assert gone == 2 * (70 - minute)
+    assert longer(database) == alone
+    assert len(store.read(IDS, DAY, DAY + DAY_NS, Source.TICK)) == 2 * minute

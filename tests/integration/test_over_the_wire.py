@@ -6,7 +6,7 @@ import json
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import date
+from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -187,3 +187,27 @@ def test_the_closing_auction_is_no_outage(settings: Settings) -> None:
         bars = stores.bars.read([i.id for i in stocks], session.open_ns, session.close_ns, Source.TICK)
     minutes = sorted({int(m) for m in (bars["ts_ns"] - session.open_ns) // MINUTE_NS})
     assert minutes[-1] == 359  # 15:14
+
+
+def test_a_second_start_within_a_session_keeps_what_the_first_one_stored(settings: Settings) -> None:
+    """The first run lives through 15:20 to the close, the second from 15:25 on: what was said before 15:25 is still there."""
+    run_live(simulated(settings, start="15:20", speed=30.0), SystemClock(), quiet)
+
+    def stored() -> tuple[list[Any], list[Any]]:
+        with Database(str(settings.database.dsn_text)) as database, database.autocommit() as connection:
+            signals = connection.execute("SELECT ts, instrument_id, action, confidence FROM signals ORDER BY 1, 2").fetchall()
+            bars = connection.execute(
+                "SELECT ts, instrument_id, close FROM bar_versions WHERE source = 'tick' ORDER BY 1, 2, version"
+            ).fetchall()
+        return signals, bars
+
+    signals, bars = stored()
+    result = run_live(simulated(settings, start="15:25", speed=30.0), SystemClock(), quiet)
+    again = stored()
+    day = date.fromisoformat(result.summary["days"][0])
+    start = datetime(day.year, day.month, day.day, 15, 25, tzinfo=timezone(timedelta(hours=5, minutes=30)))
+    assert len(signals) > 0
+    assert [row for row in signals if row[0] < start] == [row for row in again[0] if row[0] < start]
+    assert {row[:2] for row in bars} == {row[:2] for row in again[1]}
+    checks = run_verify(settings, day, None, SystemClock(), quiet).checks
+    assert [c.name for c in checks if not c.passed] == []

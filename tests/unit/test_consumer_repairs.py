@@ -8,8 +8,8 @@ import numpy as np
 
 from engine_cases import DAY, engine, frame, minute, tick
 from intraday.domain.arrays import BAR, MINUTE_NS, BarFlag
-from intraday.domain.events import Backfilled, LinkLost, LinkUp, RequestBackfill, SaveBars
-from intraday.live.consumer import StreamConsumer
+from intraday.domain.events import Backfilled, LinkLost, LinkUp, RequestBackfill, SaveBars, SaveSignals
+from intraday.live.consumer import StreamConsumer, since
 from intraday.live.queue import TickQueue
 
 S = 10**9
@@ -75,3 +75,18 @@ def test_without_anybody_to_ask_the_gap_stays():
     counts = asyncio.run(StreamConsumer(TickQueue(100), kept, engine(), kept, kept).run(feed))
     assert feed.wanted == []
     assert counts.n_backfilled == 1
+
+
+def test_a_run_answers_for_what_it_saw():
+    """Started within the session: nothing of the minutes before is stored but what was fetched of them."""
+    rows = np.zeros(3, BAR)
+    rows["ts_ns"] = DAY.open_ns + np.array([0, 0, 1]) * MINUTE_NS
+    rows["flags"] = [0, BarFlag.LATE, 0]
+    start_ns = DAY.open_ns + MINUTE_NS
+    kept = since(SaveBars(rows, 5), start_ns)
+    assert isinstance(kept, SaveBars)
+    assert kept.bars["ts_ns"].tolist() == [DAY.open_ns, start_ns]
+    assert since(SaveBars(rows[:1], 5), start_ns) is None
+    assert since(SaveSignals(DAY.open_ns, ()), start_ns) is None
+    assert since(SaveSignals(start_ns, ()), start_ns) is not None
+    assert since(SaveSignals(DAY.open_ns, ()), 0) is not None

@@ -31,6 +31,10 @@ class Rowset:
     features: Rows
     signals: Rows
 
+    def since(self, start_ns: int) -> Rowset:
+        """The rows of minutes and decision bars from ``start_ns`` on."""
+        return Rowset(*(rows[rows["ts_ns"] >= start_ns] for rows in (self.bars, self.features, self.signals)))
+
 
 @dataclass(frozen=True, slots=True)
 class Check:
@@ -42,15 +46,25 @@ class Check:
 
 
 class KnownVerifier:
-    """Recomputes a journalled day in several ways and compares each with what is stored."""
+    """Recomputes a journalled day in several ways and compares each with what is stored.
+
+    ``from_ns``: what the run answers for; rows before are compared with nothing, stored or recomputed.
+    """
 
     def __init__(
-        self, engine: BuildEngine, calculator: BuildCalculator, sessions: SessionTable, names: Sequence[str], seed: int = 0
+        self,
+        engine: BuildEngine,
+        calculator: BuildCalculator,
+        sessions: SessionTable,
+        names: Sequence[str],
+        from_ns: int = 0,
+        seed: int = 0,
     ) -> None:
         self._engine = engine
         self._calculator = calculator
         self._sessions = sessions
         self._names = names
+        self._from_ns = from_ns
         self._seed = seed
 
     def checks(self, journal: JournalReader, stored: Rowset) -> Iterator[Check]:
@@ -69,6 +83,7 @@ class KnownVerifier:
         return collect(self._engine(journal, keep), events, keep, self._names)[0]
 
     def _check(self, name: str, stored: Rowset, again: Rowset) -> Check:
+        stored, again = stored.since(self._from_ns), again.since(self._from_ns)
         found = [
             *compare("candle", name, stored.bars, again.bars),
             *compare("feature", name, stored.features, again.features),
@@ -92,7 +107,8 @@ class KnownVerifier:
         rows = empty(BAR, len(candles))
         for k, (ts_ns, inst, (o, h, low, c, volume, flags, n)) in enumerate(candles):
             rows[k] = (ts_ns, inst, flags, o, h, low, c, np.nan if volume is None else volume, n)
-        return Check(name, len(stored.bars), tuple(compare("candle", name, stored.bars, newest(rows))))
+        mine, again = (part[part["ts_ns"] >= self._from_ns] for part in (stored.bars, newest(rows)))
+        return Check(name, len(mine), tuple(compare("candle", name, mine, again)))
 
     def _batch(self, journal: JournalReader, stored: Rowset, on_time: Bars) -> Check:
         """Features as HISTORICAL_MODE makes them: the day's on-time candles at once, from the same starting state."""
@@ -105,7 +121,8 @@ class KnownVerifier:
         x = self._calculator(journal).batch(panel)
         t, inst = np.nonzero(panel.mask)
         rows = feature_rows(panel.ts_ns[t], inst.astype(np.int32), x[t, inst], self._names)
-        return Check(name, len(stored.features), tuple(compare("feature", name, stored.features, newest(rows))))
+        mine, again = (part[part["ts_ns"] >= self._from_ns] for part in (stored.features, newest(rows)))
+        return Check(name, len(mine), tuple(compare("feature", name, mine, again)))
 
 
 def collect(engine: Engine, events: Iterable[Event], keep: I8, names: Sequence[str]) -> tuple[Rowset, Bars]:

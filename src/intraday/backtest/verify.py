@@ -85,12 +85,12 @@ class Verifier:
         try:
             model = self._load(run.model_id)
             stored = self._stored(run, model)
-            checks = tuple(self._known(journal, model).checks(journal, stored))
+            checks = tuple(self._known(journal, model, run.from_ns).checks(journal, stored))
         except SkewError as error:
             return _skewed(run, journal, str(error))
         return self._corrected(run, journal, model, stored, checks)
 
-    def _known(self, journal: JournalReader, model: LoadedModel) -> KnownVerifier:
+    def _known(self, journal: JournalReader, model: LoadedModel, from_ns: int) -> KnownVerifier:
         """Raises SkewError when the journal was made by other feature code."""
 
         def calculator(reader: JournalReader) -> FeatureCalculator:
@@ -104,7 +104,7 @@ class Verifier:
             state, cost = calculator(reader).columns(keep), np.array(header.costs)[keep]
             return model.engine(self._sessions.get(header.day), state, kept, cost, header.grace_ns)
 
-        return KnownVerifier(engine, calculator, self._sessions, model.feature_set.names)
+        return KnownVerifier(engine, calculator, self._sessions, model.feature_set.names, from_ns)
 
     def _stored(self, run: RunDay, model: LoadedModel) -> Rowset:
         start_ns, end_ns = _span(self._sessions.get(run.day))
@@ -119,10 +119,12 @@ class Verifier:
     ) -> VerifyReport:
         session = self._sessions.get(run.day)
         best = self._bars.read(run.instrument_ids, *_span(session))
-        candles = explain_candles(session, journal.events(), partial(self._other_recordings, run), stored.bars, best)
         calculator, start, history = self._start(run, journal, model)
-        again = self._again(run, journal, model, calculator, best)
-        evidence = Evidence({(c.ts_ns, c.inst) for c in candles}, keys_of(late_bars(stored.bars)), history)
+        again = self._again(run, journal, model, calculator, best).since(run.from_ns)
+        late = keys_of(late_bars(stored.bars)) | _unseen(best, run.from_ns)
+        stored, best = stored.since(run.from_ns), best[best["ts_ns"] >= run.from_ns]
+        candles = explain_candles(session, journal.events(), partial(self._other_recordings, run), stored.bars, best)
+        evidence = Evidence({(c.ts_ns, c.inst) for c in candles}, late, history)
         moved = _keys_of_differences(stored.features, again.features)
         features = explain_rows(moved, len(stored.features), run.timeframe, evidence, set())
         changed = _keys_of_differences(stored.signals, again.signals)
@@ -210,6 +212,11 @@ def _symbols(journal: JournalReader) -> tuple[str, ...]:
 def _span(session: Session) -> tuple[int, int]:
     start_ns = midnight_ns(session.day)
     return start_ns, start_ns + DAY_NS
+
+
+def _unseen(best: Bars, from_ns: int) -> set[tuple[int, int]]:
+    """Minutes before a run that started within the session: it decided without them."""
+    return keys_of(best[best["ts_ns"] < from_ns])
 
 
 def _keys_of_differences(stored: Rows, again: Rows) -> set[tuple[int, int]]:

@@ -1,4 +1,4 @@
-"""Whole days of one source, forgotten so that a run that is authoritative for them can tell them again."""
+"""Days, or the rest of a day, of one source, forgotten so that a run that is authoritative for them can tell them again."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _DERIVED = (
     "DELETE FROM signals WHERE source = %(source)s::source AND ts >= %(start)s AND ts < %(end)s",
 )
 _RUN_DAYS = """DELETE FROM run_days WHERE source = %(source)s::source
-  AND day >= (%(start)s AT TIME ZONE 'Asia/Kolkata')::date AND day < (%(end)s AT TIME ZONE 'Asia/Kolkata')::date"""
+  AND day::timestamp AT TIME ZONE 'Asia/Kolkata' >= %(start)s AND day < (%(end)s AT TIME ZONE 'Asia/Kolkata')::date"""
 
 
 class DayRepository:
@@ -21,7 +21,7 @@ class DayRepository:
         self._db = database
 
     def clear(self, source: Source, start_ns: int, end_ns: int) -> int:
-        """Forget what ``source`` stored of the range (whole days), in one transaction; see ``DayStore``."""
+        """Forget what ``source`` stored of the range, in one transaction; see ``DayStore``."""
         span = {"source": source.value, "start": stamp(start_ns), "end": stamp(end_ns)}
         with self._db.transaction() as connection:
             row = connection.execute("SELECT forget_bars(%(source)s::source, %(start)s, %(end)s)", span).fetchone()

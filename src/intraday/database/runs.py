@@ -8,7 +8,7 @@ from typing import Any
 
 from psycopg.types.json import Jsonb
 
-from intraday.database.copying import stamp
+from intraday.database.copying import nanoseconds, stamp
 from intraday.database.pool import Database
 from intraday.domain.ports import RunDay, Source
 
@@ -39,16 +39,17 @@ class RunRepository:
         """Remember (or replace) which run and journal produced a day of a source."""
         with self._db.transaction() as connection:
             connection.execute(
-                """INSERT INTO run_days AS r (source, day, run_id, journal, feature_set_id, model_id, instrument_ids, timeframe)
-                   VALUES (%s, %s, %s, %s, %s, %s, %s, %s)
+                """INSERT INTO run_days AS r
+                     (source, day, run_id, journal, feature_set_id, model_id, instrument_ids, timeframe, from_ts)
+                   VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)
                    ON CONFLICT (source, day) DO UPDATE SET run_id = excluded.run_id, journal = excluded.journal,
                      feature_set_id = excluded.feature_set_id, model_id = excluded.model_id,
                      instrument_ids = excluded.instrument_ids,
-                     timeframe = excluded.timeframe
+                     timeframe = excluded.timeframe, from_ts = excluded.from_ts
                    WHERE r IS DISTINCT FROM excluded""",
                 (
                     day.source.value, day.day, day.run_id, day.journal, day.feature_set_id, day.model_id, list(day.instrument_ids),
-                    day.timeframe,
+                    day.timeframe, stamp(day.from_ns) if day.from_ns else None,
                 ),
             )  # fmt: skip
 
@@ -56,14 +57,15 @@ class RunRepository:
         """Newest first; of one day or one source if given."""
         with self._db.autocommit() as connection:
             rows = connection.execute(
-                """SELECT run_id, source, day, journal, feature_set_id, model_id, instrument_ids, timeframe FROM run_days
+                """SELECT run_id, source, day, journal, feature_set_id, model_id, instrument_ids, timeframe, from_ts
+                   FROM run_days
                    WHERE (%(day)s::date IS NULL OR day = %(day)s) AND (%(source)s::source IS NULL OR source = %(source)s::source)
                    ORDER BY day DESC, source""",
                 {"day": day, "source": None if source is None else source.value},
             ).fetchall()
         return [
-            RunDay(run, Source(who), when, journal, fset, model, tuple(ids), tf)
-            for run, who, when, journal, fset, model, ids, tf in rows
+            RunDay(run, Source(who), when, journal, fset, model, tuple(ids), tf, 0 if since is None else nanoseconds(since))
+            for run, who, when, journal, fset, model, ids, tf, since in rows
         ]
 
     def record(self, now_ns: int, kind: str, detail: Mapping[str, Any]) -> None:

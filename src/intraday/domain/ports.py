@@ -83,6 +83,7 @@ class RunDay:
     model_id: str
     instrument_ids: tuple[int, ...]
     timeframe: int
+    from_ns: int = 0  # the run answers for minutes from then on; what an earlier run stored before it stays
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,8 +207,8 @@ class DayStore(Protocol):
 
     def clear(self, source: Source, start_ns: int, end_ns: int) -> int:
         """Forget what ``source`` stored of the range, of every instrument and model: its bars (a superseded one of another
-        source becomes the best again), feature vectors, signals, and which run the days came from. Returns how many bars,
-        vectors and signals that was."""
+        source becomes the best again), feature vectors, signals, and which run its whole days came from. The range is whole days,
+        or the rest of one. Returns how many bars, vectors and signals that was."""
         ...
 
 

@@ -11,7 +11,7 @@ from intraday.app import System, build_alerts, build_connections, build_day_runn
 from intraday.app_broker import Endpoint, build_rest
 from intraday.broker.connection import ConnectionReport
 from intraday.config.settings import RateLimits, Settings
-from intraday.domain.arrays import TICK
+from intraday.domain.arrays import MINUTE_NS, TICK
 from intraday.domain.clock import Clock
 from intraday.domain.errors import CalendarError, NotEnoughData
 from intraday.domain.ports import Progress, Source
@@ -109,7 +109,9 @@ async def _over_the_wire(
         feed = build_feed(system, endpoint, rest, session, connections, targets, alerts.offer)
         runner = build_day_runner(system, model, instruments, Source.TICK, run_id)
         watched = Watched(feed, session, f"live {session.day}", progress)
-        result = await runner.run(session, watched, alerts, feed)
+        now_ns = endpoint.clock.now_ns()
+        from_ns = now_ns - now_ns % MINUTE_NS if now_ns > session.open_ns else 0
+        result = await runner.run(session, watched, alerts, feed, from_ns)
     plan = ReplayPlan(tuple(instruments), (session,), lambda _: np.empty(0, TICK), Source.TICK)
     return plan, result, gathered.summary() | {"connections": connection_summary(connections.reports())}
 

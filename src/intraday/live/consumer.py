@@ -103,7 +103,11 @@ class SessionCounts:
 
 
 class StreamConsumer:
-    """Runs one session of one source through one engine."""
+    """Runs one session of one source through one engine.
+
+    ``from_ns``: what the run answers for. It saw nothing of the minutes before but the last price: what it makes of them is
+    dropped, and candles fetched for them are kept.
+    """
 
     def __init__(
         self,
@@ -113,6 +117,7 @@ class StreamConsumer:
         writer: EffectWriter,
         alerts: Alerts,
         repairs: Repairs | None = None,
+        from_ns: int = 0,
         batches_max: int = 8,
     ) -> None:
         self._queue = queue
@@ -120,6 +125,7 @@ class StreamConsumer:
         self._engine = engine
         self._writer = writer
         self._alerts = alerts
+        self._from_ns = from_ns
         self._repairs = repairs  # None: recorded ticks, whose broker cannot be asked any more
         self._writes: asyncio.Queue[list[Effect] | None] = asyncio.Queue(batches_max)
         self.counts = SessionCounts()
@@ -155,7 +161,7 @@ class StreamConsumer:
 
     def _step(self, event: Event) -> list[Effect]:
         self._log.append(event)
-        effects = self._engine.process(event)
+        effects = [kept for effect in self._engine.process(event) if (kept := since(effect, self._from_ns)) is not None]
         self.now_ns = event.now_ns
         self.counts.n_events += 1
         if isinstance(event, Frame):
@@ -175,6 +181,18 @@ class StreamConsumer:
     async def _write(self) -> None:
         while (effects := await self._writes.get()) is not None:
             await self._writer.write(effects)
+
+
+def since(effect: Effect, from_ns: int) -> Effect | None:
+    """What is left of an effect for a run that answers for minutes from ``from_ns`` on; None for nothing."""
+    match effect:
+        case SaveBars():
+            keep = (effect.bars["ts_ns"] >= from_ns) | ((effect.bars["flags"] & BarFlag.LATE) != 0)
+            return effect if keep.all() else SaveBars(effect.bars[keep], effect.known_ns) if keep.any() else None
+        case SaveFeatures() | SaveSignals():
+            return effect if effect.bar_ns >= from_ns else None
+        case _:
+            return effect
 
 
 def first_of(group: BaseExceptionGroup[BaseException]) -> BaseException:

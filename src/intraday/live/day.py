@@ -69,13 +69,18 @@ class DayRunner:
         self._open_writer = open_writer
         self._now_ns = now_ns
 
-    async def run(self, session: Session, feed: EventSource, alerts: Alerts, repairs: Repairs | None = None) -> DayResult:
+    async def run(
+        self, session: Session, feed: EventSource, alerts: Alerts, repairs: Repairs | None = None, from_ns: int = 0
+    ) -> DayResult:
         """One session from its first event to its last effect. What an earlier run of the same source stored of it is replaced.
+
+        ``from_ns``: the feed cannot tell what was before; a run that starts within the session answers for the minutes from then
+        on, and what an earlier run stored before stays.
 
         Every change of state is an audit row. On a failure or an interruption the journal is kept as far as it got, and every
         minute written so far is whole.
         """
-        run = self._run_day(session)
+        run = self._run_day(session, from_ns)
         trail = StateTrail(lambda previous, to: self._audit(run, previous, to))
         try:
             trail.move(SystemState.WARMING)
@@ -104,14 +109,14 @@ class DayRunner:
     ) -> SessionCounts:
         """The feed through journal, engine and database; the journal is closed only when all of it went through."""
         plan, start_ns = self._plan, midnight_ns(session.day)
-        self._days.clear(plan.source, start_ns, start_ns + DAY_NS)
+        self._days.clear(plan.source, max(start_ns, run.from_ns), start_ns + DAY_NS)
         cost = self._model.cost(session, plan.instruments)
         engine = self._model.engine(session, calculator, plan.instruments, cost, plan.grace_ns)
         header = self._header(session, tuple(cost.tolist()), start.digests)
         journal = JournalWriter(Path(run.journal), header, calculator.snapshot(), plan.fsync)
         try:
             async with self._open_writer(run) as writer:
-                consumer = StreamConsumer(TickQueue(plan.queue_max), journal, engine, writer, alerts, repairs)
+                consumer = StreamConsumer(TickQueue(plan.queue_max), journal, engine, writer, alerts, repairs, run.from_ns)
                 counts = await consumer.run(feed)
         except BaseException:
             journal.abandon()
@@ -133,7 +138,7 @@ class DayRunner:
         ids = [i.id for i in self._plan.instruments]
         return calculator, warm(calculator, self._bars, ids, session, self._sessions)
 
-    def _run_day(self, session: Session) -> RunDay:
+    def _run_day(self, session: Session, from_ns: int) -> RunDay:
         plan = self._plan
         folder = plan.journal_root / plan.source / session.day.isoformat() / plan.run_id
         return RunDay(
@@ -145,6 +150,7 @@ class DayRunner:
             model_id=self._model.id,
             instrument_ids=tuple(i.id for i in plan.instruments),
             timeframe=self._model.feature_set.timeframe,
+            from_ns=from_ns,
         )
 
     def _header(self, session: Session, costs: tuple[float, ...], warmup: tuple[str, ...]) -> JournalHeader:

@@ -124,3 +124,42 @@ CREATE TABLE broker_origin (
 );
 COMMENT ON TABLE broker_origin IS 'The one broker this database is filled from: made-up prices and real ones never share one.';
 COMMENT ON COLUMN broker_origin.name IS 'Host of the REST API, or the bundled exchange.';
+
+-- ----------------------------------------------------------------------- a live run that starts within a session
+ALTER TABLE run_days ADD COLUMN from_ts timestamptz;
+COMMENT ON COLUMN run_days.from_ts IS 'The run answers for minutes from then on; NULL: for the whole day. What an earlier run stored before stays.';
+
+CREATE OR REPLACE FUNCTION forget_bars(p_source source, p_from timestamptz, p_to timestamptz) RETURNS bigint
+LANGUAGE plpgsql AS $$
+DECLARE
+    p_ids integer[] := ARRAY(
+        SELECT DISTINCT instrument_id FROM bar_versions WHERE source = p_source AND ts >= p_from AND ts < p_to ORDER BY 1);
+    best bigint;
+    older bigint;
+BEGIN
+    PERFORM lock_instruments(p_ids);
+    DELETE FROM ohlcv_1min WHERE instrument_id = ANY (p_ids) AND ts >= p_from AND ts < p_to AND source = p_source;
+    GET DIAGNOSTICS best = ROW_COUNT;
+    DELETE FROM bar_superseded WHERE instrument_id = ANY (p_ids) AND ts >= p_from AND ts < p_to AND source = p_source;
+    GET DIAGNOSTICS older = ROW_COUNT;
+    IF best > 0 THEN
+        WITH next AS (  -- the preferred of what is left becomes the best
+            SELECT DISTINCT ON (instrument_id, ts) * FROM bar_superseded s
+            WHERE instrument_id = ANY (p_ids) AND ts >= p_from AND ts < p_to
+              AND NOT EXISTS (SELECT 1 FROM ohlcv_1min b WHERE b.instrument_id = s.instrument_id AND b.ts = s.ts)
+            ORDER BY instrument_id, ts, source, known_at DESC, version DESC
+        ), gone AS (
+            DELETE FROM bar_superseded s USING next n
+            WHERE (s.instrument_id, s.ts, s.source, s.version) = (n.instrument_id, n.ts, n.source, n.version)
+        )
+        INSERT INTO ohlcv_1min (instrument_id, ts, open, high, low, close, volume, n_ticks, version, known_at, source, flags)
+        SELECT instrument_id, ts, open, high, low, close, volume, n_ticks, version, known_at, source, flags FROM next;
+        -- A bucket that began before p_from loses what it had of the range and is made again from the rest.
+        DELETE FROM ohlcv_5min WHERE instrument_id = ANY (p_ids) AND ts > p_from - interval '5 minutes' AND ts < p_to;
+        DELETE FROM ohlcv_15min WHERE instrument_id = ANY (p_ids) AND ts > p_from - interval '15 minutes' AND ts < p_to;
+        DELETE FROM ohlcv_60min WHERE instrument_id = ANY (p_ids) AND ts > p_from - interval '60 minutes' AND ts < p_to;
+        PERFORM refresh_rollups(p_ids, p_from, p_to);
+    END IF;
+    RETURN best + older;
+END $$;
+COMMENT ON FUNCTION forget_bars IS 'Forget all bars of one source in a range that ends with a session; the next best version of a minute becomes the best again.';

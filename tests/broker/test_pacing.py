@@ -83,7 +83,7 @@ def test_a_turn_too_far_away_is_refused_and_takes_nothing() -> None:
     pacer = Pacer(1, 2.5)
     assert pacer.reserve(0) == 0
     with pytest.raises(RateLimited, match=r"within 2\.5 s, but it would come in 3\.1 s \(2 calls go first\).*max_wait_s"):
-        pacer.reserve(0, ahead=2)
+        pacer.wait_ns(0, ahead=2)
     assert pacer.reserve(0) == pacer.interval_ns
 
 
@@ -122,7 +122,7 @@ def test_any_interleaving_of_tasks_keeps_the_limit(per_s: int, tasks: list[tuple
             await asyncio.sleep(start_ms / 1000)
             try:
                 async with asyncio.timeout(None if patience_ms is None else patience_ms / 1000):
-                    await shared.turn()
+                    (await shared.turn()).sent()
                     times.append(clock.monotonic_ns())
             except TimeoutError:
                 pass
@@ -131,7 +131,7 @@ def test_any_interleaving_of_tasks_keeps_the_limit(per_s: int, tasks: list[tuple
             for task in tasks:
                 group.create_task(ask(*task))
         before_ns = clock.monotonic_ns()
-        await shared.turn()  # whoever was cancelled holds nobody up
+        (await shared.turn()).sent()  # whoever was cancelled holds nobody up
         return clock.monotonic_ns() - before_ns
 
     assert virtual(main) <= Pacer(per_s, 60).interval_ns + MS
@@ -148,7 +148,7 @@ def test_under_load_97_percent_of_the_limit_are_used(per_s: int) -> None:
 
         async def worker() -> None:
             for _ in range(60):
-                await shared.turn()
+                (await shared.turn()).sent()
                 times.append(clock.monotonic_ns())
 
         async with asyncio.TaskGroup() as group:
@@ -160,12 +160,68 @@ def test_under_load_97_percent_of_the_limit_are_used(per_s: int) -> None:
     assert 0.97 <= used(times, per_s) <= 1
 
 
+def test_nobody_overtakes_a_call_whose_connection_is_slow() -> None:
+    """A handshake of 0.9 s, longer than the interval, then warm connections."""
+    sent: list[int] = []
+
+    async def main(clock: Clock) -> None:
+        shared = gate(clock)
+
+        async def call(connect_s: float) -> None:
+            with await shared.turn() as turn:
+                await asyncio.sleep(connect_s)
+                turn.sent()
+                sent.append(clock.monotonic_ns())
+
+        async with asyncio.TaskGroup() as group:
+            for connect_s in (0.9, 0.0, 0.0, 0.0, 0.0, 0.0):
+                group.create_task(call(connect_s))
+
+    virtual(main)
+    assert [t / SECOND_NS for t in sent] == pytest.approx([0.9, 1.235, 1.575, 1.915, 2.255, 2.595])
+    assert most_in_a_second(sent) == 3
+
+
+@given(RATES, st.lists(st.tuples(st.integers(0, 2500), st.sampled_from(["sent", "failed", "cancelled"])), min_size=5, max_size=30))
+def test_however_long_calls_take_to_leave_the_limit_is_kept(per_s: int, calls: list[tuple[int, str]]) -> None:
+    """Each takes some ms to leave, or fails or is cancelled then; the next one goes at once in that case."""
+    sent: list[int] = []
+
+    async def main(clock: Clock) -> float:
+        shared = gate(clock, per_s)
+
+        async def call(connect_ms: int, end: str) -> None:
+            try:
+                with await shared.turn() as turn:
+                    async with asyncio.timeout(connect_ms / 1000 if end == "cancelled" else None):
+                        await asyncio.sleep(connect_ms / 1000 if end != "cancelled" else 3600)
+                    if end == "failed":
+                        raise ConnectionError
+                    turn.sent()
+                    sent.append(clock.monotonic_ns())
+                    await asyncio.sleep(3)  # for the answer, which holds nobody up
+            except (ConnectionError, TimeoutError):
+                pass
+
+        async with asyncio.TaskGroup() as group:
+            for connect_ms, end in calls:
+                group.create_task(call(connect_ms, end))
+        before_ns = clock.monotonic_ns()
+        (await shared.turn()).sent()
+        return (clock.monotonic_ns() - before_ns) / SECOND_NS
+
+    assert virtual(main) <= (1 + MARGIN) / per_s
+    assert len(sent) == sum(end == "sent" for _, end in calls)
+    spans = [b - a for a, b in zip(sent, sent[per_s:], strict=False)]
+    assert all(span >= (1 + MARGIN - SLACK_S) * SECOND_NS - 1000 for span in spans)
+
+
 def test_first_come_first_served() -> None:
     async def main(clock: Clock) -> list[int]:
         shared, order = gate(clock), list[int]()
 
         async def ask(i: int) -> None:
-            await shared.turn()
+            (await shared.turn()).sent()
             order.append(i)
 
         async with asyncio.TaskGroup() as group:
@@ -182,7 +238,7 @@ def test_who_would_wait_too_long_is_told_at_once() -> None:
 
         async def ask() -> None:
             try:
-                await shared.turn()
+                (await shared.turn()).sent()
             except RateLimited:
                 refused.append(clock.monotonic_ns() / SECOND_NS)
 
@@ -202,15 +258,15 @@ def test_a_429_holds_the_class_twice_as_long_each_time() -> None:
     async def main(clock: Clock) -> tuple[list[float], float]:
         shared, turns = gate(clock), list[float]()
         for _ in range(7):
-            await shared.turn()
+            (await shared.turn()).sent()
             turns.append(clock.monotonic_ns() / SECOND_NS)
             shared.refused()
             shared.refused()  # another one that had left before: no second penalty
         shared.answered()
-        await shared.turn()
+        (await shared.turn()).sent()
         shared.refused()
         start_ns = clock.monotonic_ns()
-        await shared.turn()
+        (await shared.turn()).sent()
         return turns, (clock.monotonic_ns() - start_ns) / SECOND_NS
 
     turns, after_an_answer = virtual(main)
@@ -225,7 +281,7 @@ def test_every_class_has_its_configured_limit() -> None:
         for pace in Pace:
             start_ns = clock.monotonic_ns()
             for _ in range(2):
-                await pacers.gate(pace).turn()
+                (await pacers.gate(pace).turn()).sent()
             took[pace] = (clock.monotonic_ns() - start_ns) / SECOND_NS
         return took
 

@@ -11,8 +11,11 @@ import httpx
 import pytest
 from aiohttp import web
 
-from intraday.broker.endpoints import SECOND_NS
+from intraday.broker.calls import _when_sent
+from intraday.broker.endpoints import SECOND_NS, Pace
+from intraday.broker.pacing import Pacers
 from intraday.broker.retry import RetryPolicy
+from intraday.config.settings import RateLimits
 from intraday.domain.clock import Clock
 from intraday.domain.errors import BrokerUnavailable
 from pace_cases import virtual
@@ -22,10 +25,13 @@ pytestmark = pytest.mark.integration
 
 
 class SlowHandshake(httpcore.AnyIOBackend):
-    """A network on which a connection takes 90 ms to make."""
+    """A network on which a connection takes so many seconds to make."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
 
     async def connect_tcp(self, *args: Any, **kwargs: Any) -> httpcore.AsyncNetworkStream:
-        await asyncio.sleep(0.09)
+        await asyncio.sleep(self._seconds)
         return await super().connect_tcp(*args, **kwargs)
 
 
@@ -65,7 +71,8 @@ def test_over_a_socket_the_server_sees_the_limit_kept_and_used() -> None:
     assert 0.97 <= 299 / 3 / ((arrived[-1] - arrived[0]) / SECOND_NS) <= 1
 
 
-def test_connections_that_have_to_be_made_first_do_not_break_the_limit() -> None:
+@pytest.mark.parametrize("handshake_s", [0.09, 0.9])
+def test_connections_that_have_to_be_made_first_do_not_break_the_limit(handshake_s: float) -> None:
     """The first calls arrive late by a handshake, the ones on their warm connections do not."""
     arrived: list[int] = []
 
@@ -81,7 +88,7 @@ def test_connections_that_have_to_be_made_first_do_not_break_the_limit() -> None
 
         runner, root = await serve(answer)
         transport = httpx.AsyncHTTPTransport()
-        transport._pool = httpcore.AsyncConnectionPool(network_backend=SlowHandshake())
+        transport._pool = httpcore.AsyncConnectionPool(network_backend=SlowHandshake(handshake_s))
         async with client(clock, None, root, transport=transport) as api, asyncio.TaskGroup() as group:
             for _ in range(4):
                 group.create_task(work())
@@ -90,6 +97,19 @@ def test_connections_that_have_to_be_made_first_do_not_break_the_limit() -> None
     virtual(main)
     assert len(arrived) == 12
     assert min(b - a for a, b in zip(arrived, arrived[3:], strict=False)) > SECOND_NS
+
+
+def test_asking_a_proxy_to_connect_is_not_the_call_itself() -> None:
+    async def main(clock: Clock) -> list[bool]:
+        gate = Pacers.of(RateLimits(), clock).gate(Pace.HISTORICAL)
+        with await gate.turn() as turn:
+            trace, over = _when_sent(turn), []
+            for method in (b"CONNECT", b"GET"):
+                await trace("http11.send_request_headers.started", {"request": httpcore.Request(method, "http://x/")})
+                over.append(not gate._queue.locked())
+        return over
+
+    assert virtual(main) == [False, True]
 
 
 def test_over_a_socket_a_server_that_hangs_up_is_asked_again() -> None:

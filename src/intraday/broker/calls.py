@@ -18,7 +18,7 @@ import httpx
 from intraday.broker.answers import Answer, Asked, clean
 from intraday.broker.breaker import Breaker, BreakerPolicy, CircuitOpen
 from intraday.broker.endpoints import SECOND_NS, Endpoint, Pace
-from intraday.broker.pacing import Gate, Pacers
+from intraday.broker.pacing import Gate, Pacers, Turn
 from intraday.broker.retry import RetryPolicy, worth_repeating
 from intraday.domain.broker import Secret, TokenSource
 from intraday.domain.clock import Clock
@@ -82,27 +82,30 @@ class Caller:
     async def call(self, call: Call, read: Callable[[Asked, Answer], T]) -> T:
         """``read`` of the answer. Raises BrokerError or AuthError, after the repetitions that are allowed."""
         gate = self._pacers.gate(call.endpoint.pace)
-        await gate.turn()
-        token = self._token() if call.endpoint.signed else None
+        turn = await gate.turn()
         tries = _Tries(call.endpoint, self._patience.retry, self._rng, self._clock)
+        token: Secret | None = None
         while True:
-            try:
-                return await self._attempt(call, token, read, gate)
-            except TokenDead as error:
-                fresh = self._token()
-                if fresh == token or not tries.renew():
-                    raise error
-                token, wait_s = fresh, 0.0
-            except BrokerError as error:
-                wait_s = tries.wait_s(error)
+            with turn:
+                try:
+                    if token is None and call.endpoint.signed:
+                        token = self._token()
+                    return await self._attempt(call, token, read, gate, turn)
+                except TokenDead as error:
+                    fresh = self._token()
+                    if fresh == token or not tries.renew():
+                        raise error
+                    token, wait_s = fresh, 0.0
+                except BrokerError as error:
+                    wait_s = tries.wait_s(error)
             await asyncio.sleep(wait_s)
-            await gate.turn()
+            turn = await gate.turn()
 
-    async def _attempt(self, call: Call, token: Secret | None, read: Callable[[Asked, Answer], T], gate: Gate) -> T:
+    async def _attempt(self, call: Call, token: Secret | None, read: Callable[[Asked, Answer], T], gate: Gate, turn: Turn) -> T:
         breaker = self._breakers[call.endpoint.pace]
         breaker.admit(self._clock.now_ns())
         try:
-            value = read(call.asked(token), await self._answer(call, token, gate))
+            value = read(call.asked(token), await self._answer(call, token, turn))
         except BrokerUnavailable as error:
             breaker.failed(self._clock.now_ns(), clean(str(error)))
             raise
@@ -120,13 +123,13 @@ class Caller:
         gate.answered()
         return value
 
-    async def _answer(self, call: Call, token: Secret | None, gate: Gate) -> Answer:
-        outcome = await self._exchange(call, token, gate)
+    async def _answer(self, call: Call, token: Secret | None, turn: Turn) -> Answer:
+        outcome = await self._exchange(call, token, turn)
         if isinstance(outcome, Answer):
             return outcome
         raise outcome
 
-    async def _exchange(self, call: Call, token: Secret | None, gate: Gate) -> Answer | BrokerError:
+    async def _exchange(self, call: Call, token: Secret | None, turn: Turn) -> Answer | BrokerError:
         """The network's errors are handed back, not raised: no traceback then holds a request, whose address may carry a token."""
         within_s = self._patience.timeout_s * call.endpoint.patience
         asked = call.asked(token)
@@ -139,7 +142,7 @@ class Caller:
                     params=httpx.QueryParams(_plain(call.query)),
                     data=dict(_plain(call.form)) or None,
                     headers={} if token is None else {"Authorization": self._sign(token)},
-                    extensions={"trace": _when_sent(gate)},
+                    extensions={"trace": _when_sent(turn)},
                 ) as response,
             ):
                 return await _received(response)
@@ -194,12 +197,12 @@ def _plain(pairs: Pairs) -> tuple[tuple[str, str], ...]:
     return tuple((name, value.reveal() if isinstance(value, Secret) else value) for name, value in pairs)
 
 
-def _when_sent(gate: Gate) -> Callable[[str, Any], Awaitable[None]]:
-    """httpcore's trace hook: the turn counts from when the request leaves, which is later where a connection has to be made."""
+def _when_sent(turn: Turn) -> Callable[[str, Any], Awaitable[None]]:
+    """httpcore's trace hook: the turn is over when the request leaves, which is later where a connection has to be made."""
 
     async def trace(name: str, info: Any) -> None:
-        if name.endswith("send_request_headers.started"):
-            gate.sent()
+        if name.endswith("send_request_headers.started") and info["request"].method != b"CONNECT":  # that one asks a proxy
+            turn.sent()
 
     return trace
 

@@ -2,14 +2,16 @@
 
 The broker counts arrivals in any second, so what matters is when requests leave, measured as late as we can see it, and that N + 1
 of them never fit into one second after the network has shifted them. Calls therefore leave 1/N s plus ``MARGIN`` apart: N + 1 calls
-span 1 s + ``MARGIN`` s, whatever N is. A call that left late by less than ``SLACK_S`` does not shift the ones after it, so a busy
-event loop costs no throughput: 1/(1 + MARGIN) = 98 % of the limit is used, and ``MARGIN - SLACK_S`` = 15 ms of network jitter is
-absorbed. A 429 holds the whole class.
+span 1 s + ``MARGIN`` s, whatever N is. Nobody gets a turn while the call before is still on its way out, making a connection for
+instance, since nobody knows when it will arrive. A call that left late by less than ``SLACK_S`` does not shift the ones after it, so
+a busy event loop costs no throughput: 1/(1 + MARGIN) = 98 % of the limit is used, and ``MARGIN - SLACK_S`` = 15 ms of network jitter
+is absorbed. A 429 holds the whole class.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Protocol
 
 from intraday.broker.endpoints import SECOND_NS, Pace
@@ -64,11 +66,8 @@ class Pacer:
         self._max_wait_s = max_wait_s
         self._next_ns: int | None = None
 
-    def reserve(self, now_ns: int, ahead: int = 0) -> int:
-        """0: it is this call's turn, taken. Otherwise how many ns to wait before asking again, when ``ahead`` others go first.
-
-        Raises RateLimited when that is longer than ``max_wait_s``: nothing was taken.
-        """
+    def wait_ns(self, now_ns: int, ahead: int = 0) -> int:
+        """How long until a turn when ``ahead`` others go first. Raises RateLimited when that is longer than ``max_wait_s``."""
         due_ns = now_ns if self._next_ns is None else self._next_ns
         wait_ns = max(0, due_ns - now_ns) + ahead * self.interval_ns
         if wait_ns > self._max_wait_s * SECOND_NS:
@@ -76,7 +75,13 @@ class Pacer:
                 f"expected a turn within {self._max_wait_s:g} s, but it would come in {wait_ns / SECOND_NS:.1f} s "
                 f"({ahead} calls go first): ask for less at once, or raise max_wait_s in rate_limit_config.yaml"
             )
+        return wait_ns
+
+    def reserve(self, now_ns: int) -> int:
+        """0: it is this call's turn, taken. Otherwise how many ns to wait before asking again. Raises like ``wait_ns``."""
+        wait_ns = self.wait_ns(now_ns)
         if wait_ns == 0:
+            due_ns = now_ns if self._next_ns is None else self._next_ns
             self._next_ns = max(due_ns, now_ns - self._slack_ns) + self.interval_ns
         return wait_ns
 
@@ -89,32 +94,61 @@ class Pacer:
         self._next_ns = until_ns if self._next_ns is None else max(self._next_ns, until_ns)
 
 
+class Turn:
+    """Leave for one call to go out. Nobody else of its class has one until it is over: use it as a context manager, and bound what
+    happens inside."""
+
+    def __init__(self, pacer: Pacer, clock: Clock, give_back: Callable[[], None]) -> None:
+        self._pacer = pacer
+        self._clock = clock
+        self._give_back = give_back
+        self._over = False
+
+    def sent(self) -> None:
+        """The call leaves right now: over."""
+        if not self._over:
+            self._pacer.sent(self._clock.monotonic_ns())
+            self._end()
+
+    def __enter__(self) -> Turn:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        """Over in any case: a call that has not left by now never will."""
+        if not self._over:
+            self._end()
+
+    def _end(self) -> None:
+        self._over = True
+        self._give_back()
+
+
 class Gate:
     """A ``Pacer`` to wait at, first come first served. A waiter that is cancelled leaves the queue and takes no turn."""
 
     def __init__(self, pacer: Pacer, clock: Clock) -> None:
         self._pacer = pacer
         self._clock = clock
-        self._queue = asyncio.Lock()  # wakes its waiters in the order they came
+        self._queue = asyncio.Lock()  # held until a turn is over; wakes its waiters in the order they came
         self._waiting = 0
         self._hold_s = HOLD_FIRST_S
         self._held_until_ns = 0
 
-    async def turn(self) -> None:
-        """Come back when it is this call's turn. RateLimited at once when that would take too long."""
-        if not self._pacer.reserve(self._clock.monotonic_ns(), self._waiting):
-            return
+    async def turn(self) -> Turn:
+        """Come back when it is this call's turn and the one before has left. RateLimited at once when that would take too long."""
+        self._pacer.wait_ns(self._clock.monotonic_ns(), self._waiting)
         self._waiting += 1
         try:
-            async with self._queue:
+            await self._queue.acquire()
+            try:
                 while wait_ns := self._pacer.reserve(self._clock.monotonic_ns()):  # noqa: ASYNC110  (nothing signals time)
                     await asyncio.sleep(wait_ns / SECOND_NS)
+            except BaseException:
+                self._queue.release()
+                raise
         finally:
             self._waiting -= 1
-
-    def sent(self) -> None:
-        """A call leaves right now."""
-        self._pacer.sent(self._clock.monotonic_ns())
+        return Turn(self._pacer, self._clock, self._queue.release)
 
     def refused(self) -> None:
         """The broker said 429: nobody of this class asks for a while, twice as long each time that was not enough."""

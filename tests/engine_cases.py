@@ -80,7 +80,7 @@ def feed(seed: int, minutes: int = 30, n: int = 400, late: float = 0.05) -> list
     events += [minute(k) for k in range(1, minutes + 5)]
     if rng.random() < 0.5:
         lost = int(DAY.open_ns + rng.integers(1, minutes) * MINUTE_NS)
-        events += [LinkLost(lost, "test"), LinkUp(lost + 40 * 10**9)]
+        events += [LinkLost(lost, "test", lost - int(rng.integers(0, 90)) * 10**9), LinkUp(lost + 40 * 10**9)]
     return sorted(events, key=lambda e: e.now_ns)
 
 

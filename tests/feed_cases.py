@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import struct
+from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from http import HTTPStatus
@@ -62,12 +63,17 @@ class TinyKite:
         self.queries: list[str] = []
         self.commands: list[dict[str, Any]] = []
         self.closes: list[int | None] = []
+        self._subscribed: defaultdict[ServerConnection, asyncio.Queue[list[int]]] = defaultdict(asyncio.Queue)
         self.refuse: tuple[int, str] | None = None
         self.talk: Callable[[ServerConnection], Awaitable[None]] = beat
         self.url = url
 
     def subscribed(self) -> set[int]:
         return {token for c in self.commands if c["a"] == "subscribe" for token in c["v"]}
+
+    async def subscription(self, connection: ServerConnection) -> list[int]:
+        """The tokens of the next subscription on one connection."""
+        return await self._subscribed[connection].get()
 
     def _gate(self, connection: ServerConnection, request: Request) -> Response | None:
         self.queries.append(request.path)
@@ -81,6 +87,8 @@ class TinyKite:
             try:
                 async for text in connection:
                     self.commands.append(json.loads(text))
+                    if self.commands[-1]["a"] == "subscribe":
+                        self._subscribed[connection].put_nowait(self.commands[-1]["v"])
             except ConnectionClosed:
                 pass
             self.closes.append(connection.close_code)

@@ -50,6 +50,7 @@ class Run:
         self.failures: list[Exception] = []  # what the next repairs raise
         self.engine = True  # requests the minutes of a loss, as the engine does
         self.stop_after: int | None = None
+        self.lost_ns = 0
         self.took_s = 0.0
 
     def go(self, *at: tuple[float, Callable[[], object]], repairs: RepairSpec | None = None) -> Run:
@@ -96,9 +97,10 @@ class Run:
             assert self.second(event.now_ns) >= self.events[-1][0], "an engine never goes back"
         self.events.append((self.second(event.now_ns), event))
         if isinstance(event, LinkLost):
-            self.lost_ns = event.now_ns
+            self.lost_ns = min(event.since_ns, self.lost_ns or event.since_ns)
         if isinstance(event, LinkUp) and self.engine:
             start_ns = self.lost_ns - self.lost_ns % MINUTE_NS
+            self.lost_ns = 0
             self.feed.request(RequestBackfill(start_ns, event.now_ns - event.now_ns % MINUTE_NS + MINUTE_NS, "feed lost"))
 
     async def _repair(self, start_ns: int, end_ns: int, insts: Sequence[int]) -> Bars:
@@ -245,7 +247,7 @@ def test_a_loss_until_the_close_is_asked_for_by_the_feed_itself() -> None:
     run.kite.talk = frozen(run, (395, 100_000))
     run.go()
     assert len(run.of(LinkLost)) == 1 and run.of(LinkUp) == []
-    assert run.asked[0][1:] == (0.0, 600.0), "no frame came at all today"
+    assert run.asked[0][1:] == (360.0, 600.0)
     assert isinstance(run.events[-1][1], Backfilled) and run.events[-1][0] > run.times(Timer)[-1]
 
 
@@ -315,6 +317,77 @@ def test_one_of_two_connections_is_a_loss_and_is_named() -> None:
     assert isinstance(lost[1], LinkLost) and "of 2: the server answers pings but has sent nothing for 34 s" in lost[1].reason
     assert lost[0] == pytest.approx(4, abs=1) and up[0] > lost[0]
     assert any(a.topic == "broker" and "of 2: broker: good bye" in a.text and a.level == "info" for a in run.alerts)
+
+
+def talkers(run: Run, *lost: tuple[float, float]) -> Talk:
+    """Prices every second; the n-th connection is silent and deaf in the n-th span. Connections differ by what they subscribe."""
+
+    async def talk(connection: ServerConnection) -> None:
+        (token,) = await run.kite.subscription(connection)
+        i = run.tokens.index(token)
+        a, b = lost[i]
+        while True:
+            now_ns = run.clock.now_ns()
+            if a <= run.second(now_ns) < b:
+                connection.transport.pause_reading()
+                await asyncio.sleep(b - run.second(now_ns))
+                connection.transport.resume_reading()
+            await connection.send(frame(full(token, 100, 1, now_ns // SECOND_NS)))
+            await asyncio.sleep(1)
+
+    return talk
+
+
+def two(*lost: tuple[float, float], **more: float) -> Run:
+    """Two connections of one instrument each, silent in these spans, through to the end."""
+    run = Run(tokens=(RELIANCE, INFY), instruments_max=1, **more)  # type: ignore[arg-type]
+    run.kite.talk = talkers(run, *lost)
+    return run.go()
+
+
+NEVER = (1e9, 1e9)
+
+
+def losses(run: Run) -> list[tuple[float, str]]:
+    """Since when, and the start of why."""
+    return [(run.second(e.since_ns), e.reason[:17]) for _, e in run.of(LinkLost) if isinstance(e, LinkLost)]
+
+
+def test_a_loss_dates_from_when_that_connection_was_last_heard_whatever_the_other_delivers() -> None:
+    run = two((117.5, 127), NEVER)
+    ((since, name),) = losses(run)
+    assert 116 <= since < 118 and name == "connection 1 of 2"
+    assert run.times(LinkLost)[0] > 120, "noticed in the next minute"
+    assert [a[1:] for a in run.asked] == [(60.0, 180.0)]
+
+
+def test_a_connection_that_never_comes_back_is_missed_from_its_own_end_to_the_close() -> None:
+    run = two((150, 1e6), NEVER)
+    assert len(losses(run)) == 1 and run.of(LinkUp) == []
+    assert [a[1:] for a in run.asked] == [(120.0, 600.0)]
+
+
+def test_a_second_connection_that_goes_meanwhile_is_told_with_its_own_time() -> None:
+    run = two((100, 300), (200, 250))
+    first, second = losses(run)
+    assert (99 <= first[0] <= 100, first[1]) == (True, "connection 1 of 2")
+    assert (199 <= second[0] <= 200, second[1]) == (True, "connection 2 of 2")
+    assert len(run.of(LinkUp)) == 1
+    assert [a[1] for a in run.asked] == [60.0]
+
+
+def test_a_connection_that_dies_so_late_that_nobody_notices_is_asked_for() -> None:
+    run = two((598, 1e6), NEVER)
+    assert run.of(LinkLost) == [] and [a[1:] for a in run.asked] == [(540.0, 600.0)]
+
+
+@pytest.mark.parametrize("start_s", [595, 599.9, 602, 661, 700, 10_000])
+def test_a_start_at_the_very_end_still_asks_for_the_day(start_s: float) -> None:
+    run = Run(start_s=start_s).go()
+    ((at, lost),) = run.of(LinkLost)
+    assert at == start_s and isinstance(lost, LinkLost) and lost.since_ns == OPEN_NS
+    assert [a[1:] for a in run.asked] == [(0.0, 600.0)]
+    assert len(run.of(Backfilled)) == 1 and run.took_s < max(start_s, 661.5) + 30
 
 
 def test_what_breaks_inside_is_raised_by_the_stream() -> None:

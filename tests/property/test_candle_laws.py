@@ -51,7 +51,7 @@ def feeds(draw):
     ]
     for _ in range(draw(st.integers(0, 3))):  # the link may go again before the minute it came back in was handed out
         lost = int(recv[rng.integers(0, n)]) + int(rng.choice([0, 30 * 10**9]))
-        events += [LinkLost(lost, "test"), LinkUp(lost + 10**9)]
+        events += [LinkLost(lost, "test", lost - int(rng.choice([0, 4, 70])) * 10**9), LinkUp(lost + 10**9)]
     frames = [Frame(int(t["recv_ns"]), ticks[i : i + 1]) for i, t in enumerate(ticks)]
     timeline = sorted(events + frames, key=lambda e: e.now_ns)
     return [*timeline, Timer(max(timeline[-1].now_ns, DAY.close_ns) + 10**10)]
@@ -62,17 +62,15 @@ def run(events, keep=None, timeframe=5):
     n = N_INST if keep is None else len(keep)
     validator, live = TickValidator(DAY, n), LiveAggregator(DAY, n, timeframe)
     minutes, decisions = [], []
-    heard_ns = DAY.open_ns
     for event in events:
         if isinstance(event, Frame):
-            heard_ns = event.now_ns
             ticks = event.ticks
             if keep is not None:
                 ticks = ticks[np.isin(ticks["inst"], keep)].copy()
                 ticks["inst"] = np.searchsorted(keep, ticks["inst"])
             live.fold(validator.check(ticks))
         elif isinstance(event, LinkLost):
-            live.lose_link(min(heard_ns, event.now_ns))
+            live.lose_link(min(event.since_ns, event.now_ns))
         elif isinstance(event, Timer):
             end = event.now_ns - GRACE_NS
             boundary = min(end - end % MINUTE_NS, DAY.close_ns)

@@ -34,7 +34,7 @@ def recordings(draw):
     for kind in draw(st.lists(st.integers(0, 9), max_size=30)):
         now += int(rng.integers(0, 3))
         n = int(rng.integers(0, 6))
-        others = [Timer(now), LinkLost(now, "x"), LinkUp(now), Command(now, "pause"), backfilled(now, n, rng)]
+        others = [Timer(now), LinkLost(now, "x", now), LinkUp(now), Command(now, "pause"), backfilled(now, n, rng)]
         out.append(others[kind] if kind < len(others) else frame(now, n, rng))
     return out
 

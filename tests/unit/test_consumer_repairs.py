@@ -28,7 +28,7 @@ class Feed:
 
     async def events(self):
         yield frame(tick(5, 100.0, 10))
-        yield LinkLost(DAY.open_ns + 30 * S, "silent")
+        yield LinkLost(DAY.open_ns + 30 * S, "silent", DAY.open_ns + 5 * S)
         yield minute(1)
         yield LinkUp(DAY.open_ns + 70 * S)
         yield minute(2)

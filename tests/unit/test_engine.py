@@ -126,9 +126,9 @@ def test_backfilled_bars_are_stored_and_nothing_else_follows():
 def test_a_lost_link_alerts_and_asks_for_what_was_missed():
     it = engine()
     it.process(frame(tick(61, 100, 10)))
-    (lost,) = it.process(LinkLost(OPEN + 90 * 10**9, "silence"))
+    (lost,) = it.process(LinkLost(OPEN + 90 * 10**9, "silence", OPEN + 61 * 10**9))
     assert isinstance(lost, Alert) and (lost.level, lost.topic) == ("warning", "feed") and "silence" in lost.text
-    it.process(LinkLost(OPEN + 130 * 10**9, "still"))  # the gap begins with the first loss
+    it.process(LinkLost(OPEN + 130 * 10**9, "still", OPEN + 126 * 10**9))  # the gap begins with the first loss
     request, back = it.process(LinkUp(OPEN + 200 * 10**9))
     assert isinstance(request, RequestBackfill) and isinstance(back, Alert)
     assert (request.start_ns, request.end_ns) == (OPEN + MINUTE_NS, OPEN + 4 * MINUTE_NS)
@@ -137,10 +137,29 @@ def test_a_lost_link_alerts_and_asks_for_what_was_missed():
     assert it.process(LinkUp(OPEN + 201 * 10**9)) == []
 
 
+def test_a_part_that_went_before_the_rest_is_asked_for_from_its_own_end():
+    it = engine()
+    for second in (117, 119, 121):  # of an instrument on a connection that is well
+        it.process(frame(tick(second, 100, second, inst=1)))
+    it.process(LinkLost(OPEN + 121 * 10**9, "one of two", OPEN + 117 * 10**9))
+    it.process(LinkLost(OPEN + 130 * 10**9, "the other", OPEN + 50 * 10**9))  # noticed later, gone earlier
+    request, _ = it.process(LinkUp(OPEN + 140 * 10**9))
+    assert (request.start_ns, request.end_ns) == (OPEN, OPEN + 3 * MINUTE_NS)
+
+
+def test_the_minute_in_which_a_part_went_is_partial_though_the_rest_went_on():
+    it = engine()
+    it.process(frame(tick(116, 100, 10), tick(116, 100, 10, inst=1)))
+    it.process(frame(tick(121, 100, 20, inst=1)))
+    it.process(LinkLost(OPEN + 121 * 10**9, "one of two", OPEN + 116 * 10**9))
+    bars = bars_of(it.process(minute(2)))
+    assert bars[bars["inst"] == 0][["ts_ns", "flags"]].tolist() == [(OPEN + MINUTE_NS, BarFlag.PARTIAL)]
+
+
 def test_minutes_around_a_lost_link_say_so():
     it = engine()
     it.process(frame(tick(1, 100, 10)))
-    it.process(LinkLost(OPEN + 10 * 10**9, "x"))
+    it.process(LinkLost(OPEN + 10 * 10**9, "x", OPEN + 10**9))
     it.process(LinkUp(OPEN + 130 * 10**9))
     it.process(frame(tick(131, 101, 500)))
     bars = bars_of(it.process(minute(3)))

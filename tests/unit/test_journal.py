@@ -40,7 +40,7 @@ def events(n=50):
     kinds = [
         lambda i: Frame(i, ticks(i % 7, i)),
         Timer,
-        lambda i: LinkLost(i, "gone — ünïcode"),
+        lambda i: LinkLost(i, "gone — ünïcode", i - 4_000_000_000),
         LinkUp,
         lambda i: Backfilled(i, bars),
         lambda i: Command(i, "pause", "NSE:A"),
@@ -130,6 +130,14 @@ def test_a_journal_is_never_written_over(tmp_path):
 def test_no_journal_says_where_it_looked(tmp_path):
     with pytest.raises(JournalError, match="expected a journal"):
         JournalReader(tmp_path)
+
+
+def test_a_journal_of_an_older_version_is_told_so(tmp_path):
+    write(tmp_path / "j", []).close(0)
+    path = tmp_path / "j" / "00000.seg"
+    path.write_bytes(path.read_bytes().replace(b"JOURNAL-2", b"JOURNAL-1", 1))
+    with pytest.raises(JournalError, match="another version of intraday wrote it"):
+        JournalReader(tmp_path / "j")
 
 
 def test_a_minutes_close_leaves_the_process_even_without_fsync(tmp_path):

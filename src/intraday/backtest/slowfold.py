@@ -53,15 +53,14 @@ def slow_candles(session: Session, events: Iterable[Event], n_instruments: int, 
     instruments = [SlowInstrument() for _ in range(n_instruments)]
     waiting: list[Waiting] = []
     handed: dict[tuple[int, int], tuple[int, bool]] = {}  # (minute, instrument) -> ticks, partial when it was handed out
-    through = heard = session.open_ns
+    through = session.open_ns
     candles: list[Candle] = []
     for event in events:
         if isinstance(event, Frame):
-            heard = event.now_ns
             for tick in event.ticks.tolist():
                 _tick(session, instruments, waiting, tick)
         elif isinstance(event, LinkLost):
-            _lose(instruments, min(heard, event.now_ns) // MINUTE * MINUTE)
+            _lose(instruments, min(event.since_ns, event.now_ns) // MINUTE * MINUTE)
         elif isinstance(event, Backfilled):
             candles += [_given(bar) for bar in event.bars.tolist()]
         elif isinstance(event, Timer):

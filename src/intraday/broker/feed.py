@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -50,12 +51,23 @@ class Fresh:
         return packets if keep.all() else packets[keep]
 
 
+@dataclass(slots=True)
+class _Down:
+    """A connection that is down: why, when it was last heard, and whether the engine knows."""
+
+    text: str
+    since_ns: int
+    told: bool = False
+
+
 class KiteFeed:
     """One session of the feed: ``domain.ports.EventSource``, and where the engine's requests for missing minutes go.
 
     ``token_to_inst``: dense row of each token. ``grace_ns``: a minute's timer comes so long after its end. The feed counts as
     lost while any connection is down, from the session's open to its close; a loss before the open is none if it is mended by
-    then. A start within the session is a loss from its open on, so that the engine asks for what it missed.
+    then. Each connection that goes is a ``LinkLost`` of its own, since it was last heard; ``LinkUp`` comes when all are back
+    before the close. What is missing at the close the feed asks for itself. A start after the open, even after the close, is a
+    loss from the open on, so that what it missed is asked for.
 
     ``timed``: as for ``Fresh``. Use ``contextlib.aclosing(feed.events())`` where the iteration may end early.
     """
@@ -85,9 +97,8 @@ class KiteFeed:
         self._timers = deque(end_ns + grace_ns for end_ns in minute_ends(session))
         self._timers.append(self._timers[-1] + MINUTE_NS)  # hands out what came late
         self._now_ns = 0
-        self._frame_ns = session.open_ns
-        self._down: dict[int, str] = {i: "not connected yet" for i in range(len(connections))}
-        self._lost = False
+        self._down = {i: _Down("not connected yet", session.open_ns) for i in range(len(connections))}
+        self._missed_ns: int | None = None  # since when something has been missing that nobody has asked for
         self._failure: Exception | None = None
 
     def request(self, wanted: RequestBackfill) -> None:
@@ -118,9 +129,7 @@ class KiteFeed:
         while self._timers and self._failure is None:
             for event in await self._next():
                 yield event
-        if self._lost:
-            start_ns = min(self._frame_ns, self._session.close_ns - 1)
-            self.request(RequestBackfill(start_ns - start_ns % MINUTE_NS, self._session.close_ns, "feed lost until the close"))
+        self._finish()
         while (self._repairs.busy or self._bars) and self._failure is None:
             await self._connections.receive(self._clock.now_ns() + LOOK_NS)
             for event in self._backfilled():
@@ -130,9 +139,21 @@ class KiteFeed:
         now_ns = self._stamp()
         while self._timers and self._timers[0] <= now_ns:
             self._timers.popleft()
-        if self._session.open_ns < now_ns < self._session.close_ns:
-            self._lost = True
-            yield LinkLost(now_ns, f"started at {ist(now_ns)}, after the open; what was missed is asked for")
+        if self._session.open_ns < now_ns:
+            for down in self._down.values():
+                down.told = True
+            reason = f"started at {ist(now_ns)}, after the open; what was missed is asked for"
+            yield self._lost(now_ns, reason, self._session.open_ns)
+
+    def _finish(self) -> None:
+        """Ask for what was missing at the close: no link came back in time to have it asked for. A connection may also have gone
+        so shortly before it that nothing was noticed; those that are alive had a heartbeat since."""
+        session = self._session
+        heard_ns = [report.frame_ns for report in self._connections.reports()]
+        since_ns = min([*heard_ns, session.close_ns if self._missed_ns is None else self._missed_ns])
+        if since_ns < session.close_ns:
+            start_ns = max(since_ns, session.open_ns)
+            self.request(RequestBackfill(start_ns - start_ns % MINUTE_NS, session.close_ns, "feed lost until the close"))
 
     async def _next(self) -> list[Event]:
         """Wait for something, and what it means."""
@@ -147,18 +168,17 @@ class KiteFeed:
     def _item(self, item: Prices | Received) -> list[Event]:
         if isinstance(item, Prices):
             ticks = to_ticks(self._fresh.of(item.packets), self._token_to_inst, item.now_ns)
-            self._frame_ns = max(self._frame_ns, item.now_ns)
             return [Frame(self._stamp(), ticks)] if len(ticks) else []
         match item.what:
             case Up():
                 self._down.pop(item.connection, None)
             case Lost():
-                self._down[item.connection] = self._named(item.connection, item.what.reason)
+                self._down[item.connection] = _Down(self._named(item.connection, item.what.reason), item.what.since_ns)
             case Notice():
                 text = self._named(item.connection, item.what.text)
                 self._tell(Alert(item.now_ns, item.what.level, "broker", text))
                 if item.connection in self._down:
-                    self._down[item.connection] = text
+                    self._down[item.connection].text = text
             case _:
                 pass
         return self._link_changes()
@@ -173,13 +193,20 @@ class KiteFeed:
 
     def _link_changes(self) -> list[Event]:
         now_ns = self._stamp()
-        if self._lost and not self._down:
-            self._lost = False
+        if self._missed_ns is not None and not self._down and now_ns < self._session.close_ns:
+            self._missed_ns = None
             return [LinkUp(now_ns)]
-        if self._down and not self._lost and self._session.open_ns <= now_ns < self._session.close_ns:
-            self._lost = True
-            return [LinkLost(now_ns, "; ".join(self._down.values()))]
-        return []
+        news = [down for down in self._down.values() if not down.told and down.since_ns < self._session.close_ns]
+        if not news or now_ns < self._session.open_ns:
+            return []
+        for down in news:
+            down.told = True
+        return [self._lost(now_ns, "; ".join(down.text for down in news), min(down.since_ns for down in news))]
+
+    def _lost(self, now_ns: int, reason: str, since_ns: int) -> LinkLost:
+        since_ns = max(since_ns, self._session.open_ns)
+        self._missed_ns = since_ns if self._missed_ns is None else min(self._missed_ns, since_ns)
+        return LinkLost(now_ns, reason, since_ns)
 
     def _backfilled(self) -> list[Event]:
         events: list[Event] = [Backfilled(self._stamp(), bars) for bars in self._bars]

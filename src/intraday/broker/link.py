@@ -231,7 +231,7 @@ class Link:
         if not self._is_up or not answers or not self._traded_since(self._now_ns - stall_ns):
             return []
         self._is_up = False
-        return [Lost(f"the server answers pings but has sent nothing for {frame_for / 1e9:.0f} s")]
+        return [Lost(f"the server answers pings but has sent nothing for {frame_for / 1e9:.0f} s", self._frame_ns)]
 
     def _look_for_prices(self, now_ns: int) -> list[Output]:
         """Heartbeats only, for long, in trading: a quiet market, or a subscription that got lost; a person can tell. Said once."""
@@ -266,7 +266,7 @@ class Link:
             self._attempts = 0
         was_up, self._is_up = self._is_up, False
         nothing = "" if self._was_up else "the connection came to nothing: "
-        told: list[Output] = [Lost(reason)] if was_up else self._tell("warning", nothing + reason)
+        told: list[Output] = [Lost(reason, self._frame_ns)] if was_up else self._tell("warning", nothing + reason)
         return [Close(), *told, self._retry(now_ns, self._backoff())]
 
     def _refuse(self, now_ns: int, thing: Refused) -> list[Output]:

@@ -142,9 +142,10 @@ class Notice:
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """Nothing comes through this connection any more."""
+    """Nothing comes through this connection any more. ``since_ns``: when the last frame or heartbeat came."""
 
     reason: str
+    since_ns: int
 
 
 @dataclass(frozen=True, slots=True)

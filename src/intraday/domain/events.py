@@ -30,10 +30,12 @@ class Timer:
 
 @dataclass(frozen=True, slots=True)
 class LinkLost:
-    """No feed from here on; what closes meanwhile is a gap, not a candle."""
+    """No feed, or not all of it, from here on; what closes meanwhile is a gap, not a candle. Another one, while lost, is a further
+    part that went."""
 
     now_ns: int
     reason: str
+    since_ns: int  # when what is lost now was last heard: a loss is noticed later than it happens
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,8 +82,7 @@ class Engine:
         self._predictor = predictor
         self._decider = decider
         self._now_ns = 0
-        self._frame_ns = session.open_ns  # when something was last received
-        self._lost_ns: int | None = None
+        self._lost_ns: int | None = None  # since when something has been missing
 
     def process(self, event: Event) -> list[Effect]:
         """What follows from one event. Events come in order of ``now_ns``."""
@@ -91,7 +90,6 @@ class Engine:
         self._now_ns = event.now_ns
         match event:
             case Frame():
-                self._frame_ns = event.now_ns
                 self._aggregator.fold(self._validator.check(event.ticks))
                 return []
             case Timer():
@@ -136,9 +134,9 @@ class Engine:
         return effects
 
     def _lose(self, event: LinkLost) -> list[Effect]:
-        since_ns = min(self._frame_ns, event.now_ns)  # a loss is noticed later than it happens
+        since_ns = min(event.since_ns, event.now_ns)
         self._aggregator.lose_link(since_ns)
-        self._lost_ns = since_ns if self._lost_ns is None else self._lost_ns
+        self._lost_ns = since_ns if self._lost_ns is None else min(self._lost_ns, since_ns)
         return [Alert(event.now_ns, "warning", "feed", f"feed lost: {event.reason}")]
 
     def _regain(self, event: LinkUp) -> list[Effect]:

@@ -25,9 +25,10 @@ from intraday.domain.errors import JournalError
 from intraday.domain.events import Backfilled, Command, Event, Frame, LinkLost, LinkUp, Timer
 from intraday.domain.instruments import Instrument, Kind
 
-MAGIC = b"INTRADAY-JOURNAL-1\n"
+MAGIC = b"INTRADAY-JOURNAL-2\n"  # 2: a loss says since when
 RECORD = struct.Struct("<IIBq")
 TAIL = struct.Struct("<Bq")
+SINCE = struct.Struct("<q")
 HEADER, STATE, FRAME, TIMER, LINK_LOST, LINK_UP, BACKFILLED, COMMAND, END = range(9)
 SEGMENT_BYTES = 64 << 20
 
@@ -69,7 +70,7 @@ def encode(event: Event) -> tuple[int, bytes]:
         case Timer():
             return TIMER, b""
         case LinkLost():
-            return LINK_LOST, event.reason.encode()
+            return LINK_LOST, SINCE.pack(event.since_ns) + event.reason.encode()
         case LinkUp():
             return LINK_UP, b""
         case Backfilled():
@@ -86,7 +87,7 @@ def decode(kind: int, now_ns: int, payload: bytes) -> Event:
         case 3:  # TIMER
             return Timer(now_ns)
         case 4:  # LINK_LOST
-            return LinkLost(now_ns, payload.decode())
+            return LinkLost(now_ns, payload[SINCE.size :].decode(), *SINCE.unpack_from(payload))
         case 5:  # LINK_UP
             return LinkUp(now_ns)
         case 6:  # BACKFILLED
@@ -188,7 +189,10 @@ class JournalReader:
 def _read_segment(path: Path, last: bool) -> Iterator[tuple[int, int, bytes]]:
     with path.open("rb") as file:
         if file.read(len(MAGIC)) != MAGIC:
-            raise JournalError(f"{path}: expected a journal segment of this version ({MAGIC!r} at its start)")
+            raise JournalError(
+                f"{path}: expected a journal segment of this version ({MAGIC!r} at its start); "
+                "another version of intraday wrote it, or it is no journal"
+            )
         while head := file.read(RECORD.size):
             if len(head) < RECORD.size:
                 _torn(path, last)

@@ -26,30 +26,30 @@ def timed_events(session: Session, frames: Iterable[tuple[int, Ticks]], grace_ns
         silent_ns = max(last_ns, session.open_ns) + outage_ns
         lost = silent_ns < min(now_ns, session.close_ns)
         if lost or (timers and timers[0] <= now_ns):
-            yield from _between(timers, now_ns, silent_ns if lost else None)
+            yield from _between(timers, now_ns, silent_ns if lost else None, outage_ns)
         if lost:
             yield LinkUp(now_ns)
         yield Frame(now_ns, ticks)
         last_ns = now_ns
     silent_ns = max(last_ns, session.open_ns) + outage_ns
     end_ns = max(last_ns, session.close_ns + grace_ns)
-    yield from _between(timers, end_ns, silent_ns if silent_ns < session.close_ns else None)
+    yield from _between(timers, end_ns, silent_ns if silent_ns < session.close_ns else None, outage_ns)
     yield Timer(end_ns + MINUTE_NS)
 
 
-def _between(timers: deque[int], until_ns: int, silent_ns: int | None) -> Iterator[Event]:
+def _between(timers: deque[int], until_ns: int, silent_ns: int | None, outage_ns: int) -> Iterator[Event]:
     """The timers due by ``until_ns``, with the loss of the link in its place among them."""
     while timers and timers[0] <= until_ns:
         if silent_ns is not None and silent_ns <= timers[0]:
-            yield _lost(silent_ns)
+            yield _lost(silent_ns, outage_ns)
             silent_ns = None
         yield Timer(timers.popleft())
     if silent_ns is not None:
-        yield _lost(silent_ns)
+        yield _lost(silent_ns, outage_ns)
 
 
-def _lost(now_ns: int) -> LinkLost:
-    return LinkLost(now_ns, "nothing received from any instrument")
+def _lost(now_ns: int, outage_ns: int) -> LinkLost:
+    return LinkLost(now_ns, "nothing received from any instrument", now_ns - outage_ns)
 
 
 class RecordedSource:

@@ -29,7 +29,8 @@ from intraday.broker.connection import ConnectionManager, ConnectionSpec, subscr
 from intraday.broker.feed import KiteFeed, trading_hours
 from intraday.broker.link import LinkSpec
 from intraday.broker.link_events import Mode
-from intraday.domain.arrays import BAR, Bars, empty
+from intraday.broker.repairs import Repaired
+from intraday.domain.arrays import BAR, empty
 from intraday.domain.broker import Secret
 from intraday.domain.clock import ScaledClock, SystemClock
 from intraday.domain.events import Frame
@@ -96,8 +97,8 @@ async def ours(port: int, token: str, tally: Tally) -> None:
     tally.told()
 
 
-async def _nothing(start_ns: int, end_ns: int, insts: object) -> Bars:
-    return empty(BAR)
+async def _nothing(start_ns: int, end_ns: int, insts: object) -> Repaired:
+    return Repaired(empty(BAR))
 
 
 def official(port: int, token: str, tally: Tally) -> None:

@@ -16,10 +16,10 @@ from intraday.broker.connection import ConnectionManager, ConnectionSpec, Prices
 from intraday.broker.feed import KiteFeed
 from intraday.broker.link import LinkSpec
 from intraday.broker.link_events import Up
-from intraday.broker.repairs import Repair, RepairSpec
+from intraday.broker.repairs import Repair, Repaired, RepairSpec
 from intraday.broker.wire import decode_frame
 from intraday.broker.ws import Received
-from intraday.domain.arrays import BAR, MINUTE_NS, Bars, empty
+from intraday.domain.arrays import BAR, MINUTE_NS, empty
 from intraday.domain.broker import Secret
 from intraday.domain.clock import Clock, SimClock
 from intraday.domain.errors import BrokerUnavailable, TokenDead
@@ -103,7 +103,7 @@ class Run:
             self.lost_ns = 0
             self.feed.request(RequestBackfill(start_ns, event.now_ns - event.now_ns % MINUTE_NS + MINUTE_NS, "feed lost"))
 
-    async def _repair(self, start_ns: int, end_ns: int, insts: Sequence[int]) -> Bars:
+    async def _repair(self, start_ns: int, end_ns: int, insts: Sequence[int]) -> Repaired:
         self.asked.append((self.second(self.clock.now_ns()), self.second(start_ns), self.second(end_ns)))
         assert list(insts) == list(range(len(self.tokens)))
         await asyncio.sleep(1)
@@ -111,7 +111,7 @@ class Run:
             raise self.failures.pop(0)
         bars = empty(BAR, (end_ns - start_ns) // MINUTE_NS + 2)
         bars["ts_ns"] = start_ns + (np.arange(len(bars)) - 1) * MINUTE_NS  # one too many at each end
-        return bars
+        return Repaired(bars)
 
 
 def frozen(run: Run, *spans: tuple[float, float]) -> Talk:
@@ -200,7 +200,7 @@ def test_frames_received_before_and_after_a_boundary_stay_there_however_late_the
     assert asyncio.run(main()) == [("Frame", [614]), ("Timer", late_ns), ("Frame", [615]), ("Frame", [620])]
 
 
-async def _no_repair(start_ns: int, end_ns: int, insts: Sequence[int]) -> Bars:
+async def _no_repair(start_ns: int, end_ns: int, insts: Sequence[int]) -> Repaired:
     raise AssertionError("nothing was missed")
 
 
@@ -273,9 +273,9 @@ def test_a_repair_that_takes_for_ever_is_given_up() -> None:
     run = Run()
     run.kite.talk = frozen(run, (130, 150))
 
-    async def never(start_ns: int, end_ns: int, insts: Sequence[int]) -> Bars:
+    async def never(start_ns: int, end_ns: int, insts: Sequence[int]) -> Repaired:
         await asyncio.sleep(10**6)
-        return empty(BAR)
+        return Repaired(empty(BAR))
 
     run._repair = never  # type: ignore[method-assign]
     run.go(repairs=RepairSpec(attempts=2, timeout_ns=100 * SECOND_NS))  # the loss of the link is told by the engine, not here

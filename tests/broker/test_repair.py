@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from datetime import date
 
@@ -10,9 +11,11 @@ import pytest
 
 from broker_cases import SESSIONS, Asked, PlainBroker
 from intraday.broker.repair import FAILURES_MAX, MinuteRepair
-from intraday.domain.arrays import MINUTE_NS, Bars
+from intraday.broker.repairs import Repaired, Repairs, RepairSpec
+from intraday.domain.arrays import BAR, MINUTE_NS, Bars, empty
 from intraday.domain.clock import Clock
 from intraday.domain.errors import BrokerUnavailable, RequestRefused, TokenDead
+from intraday.domain.events import Alert, RequestBackfill
 from intraday.domain.instruments import Instrument, Kind
 from pace_cases import virtual
 
@@ -34,15 +37,28 @@ def run(
     fault: Callable[[Asked, int], None] = lambda asked, n: None,
     **options: object,
 ) -> tuple[Bars, PlainBroker, int]:
+    found, broker, ended_ns = run_to_result(insts, start_ns=start_ns, end_ns=end_ns, now_ns=now_ns, fault=fault, **options)
+    return found.bars, broker, ended_ns
+
+
+def run_to_result(
+    insts: list[int],
+    *,
+    start_ns: int = START,
+    end_ns: int = END,
+    now_ns: int = END + 60 * 10**9,
+    fault: Callable[[Asked, int], None] = lambda asked, n: None,
+    **options: object,
+) -> tuple[Repaired, PlainBroker, int]:
     brokers = []
 
-    async def main(clock: Clock) -> tuple[Bars, int]:
+    async def main(clock: Clock) -> tuple[Repaired, int]:
         brokers.append(PlainBroker(clock, fault=fault))
         repair = MinuteRepair(brokers[0], TARGETS, SESSIONS, clock, **options)  # type: ignore[arg-type]
         return await repair.repair(start_ns, end_ns, insts), clock.now_ns()
 
-    bars, ended_ns = virtual(main, now_ns)
-    return bars, brokers[0], ended_ns
+    found, ended_ns = virtual(main, now_ns)
+    return found, brokers[0], ended_ns
 
 
 def test_all_instruments_in_order_of_importance() -> None:
@@ -91,8 +107,11 @@ def test_no_answer_for_one_leaves_the_others() -> None:
         if asked.token in (700, 702):
             raise (BrokerUnavailable if asked.token == 700 else RequestRefused)("no")
 
-    bars, _, _ = run([], fault=fault)
-    assert set(bars["inst"].tolist()) == {0, 2, 4, 5}
+    found, _, _ = run_to_result([], fault=fault)
+    assert set(found.bars["inst"].tolist()) == {0, 2, 4, 5}
+    assert (found.missing, found.reason) == ((1, 3), "no")
+    whole, _, _ = run_to_result([])
+    assert (whole.missing, whole.reason) == ((), "")
 
 
 def test_no_answer_at_all_is_an_error() -> None:
@@ -111,6 +130,8 @@ def test_a_broker_that_is_down_is_not_asked_for_the_rest() -> None:
     bars, broker, _ = run([k % 6 for k in range(30)], fault=fault, workers=1)
     assert set(bars["inst"].tolist()) == {0}
     assert len(broker.asked) == 1 + FAILURES_MAX
+    found, _, _ = run_to_result([], fault=fault, workers=1)
+    assert found.missing == (1, 2, 3, 4, 5), "those not asked for are missing too"
 
 
 def test_a_dead_login_ends_it() -> None:
@@ -124,6 +145,70 @@ def test_a_dead_login_ends_it() -> None:
 
 def test_nothing_subscribed_is_no_work() -> None:
     async def main(clock: Clock) -> Bars:
-        return await MinuteRepair(PlainBroker(clock), [], SESSIONS, clock).repair(START, END)
+        return (await MinuteRepair(PlainBroker(clock), [], SESSIONS, clock).repair(START, END)).bars
 
     assert virtual(main, END).shape == (0,)
+
+
+def repairs(
+    fault: Callable[[Asked, int], None], spec: RepairSpec | None = None
+) -> tuple[PlainBroker, list[Bars | None], list[Alert]]:
+    """One request for all instruments' minutes, until it is over: who was asked, what came, what was told."""
+    alerts: list[Alert] = []
+    done: list[Bars | None] = []
+
+    async def main(clock: Clock) -> PlainBroker:
+        broker = PlainBroker(clock, fault=fault)
+        repair = MinuteRepair(broker, TARGETS, SESSIONS, clock, workers=1)
+        over = asyncio.Event()
+
+        def take(bars: Bars | None) -> None:
+            done.append(bars)
+            if bars is None:
+                over.set()
+
+        work = Repairs(SESSION, range(len(TARGETS)), repair.repair, clock, spec or RepairSpec(), alerts.append, take)
+        work.request(RequestBackfill(START, END, "x"))
+        async with asyncio.timeout(3600), asyncio.TaskGroup() as tasks:
+            task = tasks.create_task(work.run())
+            await over.wait()
+            task.cancel()
+        return broker
+
+    return virtual(main, END + 60 * 10**9), done, alerts
+
+
+def test_instruments_without_an_answer_are_asked_for_again_and_only_they() -> None:
+    def fault(asked: Asked, n: int) -> None:
+        if n in (2, 4):
+            raise BrokerUnavailable("down")
+
+    broker, done, alerts = repairs(fault)
+    first, again, over = done
+    assert over is None and first is not None and again is not None
+    assert set(first["inst"].tolist()) == {0, 2, 4, 5} and set(again["inst"].tolist()) == {1, 3}
+    assert [a.token for a in broker.asked[6:]] == [700, 702]
+    (told,) = alerts
+    assert told.level == "warning"
+    assert told.text == "missed minutes 09:45 to 09:48 of 2 of 6 instruments cannot be fetched yet: down; trying again"
+
+
+def test_instruments_that_are_never_answered_for_are_told_at_the_end() -> None:
+    def fault(asked: Asked, n: int) -> None:
+        if n > 1:
+            raise BrokerUnavailable("down")
+
+    broker, done, alerts = repairs(fault, RepairSpec(attempts=3))
+    assert [bars is None for bars in done] == [False, True] and len(broker.asked) == 6 + 5 + 5
+    assert [a.level for a in alerts] == ["warning", "error"]
+    assert "of 5 of 6 instruments could not be fetched in 3 attempts: down; `intraday backfill` fetches them" in alerts[1].text
+
+
+def test_a_minute_without_trades_is_an_answer() -> None:
+    async def main(clock: Clock) -> Repaired:
+        broker = PlainBroker(clock)
+        broker.candles = lambda token, start_ns, end_ns: empty(BAR)  # type: ignore[method-assign]
+        return await MinuteRepair(broker, TARGETS, SESSIONS, clock).repair(START, END)
+
+    found = virtual(main, END + 60 * 10**9)
+    assert (len(found.bars), found.missing) == (0, ())

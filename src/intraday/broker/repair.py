@@ -13,6 +13,7 @@ from loguru import logger
 
 from intraday.broker.backfill import Target
 from intraday.broker.candles import Auction, check, no_auction, own_sessions
+from intraday.broker.repairs import Repaired
 from intraday.core.validate import CandleValidator
 from intraday.domain.arrays import BAR, MINUTE_NS, Bars, empty, session_number
 from intraday.domain.broker import CandleApi, Interval
@@ -61,12 +62,12 @@ class MinuteRepair:
         self._sessions = sessions
         self._validator = CandleValidator(sessions)
 
-    async def repair(self, start_ns: int, end_ns: int, insts: Sequence[int] = ()) -> Bars:
+    async def repair(self, start_ns: int, end_ns: int, insts: Sequence[int] = ()) -> Repaired:
         """BAR[n] with ``start_ns <= open`` and ``end <= end_ns`` of these rows (all when empty), ordered by (ts, inst).
 
-        Asked one request an instrument, in the order given. What the broker does not answer is missing from the result and logged;
-        raises its error (BrokerError, AuthError) only when there was no answer at all. The range lies within one session's day, and
-        its end is not in the future.
+        Asked one request an instrument, in the order given. Instruments that the broker does not answer for are named in the
+        result and logged; raises its error (BrokerError, AuthError) only when there was no answer at all. The range lies within
+        one session's day, and its end is not in the future.
         """
         await self._settle(end_ns)
         run = _Run(deque(insts or range(len(self._targets))))
@@ -80,7 +81,8 @@ class MinuteRepair:
         if run.error is not None and not run.parts:
             raise run.error
         bars = np.concatenate([empty(BAR), *run.parts])
-        return bars[np.lexsort((bars["inst"], bars["ts_ns"]))]
+        reason = "" if run.error is None else str(run.error)
+        return Repaired(bars[np.lexsort((bars["inst"], bars["ts_ns"]))], tuple(missing), reason)
 
     async def _settle(self, end_ns: int) -> None:
         """Wait until the last candle is final."""

@@ -14,8 +14,20 @@ from intraday.domain.events import Alert, RequestBackfill
 from intraday.domain.session import Session
 
 SECOND_NS = 1_000_000_000
-# One-minute bars of open times ``start_ns <= t < end_ns`` of these instruments (dense rows). Raises BrokerError, AuthError.
-Repair = Callable[[int, int, Sequence[int]], Awaitable[Bars]]
+
+
+@dataclass(frozen=True, slots=True)
+class Repaired:
+    """What could be had: ``bars`` BAR[n], and the instruments (dense rows) of which nobody knows, and why."""
+
+    bars: Bars
+    missing: tuple[int, ...] = ()
+    reason: str = ""
+
+
+# One-minute bars of open times ``start_ns <= t < end_ns`` of these instruments (dense rows). Raises BrokerError, AuthError when
+# none of them was answered.
+Repair = Callable[[int, int, Sequence[int]], Awaitable[Repaired]]
 Tell = Callable[[Alert], None]  # what a person should read; never waits, never raises
 
 
@@ -35,8 +47,8 @@ class RepairSpec:
 class Repairs:
     """Requests in, bars out, in order of the requests; those that touch and have settled become one.
 
-    ``insts``: all dense rows, for a request that names none. ``done`` is called with the bars of each request, none when they
-    could not be had.
+    ``insts``: all dense rows, for a request that names none. ``done`` is called with bars whenever some came, and with None when
+    a request is over. An attempt asks for those instruments only that the one before did not get.
     """
 
     def __init__(
@@ -86,9 +98,9 @@ class Repairs:
             self._working = True
             await self._settle(self._waiting[0])
             wanted = self._merge(self._waiting.popleft())
-            bars = await self._fetch(wanted)
+            await self._fetch(wanted)
             self._working = False
-            self._done(bars)
+            self._done(None)
 
     async def _settle(self, wanted: RequestBackfill) -> None:
         wait_ns = wanted.end_ns + self._spec.settle_ns - self._clock.now_ns()
@@ -109,43 +121,49 @@ class Repairs:
         self._waiting = rest
         return wanted
 
-    async def _fetch(self, wanted: RequestBackfill) -> Bars | None:
+    async def _fetch(self, wanted: RequestBackfill) -> None:
         slow = f"still not fetched after {self._spec.slow_ns / 1e9:.0f} s; going on"
         timer = asyncio.get_running_loop().call_later(self._spec.slow_ns / 1e9, self._report, "warning", wanted, slow)
-        reason = ""
+        insts = tuple(wanted.inst or self._insts)
+        n, reason = len(insts), ""
         try:
             for attempt in range(self._spec.attempts):
                 if attempt:
                     await asyncio.sleep(min(self._spec.max_ns, self._spec.first_ns << (attempt - 1)) / 1e9)
-                found = await self._attempt(wanted)
-                if not isinstance(found, str):
-                    return found
-                reason = found
+                insts, reason = await self._attempt(wanted, insts)
+                if not insts:
+                    return
                 if attempt == 0:
-                    self._report("warning", wanted, f"cannot be fetched yet: {reason}; trying again")
+                    self._report("warning", wanted, f"{_of(insts, n)}cannot be fetched yet: {reason}; trying again")
                 timer.cancel()
         finally:
             timer.cancel()
-        text = f"could not be fetched in {self._spec.attempts} attempts: {reason}; `intraday backfill` fetches them later"
-        self._report("error", wanted, text)
-        return None
+        failed = f"could not be fetched in {self._spec.attempts} attempts: {reason}; `intraday backfill` fetches them later"
+        self._report("error", wanted, _of(insts, n) + failed)
 
-    async def _attempt(self, wanted: RequestBackfill) -> Bars | str:
-        """The bars, or why there are none."""
+    async def _attempt(self, wanted: RequestBackfill, insts: tuple[int, ...]) -> tuple[tuple[int, ...], str]:
+        """Hand on what comes; the instruments that are still missing, and why."""
         try:
             async with asyncio.timeout(self._spec.timeout_ns / 1e9):
-                bars = await self._repair(wanted.start_ns, wanted.end_ns, wanted.inst or self._insts)
+                found = await self._repair(wanted.start_ns, wanted.end_ns, insts)
         except (BrokerError, AuthError) as error:
-            return str(error)
+            return insts, str(error)
         except TimeoutError:
-            return f"no answer in {self._spec.timeout_ns / 1e9:.0f} s"
+            return insts, f"no answer in {self._spec.timeout_ns / 1e9:.0f} s"
+        bars = found.bars
         inside: Bars = bars[(bars["ts_ns"] >= wanted.start_ns) & (bars["ts_ns"] < wanted.end_ns)]
-        return inside
+        if len(inside):
+            self._done(inside)
+        return found.missing, found.reason
 
     def _report(self, level: str, wanted: RequestBackfill, text: str) -> None:
         first, last = ist(wanted.start_ns), ist(wanted.end_ns - MINUTE_NS)
         minutes = f"missed minute {first}" if first == last else f"missed minutes {first} to {last}"
         self._tell(Alert(self._clock.now_ns(), level, "feed", f"{minutes} {text}"))
+
+
+def _of(missing: Sequence[int], n: int) -> str:
+    return f"of {len(missing)} of {n} instruments " if len(missing) < n else ""
 
 
 def ist(ts_ns: int) -> str:

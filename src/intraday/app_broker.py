@@ -28,9 +28,9 @@ from intraday.domain.session import EPOCH
 class Endpoint:
     """Where the broker answers, whose time it is there, and who is logged in.
 
-    ``name`` is for people, and whose prices a database holds. ``speed`` is the pace of an event loop that talks to it: at 60, a
-    second of its time is 17 ms of ours. ``own_prices`` False: it plays back what the database holds.
-    ``since``: it has no older candles.
+    ``name`` is for people; with ``market``, which tells apart those that are made up, it says whose prices a database holds.
+    ``speed`` is the pace of an event loop that talks to it: at 60, a second of its time is 17 ms of ours. ``own_prices`` False: it
+    plays back what the database holds. ``made_up``: its prices are a simulator's. ``since``: it has no older candles.
     """
 
     name: str
@@ -41,7 +41,14 @@ class Endpoint:
     clock: Clock
     speed: float = 1.0
     own_prices: bool = True
+    made_up: bool = False
+    market: str = ""
     since: date = date.min
+
+    @property
+    def origin(self) -> str:
+        """Whose prices these are."""
+        return f"{self.name} ({self.market})" if self.market else self.name
 
     @property
     def patience(self) -> float:

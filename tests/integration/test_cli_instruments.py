@@ -19,6 +19,7 @@ from intraday.database.stores import Stores
 from intraday.domain.arrays import BAR, empty
 from intraday.domain.clock import SimClock
 from intraday.domain.errors import ConfigError
+from intraday.domain.instruments import Instrument
 from intraday.domain.membership import FNO, Span
 from intraday.domain.ports import Source
 from intraday.domain.session import SessionTable, midnight_ns
@@ -179,16 +180,20 @@ def test_files_and_symbols_as_universe(run: Run, synced: dict[str, Any], tmp_pat
     assert "none of the 1 symbols of" in refused(run("universe", "show", universe=f"csv:{path}"), 2)
 
 
-def test_all_is_whatever_has_candles(run: Run, synced: dict[str, Any], settings: Settings) -> None:
+def test_all_is_whatever_is_listed_or_has_candles(run: Run, synced: dict[str, Any], settings: Settings) -> None:
     clock = SimClock(midnight_ns(TODAY))
     with open_system(with_feed(settings, "synthetic"), clock) as system:
-        everyone = system.universe()
-        assert len(everyone) == sum(e["listed"] for e in synced["exchanges"])
-        infy = next(i for i in everyone if i.key == "NSE:INFY")
-        bars = empty(BAR, 1)
+        listed = system.universe()
+        assert {i.exchange for i in listed} == {"NSE"}
+        assert len(listed) == next(e["listed"] for e in synced["exchanges"] if e["exchange"] == "NSE")
+        infy = next(i for i in listed if i.key == "NSE:INFY")
+        gone = system.stores.instruments.upsert([Instrument("NSE", "GONE")])[0]
+        assert system.universe() == listed
+        bars = empty(BAR, 2)
         bars["ts_ns"], bars["close"] = SessionTable.load().get(date(2025, 1, 14)).open_ns, 1500.0
-        system.stores.bars.write([infy.id], bars, Source.BROKER, 0)
-        assert system.universe() == [infy]
+        bars["inst"] = [0, 1]
+        system.stores.bars.write([infy.id, gone.id], bars, Source.BROKER, 0)
+        assert system.universe() == [*listed, gone]
 
 
 def test_the_universe_of_a_day_and_of_any_day(run: Run, synced: dict[str, Any], settings: Settings) -> None:

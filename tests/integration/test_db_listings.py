@@ -14,7 +14,7 @@ from intraday.database.digests import digests
 from intraday.database.pool import Database
 from intraday.database.stores import Stores
 from intraday.domain.clock import SimClock
-from intraday.domain.errors import BadAnswer, InputError, StorageError
+from intraday.domain.errors import BadAnswer, ConfigError, StorageError
 from intraday.domain.instruments import Instrument, Kind
 from intraday.domain.listings import Change, ChangeKind, SyncReport
 from intraday.domain.membership import FNO, Flag, Span
@@ -208,7 +208,9 @@ def test_another_list_of_the_same_day_goes_on_from_the_day_before(stores: Stores
 def test_an_older_day_is_refused(stores: Stores, database: Database) -> None:
     sync(stores, D2)
     before = digests(database)
-    with pytest.raises(InputError, match="the list of NSE of 2026-08-11 was taken over already: expected that day or a later one"):
+    with pytest.raises(
+        ConfigError, match="the stored list of NSE is of 2026-08-11, expected .*: .* set system.data_dir to another"
+    ):
         sync(stores, D1)
     assert digests(database) == before
 

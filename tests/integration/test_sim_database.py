@@ -99,6 +99,15 @@ def test_a_recorded_day_is_replayed_and_the_others_come_from_candles(filled: Set
     assert [row[1:5] for row in served[symbol]] == expected  # clean ticks fold to the same candles
 
 
+def test_a_future_that_nothing_is_stored_of_is_listed_without_trades(filled: Settings) -> None:
+    with planned(filled, SimOptions(source="database", port=0), SystemClock()) as plan:
+        stocks = [row for row in plan.tape.instruments if row.exchange == "NSE"]
+        (future,) = [row for row in plan.tape.instruments if row.exchange == "NFO"]
+        assert (future.name, future.is_future) == ("NIFTY", True)
+        assert (len(plan.tape.trades(future.token, plan.day)), plan.tape.previous_close(future.token, plan.day)) == (0, 0)
+        assert all(len(plan.tape.trades(row.token, plan.day)) > 0 for row in stocks)
+
+
 def test_without_candles_there_is_nothing_to_play(settings: Settings) -> None:
     with (
         pytest.raises(NotEnoughData, match="no candles are stored"),

@@ -140,6 +140,13 @@ def test_the_list_keeps_the_order_and_shows_who_has_an_auction() -> None:
     assert len({row.token for row in rows}) == 4
 
 
+def test_the_list_of_derivatives_is_never_empty() -> None:
+    rows = listed(INSTRUMENTS[:2], date(2026, 7, 1))
+    assert [(row.key, row.name) for row in rows[2:]] == [("NFO:NIFTY26JULFUT", "NIFTY")]
+    assert [row.auction for row in rows] == [False, False, False]
+    assert [row.key for row in listed(INSTRUMENTS[2:], DAY)] == ["NFO:INFY21MARFUT"], "it has one of its own"
+
+
 @pytest.mark.parametrize("day", [date(2021, 3, 13), date(2021, 3, 29)])
 def test_there_are_no_trades_on_closed_days(day: date) -> None:
     tape = RecordedTape(listed(INSTRUMENTS, DAY), SESSIONS, Store().bars)

@@ -32,7 +32,7 @@ class InstrumentManager:
     async def sync(self, day: date | None = None) -> SyncReport:
         """Take over the lists as those of ``day`` (None: today, IST). Returns what changed since the last ones.
 
-        Raises BrokerError (BadAnswer for a list that cannot be the whole one) and AuthError: nothing is stored then. InputError
+        Raises BrokerError (BadAnswer for a list that cannot be the whole one) and AuthError: nothing is stored then. ConfigError
         when a later day was synced already.
         """
         day = day or EPOCH + timedelta(days=session_number(self._clock.now_ns()))

@@ -10,7 +10,7 @@ from intraday.database.listing_rows import load_held, load_holders, take_over
 from intraday.database.membership import take_list
 from intraday.database.pool import Connection, Database
 from intraday.domain.broker import Listing
-from intraday.domain.errors import InputError
+from intraday.domain.errors import ConfigError
 from intraday.domain.instruments import Instrument, Kind
 from intraday.domain.listings import Change, ChangeKind, Dump, ExchangeReport, Held, Roll, Symbols, SyncReport, compare
 
@@ -32,7 +32,7 @@ class ListingRepository:
         return {exchange: (n_rows, n_listed) for exchange, n_rows, n_listed in rows}
 
     def sync(self, day: date, dumps: Sequence[Dump], rolls: Sequence[Roll]) -> SyncReport:
-        """Take the lists over in one transaction; a second time changes no row. InputError when a later day was synced already."""
+        """Take the lists over in one transaction; a second time changes no row. ConfigError when a later day was synced already."""
         with self._db.transaction() as connection:
             connection.execute("SELECT pg_advisory_xact_lock(hashtext('instruments'), 0)")
             reports, changes = [], []
@@ -149,9 +149,10 @@ def _take_over(connection: Connection, day: date, dump: Dump) -> tuple[ExchangeR
 def _is_first(connection: Connection, day: date, exchange: str) -> bool:
     row: Any = connection.execute("SELECT min(day), max(day) FROM instrument_dumps WHERE exchange = %s", (exchange,)).fetchone()
     if row[1] is not None and row[1] > day:
-        raise InputError(
-            f"the list of {exchange} of {row[1]} was taken over already: expected that day or a later one, found {day}; "
-            "an older list would undo it"
+        raise ConfigError(
+            f"the stored list of {exchange} is of {row[1]}, expected that day or a later one, found {day}: an older list would "
+            "undo it. To go back in time (broker.simulator.day) set system.data_dir to another folder, or database.dsn to another "
+            "database"
         )
     return row[0] is None or row[0] == day
 

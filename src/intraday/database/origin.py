@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from intraday.database.copying import stamp
-from intraday.database.pool import Database
+from intraday.database.pool import Connection, Database
 from intraday.domain.errors import ConfigError
+
+CHANGE = "system.data_dir to another folder (or database.dsn to another database)"
 
 
 class OriginRepository:
@@ -13,16 +15,30 @@ class OriginRepository:
     def __init__(self, database: Database) -> None:
         self._db = database
 
-    def claim(self, name: str, now_ns: int) -> None:
-        """Make ``name`` the broker of this database. ConfigError when it is another's."""
+    def claim(self, name: str, now_ns: int, *, made_up: bool = False, change: str = CHANGE) -> None:
+        """Make ``name`` the broker of this database; ``change``: what to set for another one.
+
+        ConfigError when it is another's, and when ``name``'s prices are ``made_up`` while imported ones are stored: a broker's come
+        before those. Nothing is claimed then.
+        """
         with self._db.transaction() as connection:
             connection.execute(
                 "INSERT INTO broker_origin (name, claimed_at) VALUES (%s, %s) ON CONFLICT DO NOTHING", (name, stamp(now_ns))
             )
             row = connection.execute("SELECT name FROM broker_origin").fetchone()
-        assert row is not None
-        if row[0] != name:
-            raise ConfigError(
-                f"this database holds the candles of {row[0]}, expected those of {name}: prices of two brokers are not mixed. Set "
-                "system.data_dir to another folder (or database.dsn to another database) for each"
-            )
+            assert row is not None
+            if row[0] != name:
+                raise ConfigError(
+                    f"this database holds the candles of {row[0]}, expected those of {name}: prices of two brokers are not mixed. "
+                    f"Set {change}"
+                )
+            if made_up and _has_imports(connection):
+                raise ConfigError(
+                    f"this database holds imported candles, and those of {name} are made up: they would come before the imported "
+                    f"ones. Set {change}; or work on what is stored, with broker.feed: recorded"
+                )
+
+
+def _has_imports(connection: Connection) -> bool:
+    row = connection.execute("SELECT EXISTS (SELECT 1 FROM bar_versions WHERE source = 'import')").fetchone()
+    return row is not None and bool(row[0])

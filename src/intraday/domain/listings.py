@@ -110,7 +110,7 @@ class ListingStore(Protocol):
         ...
 
     def sync(self, day: date, dumps: Sequence[Dump], rolls: Sequence[Roll]) -> SyncReport:
-        """Take the lists over in one transaction. InputError when a later day was synced already."""
+        """Take the lists over in one transaction. ConfigError when a later day was synced already."""
         ...
 
     def tokens(self, ids: Sequence[int], day: date) -> dict[int, int]:

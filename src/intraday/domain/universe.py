@@ -39,8 +39,13 @@ class Universe:
 
 
 def everyone(with_bars: frozenset[int], listed: frozenset[int]) -> Universe:
-    """``all``: every instrument with stored candles; while there are none, every listed one of the exchange traded on."""
-    return Universe("all instruments with candles" if with_bars else "all listed instruments", with_bars or listed)
+    """``all``: whoever is ``listed`` on the exchange traded on, and every instrument with stored candles.
+
+    Those that are listed count before they have candles: a first fetch that is interrupted would else be the last one of the rest.
+    """
+    return Universe(
+        "all listed instruments, and all with candles" if listed else "all instruments with candles", listed | with_bars
+    )
 
 
 def named(keys: Sequence[str], known: Iterable[Instrument], symbols: Symbols, day: date) -> Universe:

@@ -18,7 +18,7 @@ from intraday.domain.instruments import Instrument
 from intraday.domain.ports import Progress
 from intraday.domain.session import midnight_ns
 from intraday.jobs.exchange import open_exchange, run_at
-from intraday.jobs.gather import claim, noted, wanted
+from intraday.jobs.gather import claim, noted, refuse_playback, wanted
 from intraday.jobs.outcome import recorded_run
 
 IST = timezone(timedelta(hours=5, minutes=30))
@@ -92,6 +92,7 @@ def plan_backfill(settings: Settings, limits: RateLimits, wish: Wish, clock: Clo
     Raises ConfigError, NotEnoughData when no list of instruments is stored.
     """
     with open_exchange(settings, limits, clock) as endpoint, open_system(settings, endpoint.clock) as system:
+        refuse_playback(endpoint)
         found = _resolve(system, endpoint, limits, wish)
         if not found.targets:
             raise NotEnoughData(
@@ -116,13 +117,15 @@ def plan_backfill(settings: Settings, limits: RateLimits, wish: Wish, clock: Clo
 def run_backfill(settings: Settings, limits: RateLimits, wish: Wish, clock: Clock, progress: Progress) -> Fetch:
     """Sync the instruments, then fetch and store what is missing. The report says how it went, an early end included.
 
-    Raises ConfigError; AuthError and BrokerError while nothing was fetched yet; StorageError with everything before it stored.
+    Raises ConfigError, also where the database itself is played back; AuthError and BrokerError while nothing was fetched yet;
+    StorageError with everything before it stored.
     """
     with (
         open_exchange(settings, limits, clock) as endpoint,
         open_system(settings, endpoint.clock) as system,
         recorded_run(system, "backfill") as run,
     ):
+        refuse_playback(endpoint)
         done = run_at(endpoint, lambda: _fetch(system, endpoint, limits, wish, progress))
         report = done.report
         run.summary |= {"requests": report.requests, "failed": report.failed, "bars": report.bars, "new": report.written.inserted}

@@ -13,7 +13,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 import httpx
 
 from intraday.app_broker import Endpoint, build_rest, build_tokens
-from intraday.config.settings import RateLimits, Settings
+from intraday.config.settings import RateLimits, Settings, SyntheticSettings
 from intraday.domain.broker import BrokerSession, Credentials, Secret
 from intraday.domain.clock import Clock, ScaledClock
 from intraday.domain.errors import BrokerUnavailable, ConfigError
@@ -59,7 +59,8 @@ def kite(settings: Settings, clock: Clock) -> Endpoint:
         clock, speed = _simulated_clock(broker.kite.rest_url, clock)
     tokens = build_tokens(settings, clock)
     name = urlsplit(broker.kite.rest_url).netloc
-    return Endpoint(name, broker.kite.rest_url, broker.kite.ws_url, credentials, tokens.access_token, clock, speed)
+    made_up = broker.kite.clock == "simulator"
+    return Endpoint(name, broker.kite.rest_url, broker.kite.ws_url, credentials, tokens.access_token, clock, speed, made_up=made_up)
 
 
 def credentials_of(settings: Settings) -> Credentials:
@@ -112,10 +113,17 @@ def _bundled(settings: Settings, limits: RateLimits, clock: Clock, speed: float 
                 simulated,
                 plan.speed,
                 own_prices=synthetic,
+                made_up=synthetic,
+                market=_market(settings.trading.synthetic) if synthetic else "",
                 since=settings.trading.synthetic.start_day if synthetic else date.min,
             )
             held.append(run_at(endpoint, lambda: _log_in(endpoint, server.login_url, limits, settings)))
             yield endpoint
+
+
+def _market(s: SyntheticSettings) -> str:
+    """What tells one made-up market from another."""
+    return f"seed {s.seed}, {s.instruments} instruments from {s.start_day}, edge {s.edge:g}"
 
 
 async def _log_in(endpoint: Endpoint, login_url: str, limits: RateLimits, settings: Settings) -> BrokerSession:

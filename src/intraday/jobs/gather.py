@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import TypeVar
@@ -10,6 +10,7 @@ from typing import TypeVar
 from intraday.app import System, build_backfill, build_listings
 from intraday.app_broker import Endpoint, build_rest
 from intraday.broker.backfill import BackfillReport
+from intraday.broker.dump import parse
 from intraday.broker.rest import RESTClient
 from intraday.config.settings import RateLimits
 from intraday.domain.errors import ConfigError
@@ -60,7 +61,8 @@ def gather(
 ) -> Gathered:
     """Everything the broker has of ``first .. last`` (None: ``broker.backfill.days`` back, and today) that is not stored yet.
 
-    Raises AuthError and BrokerError: what was stored before stays, and the next call goes on from there.
+    Where the exchange plays back this very database, nothing is fetched and nothing stored. Raises AuthError and BrokerError: what
+    was stored before stays, and the next call goes on from there.
     """
 
     async def main() -> Gathered:
@@ -83,11 +85,17 @@ async def gather_through(
     claim(system, endpoint)
     today = endpoint.today
     user = await noted(progress, f"login at {endpoint.name}", rest.profile())
-    listings = build_listings(system, rest, endpoint.clock)
-    sync = await noted(progress, "instruments", listings.sync())
-    instruments = wanted(system, limits)
-    tokens = listings.tokens(instruments, today)
-    targets = [(i, tokens[i.id]) for i in instruments if i.id in tokens]
+    if endpoint.own_prices:
+        listings = build_listings(system, rest, endpoint.clock)
+        sync = await noted(progress, "instruments", listings.sync())
+        instruments = wanted(system, limits)
+        tokens = listings.tokens(instruments, today)
+        targets = [(i, tokens[i.id]) for i in instruments if i.id in tokens]
+    else:
+        sync = SyncReport(today, (), (), {})
+        tokens = await noted(progress, "instruments", _played_back(rest, system.universe()))
+        instruments = wanted(system, limits, tokens)
+        targets = []
     start = first or today - timedelta(days=system.settings.broker.backfill.days)
     start = max(start, endpoint.since, system.sessions.first)
     report = await build_backfill(system, rest, endpoint.clock, progress).run(targets, start, min(last or today, today))
@@ -96,10 +104,30 @@ async def gather_through(
     return Gathered(user.user_name or user.user_id, sync, instruments, tokens, report)
 
 
+async def _played_back(rest: RESTClient, stored: Sequence[Instrument]) -> dict[int, int]:
+    """Token by instrument id where the database itself is played back: read from the list, which is stored nowhere."""
+    tokens: dict[str, int] = {}
+    for exchange in sorted({i.exchange for i in stored}):
+        tokens |= {x.instrument.key: x.token for x in parse(await rest.instruments(exchange), exchange).listings}
+    return {i.id: tokens[i.key] for i in stored if i.key in tokens}
+
+
 def claim(system: System, endpoint: Endpoint) -> None:
-    """Make the broker that of this database. ConfigError when the database holds the prices of another."""
+    """Make the broker that of this database. ConfigError when that would mix its prices with those of another, or imported ones."""
     if endpoint.own_prices:
-        system.stores.origin.claim(endpoint.name, endpoint.clock.now_ns())
+        settings = system.settings
+        folder = f"system.data_dir ({settings.system.data_dir}) to another folder"
+        change = folder if settings.database.dsn is None else "database.dsn to another database"
+        system.stores.origin.claim(endpoint.origin, endpoint.clock.now_ns(), made_up=endpoint.made_up, change=change)
+
+
+def refuse_playback(endpoint: Endpoint) -> None:
+    """ConfigError where there is nothing to take over, since the database itself is played back."""
+    if not endpoint.own_prices:
+        raise ConfigError(
+            "broker.simulator.source: database plays back what is stored, so there is nothing to fetch; expected synthetic, or "
+            "broker.feed: kite"
+        )
 
 
 async def noted(progress: Progress, what: str, work: Awaitable[T]) -> T:
@@ -110,9 +138,9 @@ async def noted(progress: Progress, what: str, work: Awaitable[T]) -> T:
     return done
 
 
-def wanted(system: System, limits: RateLimits) -> list[Instrument]:
-    """The instruments of ``trading.universe``. ConfigError for more than the feed can carry."""
-    instruments = system.universe()
+def wanted(system: System, limits: RateLimits, among: Collection[int] | None = None) -> list[Instrument]:
+    """The instruments of ``trading.universe``, with ``among`` only those ids. ConfigError for more than the feed can carry."""
+    instruments = [i for i in system.universe() if among is None or i.id in among]
     most = limits.websocket.connections * limits.websocket.instruments_per_connection
     if len(instruments) > most:
         raise ConfigError(

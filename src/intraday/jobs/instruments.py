@@ -22,7 +22,7 @@ from intraday.domain.membership import EPOCH, Flag, Row, Span, located, normal, 
 from intraday.domain.ports import Progress
 from intraday.domain.universe import key_of
 from intraday.jobs.exchange import OVER_THE_WIRE, open_exchange, run_at
-from intraday.jobs.gather import claim, noted
+from intraday.jobs.gather import claim, noted, refuse_playback
 from intraday.jobs.outcome import recorded_run
 
 
@@ -83,6 +83,7 @@ def sync(settings: Settings, limits: RateLimits, clock: Clock, progress: Progres
             async with build_rest(endpoint, limits, settings) as rest:
                 return await noted(progress, "instruments", build_listings(system, rest, endpoint.clock).sync())
 
+        refuse_playback(endpoint)
         claim(system, endpoint)
         report = run_at(endpoint, main)
         run.summary |= {"day": str(report.day), "changes": report.counts(), "listed": sum(e.listed for e in report.exchanges)}

@@ -9,7 +9,7 @@ from datetime import date
 from intraday.app import System, open_system
 from intraday.broker.candles import auction_rule
 from intraday.config.settings import Settings
-from intraday.domain.arrays import Bars
+from intraday.domain.arrays import BAR, Bars, empty
 from intraday.domain.clock import Clock
 from intraday.domain.errors import NotEnoughData
 from intraday.domain.instruments import Instrument, Kind
@@ -39,6 +39,8 @@ def _recorded(system: System, day: date | None, most: int | None) -> tuple[Recor
     ids = [i.id for i in instruments]
 
     def bars(row: int, start_ns: int, end_ns: int) -> Bars:
+        if row >= len(ids):  # a future behind the list: nothing is stored of it
+            return empty(BAR)
         return stores.bars.read([ids[row]], start_ns, end_ns)
 
     listing = listed(instruments, day, _auction(system, instruments, day))

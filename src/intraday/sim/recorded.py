@@ -15,7 +15,7 @@ import numpy as np
 from intraday.domain.arrays import DAY_NS, Bars, Ticks
 from intraday.domain.instruments import Instrument, Kind
 from intraday.domain.session import SessionTable, midnight_ns
-from intraday.sim.listing import SimInstrument, future, index, monthly_expiries, stock, token_of
+from intraday.sim.listing import NIFTY, SimInstrument, future, index, monthly_expiries, stock, token_of
 from intraday.sim.tape import Trades
 
 K = TypeVar("K")
@@ -125,10 +125,16 @@ def from_ticks(ticks: Ticks) -> Trades:
 
 def listed(instruments: Sequence[Instrument], day: date, auction: Collection[str] = ()) -> list[SimInstrument]:
     """Stored instruments as the exchange lists them, in their order. Those whose symbol is in ``auction`` take part in the closing
-    auction, and so have a future (without trades) behind the list, as clients expect."""
+    auction, and so have a future (without trades) behind the list, as clients expect.
+
+    Without any derivative there is one on NIFTY: the list of NFO has never been empty, and clients refuse it when it is.
+    """
     rows = [_listed(i, FIRST_TOKEN + row, i.symbol in auction) for row, i in enumerate(instruments)]
+    underlyings = [row for row in rows if row.auction]
+    if not underlyings and not any(row.exchange == "NFO" for row in rows):
+        underlyings = [index(NIFTY[0], NIFTY[1], NO_PRICE)]
     expiry = monthly_expiries(day, 1)[0]
-    return rows + [future(row, FIRST_TOKEN + len(rows) + n, expiry, 500) for n, row in enumerate(r for r in rows if r.auction)]
+    return rows + [future(row, FIRST_TOKEN + len(rows) + n, expiry, 500) for n, row in enumerate(underlyings)]
 
 
 def _listed(i: Instrument, number: int, auction: bool) -> SimInstrument:

@@ -22,9 +22,9 @@ class OriginRepository:
         before those. Nothing is claimed then.
         """
         with self._db.transaction() as connection:
-            connection.execute(
+            first = connection.execute(
                 "INSERT INTO broker_origin (name, claimed_at) VALUES (%s, %s) ON CONFLICT DO NOTHING", (name, stamp(now_ns))
-            )
+            ).rowcount
             row = connection.execute("SELECT name FROM broker_origin").fetchone()
             assert row is not None
             if row[0] != name:
@@ -33,9 +33,10 @@ class OriginRepository:
                     f"Set {change}"
                 )
             if made_up and _has_imports(connection):
+                instead = "; or work on what is stored, with broker.feed: recorded" if first else ", and import there again"
                 raise ConfigError(
                     f"this database holds imported candles, and those of {name} are made up: they would come before the imported "
-                    f"ones. Set {change}; or work on what is stored, with broker.feed: recorded"
+                    f"ones. Set {change}{instead}"
                 )
 
 

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import socket
 import struct
 from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+from urllib.parse import quote, quote_plus
 
 import pytest
 from websockets.asyncio.server import ServerConnection
+from websockets.http11 import Request, Response
 
 from feed_cases import HEARTBEAT, TOKEN, Sunk, TinyKite, beat, frame, full
+from intraday.broker.answers import cut
 from intraday.broker.link import Link, LinkSpec
 from intraday.broker.link_events import Deliver, Lost, Mode, Notice, Up
 from intraday.broker.ws import WebSocketClient
@@ -274,10 +279,90 @@ def test_the_token_is_in_no_log_and_no_repr(caplog: pytest.LogCaptureFixture) ->
         assert TOKEN not in text
 
 
-@pytest.mark.parametrize("url", ["http://host", "ws://", "kite.trade", ""])
+ECHO = f"GET /?api_key=key&access_token={TOKEN} by {quote(TOKEN)}"
+
+
+def test_a_refusal_that_repeats_the_address_is_told_without_the_token() -> None:
+    kite = TinyKite()
+    kite.refuse = (502, ECHO)
+    (notice,) = run(3, kite, nothing).of(Notice)
+    assert notice.text.endswith("HTTP 502 GET /?api_key=key&access_token=*** by ***")
+
+
+def test_close_reasons_and_texts_that_repeat_the_address_are_told_without_the_token() -> None:
+    kite = TinyKite()
+
+    async def talk(connection: ServerConnection) -> None:
+        await connection.send(HEARTBEAT)
+        for kind in ("message", "error"):
+            await connection.send(json.dumps({"type": kind, "data": ECHO}))
+        await connection.close(1008, ECHO)
+
+    kite.talk = talk
+    sunk = run(0.5, kite, nothing)
+    told = [*(n.text for n in sunk.of(Notice)), *(lost.reason for lost in sunk.of(Lost))]
+    assert len(told) == 3 and all("access_token=*** by ***" in text for text in told)
+
+
+@pytest.mark.parametrize("token", ["a+b/c=d e", TOKEN])
+def test_a_token_is_cut_out_as_it_is_and_as_an_address_has_it(token: str) -> None:
+    for text in (token, quote(token, safe=""), quote_plus(token)):
+        assert cut(f"x {text} y", (Secret(token),)) == "x *** y"
+
+
+@pytest.mark.parametrize("location", ["http://portal.invalid/login", "ws://[", "ws://portal.invalid/#x"])
+def test_a_network_that_leads_elsewhere_is_unreachable(location: str) -> None:
+    class Portal(TinyKite):
+        def _gate(self, connection: ServerConnection, request: Request) -> Response:
+            response = connection.respond(HTTPStatus.FOUND, "log in first")
+            response.headers["Location"] = location
+            return response
+
+    told = run(5, Portal(), nothing).of(Notice)
+    assert told and all("cannot reach the broker" in n.text and "?" not in n.text.split("(a redirect)")[0] for n in told)
+
+
+@pytest.mark.parametrize(
+    "url", ["http://host", "ws://", "kite.trade", "", "ws://host/?k=hush", "ws://host/#hush", "ws://u:hush@h:x", "ws://[?hush"]
+)
 def test_addresses_that_are_none(url: str) -> None:
-    with pytest.raises(ConfigError, match="ws_url"):
+    with pytest.raises(ConfigError, match="ws_url: expected ws://host") as caught:
         virtual(lambda clock: _make(url, clock))
+    assert _nothing_hushed(caught.value)
+
+
+@pytest.mark.parametrize(
+    "proxy", ["foo", "socks5://u:hush@127.0.0.1:1", "http://u:hush@127.0.0.1:x", "http://u:hush@h/?q", "http://["]
+)
+def test_a_proxy_that_is_none_is_told_at_once_but_not_shown(monkeypatch: pytest.MonkeyPatch, proxy: str) -> None:
+    monkeypatch.setenv("https_proxy", proxy)
+    monkeypatch.delenv("no_proxy", raising=False)
+    with pytest.raises(ConfigError, match=r"the proxy to ws.kite.trade: expected http://host:port") as caught:
+        virtual(lambda clock: _make("wss://ws.kite.trade", clock))
+    assert _nothing_hushed(caught.value)
+    virtual(lambda clock: _make("ws://127.0.0.1:9", clock))
+
+
+def _nothing_hushed(error: BaseException) -> bool:
+    return "hush" not in str(error) and error.__context__ is None
+
+
+def test_a_proxy_is_used_but_not_to_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "https_proxy"):
+        monkeypatch.setenv(name, "http://u:hush@127.0.0.1:1")
+    monkeypatch.delenv("no_proxy", raising=False)
+    sunk = Sunk()
+
+    async def main(clock: Clock) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            work = tasks.create_task(client("wss://ws.kite.invalid", clock, sunk).run())
+            await asyncio.sleep(2)
+            work.cancel()
+
+    virtual(main)
+    (notice,) = sunk.of(Notice)
+    assert "cannot reach the broker" in notice.text and "127.0.0.1', 1)" in notice.text and "hush" not in notice.text
+    assert run(2, TinyKite(), nothing).of(Up)
 
 
 async def _make(url: str, clock: Clock) -> None:

@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
+from urllib.parse import quote, quote_plus
 
 import orjson
 
@@ -167,8 +168,14 @@ def _came(asked: Asked, answer: Answer, kind: str = "", text: str = "") -> str:
 
 def clean(text: str, hide: Sequence[Secret] = ()) -> str:
     """A stranger's text for a message: one short printable line, the secrets of the request cut out."""
+    line = "".join(c if c.isprintable() else " " for c in cut(text, hide)).strip()
+    return line if len(line) <= SHOWN_MAX else line[: SHOWN_MAX - 3] + "..."
+
+
+def cut(text: str, hide: Sequence[Secret]) -> str:
+    """``text`` with ``***`` for each secret, also where it is written as in an address."""
     for secret in hide:
         if shown := secret.reveal():
-            text = text.replace(shown, "***")
-    line = "".join(c if c.isprintable() else " " for c in text).strip()
-    return line if len(line) <= SHOWN_MAX else line[: SHOWN_MAX - 3] + "..."
+            for form in (shown, quote(shown, safe=""), quote_plus(shown)):
+                text = text.replace(form, "***")
+    return text

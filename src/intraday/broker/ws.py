@@ -1,7 +1,7 @@
 """The shell of one WebSocket connection: does what ``link.Link`` says, with the ``websockets`` library, and decides nothing.
 
 The access token goes into the address of the upgrade, because Kite wants it there (KITE_SPEC 8.1); so neither the address nor the
-library's own log is ever shown.
+library's own log is ever shown, and the token is cut out of whatever the other side says.
 """
 
 from __future__ import annotations
@@ -9,12 +9,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import Literal, NamedTuple, Protocol
-from urllib.parse import urlencode, urlsplit
+from typing import NamedTuple, Protocol
+from urllib.parse import urlencode
 
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI, SecurityError
 
+from intraday.broker.address import proxy_of
+from intraday.broker.answers import cut
 from intraday.broker.link import Link
 from intraday.broker.link_events import (
     Binary,
@@ -44,14 +46,13 @@ from intraday.broker.link_events import (
 )
 from intraday.domain.broker import Secret, TokenSource
 from intraday.domain.clock import Clock
-from intraday.domain.errors import AuthError, ConfigError, IntradayError, NotEntitled, TokenDead
+from intraday.domain.errors import AuthError, IntradayError, NotEntitled, TokenDead
 
 MESSAGE_MAX = 16 * 2**20  # bytes; the largest frame possible (65535 packets of 184 bytes) has 12 MB
 MESSAGES_MAX = 512  # received and not yet taken; then the socket is read no further
 CLOSE_TIMEOUT_S = 1.0
 HEADERS = {"X-Kite-Version": "3"}
 Diagnose = Callable[[], Awaitable[object]]  # asks REST for a price; raises TokenDead or NotEntitled if that is how it is
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 class Received(NamedTuple):
@@ -77,7 +78,7 @@ class Sink(Protocol):
 class WebSocketClient:
     """One connection, for ever. ``run`` it in a task; ``Link`` holds its state and counts.
 
-    ``url``: ``ws://`` or ``wss://``, without a query. ConfigError when it is not.
+    ``url``: ``ws://`` or ``wss://``, without a query. ConfigError when it is not, or when the environment's proxy is none.
     """
 
     def __init__(
@@ -92,12 +93,9 @@ class WebSocketClient:
         connect_timeout_s: float = 7.0,
         diagnose: Diagnose | None = None,
     ) -> None:
-        parts = urlsplit(url)
-        if parts.scheme not in ("ws", "wss") or not parts.hostname:
-            raise ConfigError(f"ws_url: expected ws://host or wss://host, found {parts.scheme}://{parts.netloc}")
         self._number = number
         self._url = url
-        self._proxy: Literal[True] | None = None if parts.hostname in LOOPBACK else True
+        self._proxy = proxy_of(url)
         self._api_key = api_key
         self._token = token
         self._clock = clock
@@ -149,9 +147,15 @@ class WebSocketClient:
             thing = await self._refusal(error.response.status_code, bytes(error.response.body or b"").decode("utf-8", "replace"))
         except TimeoutError:
             thing = Unreachable(f"no answer in {self._timeout_s:g} s")
-        except (OSError, EOFError, InvalidHandshake) as error:
-            thing = Unreachable(str(error) or type(error).__name__)
+        except (InvalidURI, SecurityError):
+            thing = Unreachable("it leads elsewhere (a redirect); is a login page of the network in between?")
+        except (OSError, EOFError, InvalidHandshake, ValueError) as error:  # ValueError: a host that is no name
+            thing = Unreachable(self._cut(str(error)) or type(error).__name__)
         await self._feed(thing)
+
+    def _cut(self, text: str) -> str:
+        """A stranger's text without the token: what refuses an address may repeat it."""
+        return cut(text, () if self._used is None else (self._used,))
 
     async def _refusal(self, status: int, body: str) -> Refused:
         """With what REST says of the token: the words of a 403 are the same for a dead one and one without market data."""
@@ -163,7 +167,7 @@ class WebSocketClient:
                 return Refused(status, type(error).__name__)
             except (IntradayError, TimeoutError):
                 pass  # no answer either: then nothing more is known
-        return Refused(status, body)
+        return Refused(status, self._cut(body))
 
     async def _open(self, token: Secret) -> ClientConnection:
         query = urlencode({"api_key": self._api_key, "access_token": token.reveal()})
@@ -193,10 +197,10 @@ class WebSocketClient:
         try:
             while True:
                 message = await ws.recv()
-                await self._feed(Binary(message) if isinstance(message, bytes) else Text(message))
+                await self._feed(Binary(message) if isinstance(message, bytes) else Text(self._cut(message)))
         except ConnectionClosed as error:
             closed = error.rcvd
-        await self._feed(Closed(1006, "") if closed is None else Closed(closed.code, closed.reason))
+        await self._feed(Closed(1006, "") if closed is None else Closed(closed.code, self._cut(closed.reason)))
 
     async def _watch(self) -> None:
         while True:

@@ -62,7 +62,7 @@ class KiteSettings(Section):
     login_url: str = Field(
         default="https://kite.zerodha.com/connect/login", description="page the user logs in on", pattern=r"^https?://.+"
     )
-    ws_url: str = Field(default="wss://ws.kite.trade", description="root of the WebSocket feed", pattern=r"^wss?://.+")
+    ws_url: str = Field(default="wss://ws.kite.trade", description="root of the WebSocket feed", pattern=r"^wss?://[^?#]+$")
     timeout_s: float = Field(default=7.0, gt=0, le=120, description="longest wait for one REST answer, seconds")
     clock: Literal["system", "simulator"] = Field(
         default="system", description="whose time it is: this machine's, or the simulator's that answers at rest_url"

@@ -175,6 +175,7 @@ BAD = {
     ),
     "empty universe": ("trading: {universe: []}", "expected universe: all, or at least one symbol"),
     "url": ("broker: {kite: {rest_url: localhost}}", "broker.kite.rest_url: found 'localhost', expected"),
+    "url with a query": ("broker: {kite: {ws_url: 'wss://h/?k'}}", "broker.kite.ws_url: found 'wss://h/?k', expected"),
     "not a mapping": ("- 1\n- 2", "found [1, 2], expected sections"),
     "scalar": ("hello", "found 'hello', expected sections"),
     "syntax": ("trading: {timeframe: 5", "line 2, column 1: not valid YAML"),

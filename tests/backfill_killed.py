@@ -122,8 +122,9 @@ class Killed:
 
 
 def complete_days(database: Database, tokens: dict[int, int]) -> set[Day]:
+    """Days not worth asking for at once: complete ones, and those that had no candle just now."""
     fetched = FetchRepository(database, BarRepository(database)).fetched(list(tokens), date(2020, 1, 1), date(2030, 1, 1))
-    return {(tokens[f.instrument_id], f.day) for f in fetched if f.complete}
+    return {(tokens[f.instrument_id], f.day) for f in fetched if f.complete or f.empty_ns is not None}
 
 
 def days_asked(event: dict[str, Any]) -> Iterator[Day]:

@@ -95,7 +95,7 @@ class MemoryFetches:
             sum(t in held and held[t] != b for t, b in new.items()),
         )
         held.update(new)
-        covered = {row.day: row.until_ns for row in fetched}
+        covered = {row.day: row.until_ns for row in fetched if row.empty_ns is None or row.n_bars == 0}
         for key, gap in list(self.held.items()):
             day = EPOCH + timedelta(days=session_number(gap.start_ns))
             inside = any(g.start_ns <= gap.start_ns < g.end_ns for g in gaps)

@@ -88,6 +88,20 @@ def test_a_later_answer_replaces_the_day(store: FetchRepository) -> None:
     assert store.fetched([5], DAY, DAY) == [done]
 
 
+def test_an_empty_answer_is_remembered_and_takes_no_gap_of_stored_candles(store: FetchRepository, database: Database) -> None:
+    repository = BarRepository(database)
+    gap = Gap(5, SESSION.open_ns + 9 * MINUTE_NS, SESSION.open_ns + 10 * MINUTE_NS, "no candle", 1)
+    store.save(5, candles(SESSION.open_ns, 9), [Fetched(5, DAY, SESSION.close_ns, 9, True)], [gap], KNOWN)
+    empty_again = Fetched(5, DAY, SESSION.close_ns, 9, False, KNOWN)
+    for known_ns in (KNOWN, KNOWN + 1):
+        assert store.save(5, empty(BAR), [empty_again], [], known_ns) == WriteReport()
+        assert store.fetched([5], DAY, DAY) == [empty_again]
+        assert repository.gaps([5], *ALL) == [gap]
+    store.save(5, candles(SESSION.open_ns, 10), [Fetched(5, DAY, SESSION.close_ns, 10, True)], [], KNOWN)
+    assert store.fetched([5], DAY, DAY) == [Fetched(5, DAY, SESSION.close_ns, 10, True)]
+    assert repository.gaps([5], *ALL) == []
+
+
 def test_bars_days_and_gaps_are_stored_together_or_not_at_all(store: FetchRepository, database: Database) -> None:
     before = digests(database)
     bars = candles(SESSION.open_ns, 375)
@@ -121,7 +135,7 @@ def test_a_whole_run_and_its_repetition(store: FetchRepository, database: Databa
         manager = BackfillManager(broker, store, repository, SESSIONS, clock, lambda *_: None, in_thread=False)
         return await manager.run(targets, date(2025, 1, 1), DAY)
 
-    first = virtual(main, midnight_ns(DAY) + DAY_NS)
+    first = virtual(main, midnight_ns(DAY) + DAY_NS + 8 * 60 * MINUTE_NS)
     n = sum(s.minutes for s in SESSIONS.between(date(2025, 1, 1), DAY))
     assert first.complete
     assert (first.written, first.rejected) == (WriteReport(inserted=2 * n), 2)

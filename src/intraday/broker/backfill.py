@@ -1,7 +1,7 @@
 """BackfillManager: what is missing of the broker's minute candles is asked for, judged and stored, request by request.
 
 Every answer is stored in one transaction with the days it settles and the gaps it leaves, so a run that is killed at any moment
-asks for nothing again that was stored. The pace is the api's; workers only keep requests under way while others are being stored.
+asks for nothing again that was complete. The pace is the api's; workers only keep requests under way while others are being stored.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import TypeVar
 
-from intraday.broker.candles import Auction, Judged, judge, no_auction, own_sessions, untried
+from intraday.broker.candles import Auction, Judged, judge, no_auction, own_sessions, untried, worth_asking
 from intraday.broker.chunks import Chunk, plan, recut
 from intraday.core.validate import CandleValidator
 from intraday.domain.arrays import BAR, MINUTE_NS, Bars, empty, session_number
@@ -68,7 +68,7 @@ class _Run:
 
     targets: Sequence[Target]
     queue: deque[Chunk]
-    until: Mapping[tuple[int, date], int]  # how far days that are not complete were fetched before
+    before: Mapping[tuple[int, date], Fetched]  # what earlier answers said of (instrument, day)
     cap_days: int
     planned: int
     requests: int = 0
@@ -140,8 +140,8 @@ class BackfillManager:
         started_ns = self._clock.monotonic_ns()
         fetched = self._fetched(targets, first, last)
         chunks = self._plan(targets, fetched, first, last, again=again)
-        until = {(f.instrument_id, f.day): f.until_ns for f in fetched}
-        run = _Run(targets, deque(chunks), until, SPAN_DAYS[Interval.MINUTE], len(chunks))
+        before = {(f.instrument_id, f.day): f for f in fetched}
+        run = _Run(targets, deque(chunks), before, SPAN_DAYS[Interval.MINUTE], len(chunks))
         self._progress("backfill", 0, run.planned)
         async with asyncio.TaskGroup() as group:
             for _ in range(min(self._workers, len(chunks))):
@@ -201,7 +201,7 @@ class BackfillManager:
 
     async def _keep(self, run: _Run, chunk: Chunk, answer: Bars, final_ns: int) -> None:
         instrument = run.targets[chunk.target][0]
-        judged = judge(instrument, chunk.sessions, answer, final_ns, self._today(), self._validator)
+        judged = judge(instrument, chunk.sessions, answer, final_ns + self._settle_ns, final_ns, run.before, self._validator)
         known_ns = self._clock.now_ns()
 
         def store() -> WriteReport:
@@ -223,7 +223,7 @@ class BackfillManager:
         if whole:
             lost += [c for c in run.queue if c.target == chunk.target]
             run.queue = deque(c for c in run.queue if c.target != chunk.target)
-        gaps = tuple(gap for c in lost for gap in untried(instrument.id, c.sessions, run.until, final_ns, reason))
+        gaps = tuple(gap for c in lost for gap in untried(instrument.id, c.sessions, run.before, final_ns, reason))
         known_ns = self._clock.now_ns()
         await self._offload(lambda: self._store.save(instrument.id, empty(BAR), (), gaps, known_ns))
         _count(run, Judged(empty(BAR), 0, (), (), gaps))
@@ -244,7 +244,7 @@ class BackfillManager:
             return []
         done: dict[int, set[date]] = {instrument.id: set() for instrument, _ in targets}
         for row in fetched:
-            if row.complete and not again:
+            if not again and not worth_asking(row, now_ns):
                 done[row.instrument_id].add(row.day)
         begun_ns = now_ns - self._settle_ns - MINUTE_NS  # a session that opened later has no final candle yet
         plain, auction = (

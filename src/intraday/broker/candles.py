@@ -22,6 +22,9 @@ SCATTERED = "minutes without a candle at the broker, here and there"
 RUNS_MAX = 5  # more runs of missing minutes in one session are one gap: a thinly traded stock would fill the table
 KEPT_MAX = 100  # rejected rows of one reason kept of one answer; more of them tell nothing new, such as futures' last minutes
 ORIGIN = "broker, minute candles"
+FINAL_NS = DAY_NS + 6 * 60 * MINUTE_NS  # from the midnight before a session until its candles are revised no more
+EMPTY_NS = 60 * MINUTE_NS  # a session without a candle is believed when it has none at least so much later either
+AGAIN_NS = 10 * MINUTE_NS  # and is not asked for again before
 
 Auction = Callable[[int, date], bool]  # whether this instrument's day ends with the closing auction
 
@@ -46,7 +49,8 @@ def auction_rule(spans: Iterable[Span], known_from: date | None) -> Auction:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """``bars``: BAR[n] accepted, ascending, volume NaN where the instrument has none. ``fetched``: one row a session asked for.
+    """``bars``: BAR[n] accepted, ascending, volume NaN where the instrument has none. ``fetched``: one row a session asked for
+    of which anything was learnt.
 
     ``n_rejected`` rows in all, of which ``rejected`` has the first KEPT_MAX of each reason.
     """
@@ -59,22 +63,56 @@ class Judged:
 
 
 def judge(
-    instrument: Instrument, sessions: Sequence[Session], answer: Bars, final_ns: int, today: date, validator: CandleValidator
+    instrument: Instrument,
+    sessions: Sequence[Session],
+    answer: Bars,
+    asked_ns: int,
+    final_ns: int,
+    before: Mapping[tuple[int, date], Fetched],
+    validator: CandleValidator,
 ) -> Judged:
-    """Judge the minutes of these sessions. ``final_ns``: a candle that ends later may still change, so it is left out and its
-    session is not complete; neither is a session of ``today`` without any candle, since the broker may just be late."""
+    """Judge the minutes of these sessions. ``final_ns``: a candle that ends later is left out, since it may still be running.
+    ``before``: what is known of (instrument, day) from earlier answers; a session without a candle is only believed in the end."""
     rows, found = check(instrument, sessions, answer, sessions[0].open_ns, final_ns, validator)
     bars, seen = rows[found.accepted], _seen(rows, found)
     fetched: list[Fetched] = []
     gaps: list[Gap] = []
     at = np.searchsorted(bars["ts_ns"], [s.open_ns for s in sessions] + [sessions[-1].close_ns])
     for session, n_bars in zip(sessions, np.diff(at).tolist(), strict=True):
-        until_ns = last_final_ns(session, final_ns)
-        complete = until_ns == session.close_ns and (n_bars > 0 or session.day < today)
-        fetched.append(Fetched(instrument.id, session.day, until_ns, n_bars, complete))
-        gaps += missing_minutes(instrument.id, session, until_ns, seen)
+        day = Fetched(instrument.id, session.day, last_final_ns(session, final_ns), n_bars, is_final(session.day, asked_ns))
+        known = before.get((instrument.id, session.day))
+        if n_bars == 0:
+            day, session = _empty(day, session, asked_ns, known), _rest(session, known)
+        if n_bars or day != known:
+            fetched.append(day)
+        gaps += missing_minutes(instrument.id, session, last_final_ns(session, final_ns), seen)
     n_rejected = int(np.count_nonzero(found.code))
     return Judged(bars, n_rejected, _quarantined(instrument, rows, found), tuple(fetched), tuple(gaps))
+
+
+def is_final(day: date, now_ns: int) -> bool:
+    """Whether candles of the day change no more: they are published late, and revised after the close."""
+    return now_ns >= midnight_ns(day) + FINAL_NS
+
+
+def worth_asking(day: Fetched, now_ns: int) -> bool:
+    """Whether another answer may tell more: not of a complete day, nor right after one without a candle of a day that is over."""
+    waits = day.empty_ns is not None and is_final(day.day, now_ns) and now_ns - day.empty_ns < AGAIN_NS
+    return not (day.complete or waits)
+
+
+def _empty(day: Fetched, session: Session, asked_ns: int, known: Fetched | None) -> Fetched:
+    """``day`` came without a candle: what was known stays so, and that there is none is believed when it was so for a while."""
+    held = day if known is None or known.n_bars == 0 else known
+    if day.until_ns < session.close_ns:
+        return replace(held, complete=False)
+    since_ns = asked_ns if known is None or known.empty_ns is None else known.empty_ns
+    return replace(held, complete=day.complete and asked_ns - since_ns >= EMPTY_NS, empty_ns=since_ns)
+
+
+def _rest(session: Session, known: Fetched | None) -> Session:
+    """What of the session lies behind the stored candles."""
+    return session if known is None or known.n_bars == 0 else replace(session, open_ns=max(session.open_ns, known.until_ns))
 
 
 def check(
@@ -124,13 +162,14 @@ def missing_minutes(instrument_id: int, session: Session, until_ns: int, seen_ns
 
 
 def untried(
-    instrument_id: int, sessions: Sequence[Session], until: Mapping[tuple[int, date], int], final_ns: int, reason: str
+    instrument_id: int, sessions: Sequence[Session], before: Mapping[tuple[int, date], Fetched], final_ns: int, reason: str
 ) -> list[Gap]:
-    """One gap a session for what the broker did not answer; ``until``: how far (instrument, day) was fetched before."""
+    """One gap a session for what the broker did not answer; ``before``: what earlier answers said of (instrument, day)."""
     nothing = np.empty(0, dtype=np.int64)
     gaps: list[Gap] = []
     for session in sessions:
-        rest = replace(session, open_ns=max(session.open_ns, until.get((instrument_id, session.day), 0)))
+        known = before.get((instrument_id, session.day))
+        rest = session if known is None else replace(session, open_ns=max(session.open_ns, known.until_ns))
         gaps += missing_minutes(instrument_id, rest, last_final_ns(rest, final_ns), nothing)
     return [replace(gap, reason=reason) for gap in gaps]
 

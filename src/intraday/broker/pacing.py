@@ -3,8 +3,8 @@
 The broker counts arrivals in any second, so what matters is when requests leave, measured as late as we can see it, and that N + 1
 of them never fit into one second after the network has shifted them. Calls therefore leave 1/N s plus ``MARGIN`` apart: N + 1 calls
 span 1 s + ``MARGIN`` s, whatever N is. Nobody gets a turn while the call before is still on its way out, making a connection for
-instance, since nobody knows when it will arrive. A call that left late by less than ``SLACK_S`` does not shift the ones after it, so
-a busy event loop costs no throughput: 1/(1 + MARGIN) = 98 % of the limit is used, and ``MARGIN - SLACK_S`` = 15 ms of network jitter
+instance, since nobody knows when it will arrive. A call that left late by less than ``SLACK_S`` does not shift those after it, so a
+busy event loop costs no throughput: 1/(1 + MARGIN) = 98 % of the limit is used, and ``MARGIN - SLACK_S`` = 15 ms of network jitter
 is absorbed. A 429 holds the whole class.
 """
 

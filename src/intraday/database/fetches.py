@@ -25,8 +25,8 @@ class FetchRepository:
         """One answer in one transaction: its bars as source broker (``inst`` is 0 throughout), the days it covers, and what of
         those days could not be had.
 
-        Stored gaps that begin in a covered day before its ``until_ns``, or inside one of ``gaps``, go unless they are named again.
-        Idempotent.
+        Stored gaps that begin in a covered day before its ``until_ns``, or inside one of ``gaps``, go unless they are named again;
+        not those of a day whose candles are stored and which came back empty. Idempotent.
         """
         assert {f.instrument_id for f in fetched} | {g.instrument_id for g in gaps} <= {instrument_id}, "one instrument an answer"
 
@@ -42,21 +42,26 @@ class FetchRepository:
         """Ordered by (instrument, day)."""
         with self._db.autocommit() as connection:
             rows = connection.execute(
-                """SELECT instrument_id, day, until_ts, n_bars, complete FROM candle_fetches
+                """SELECT instrument_id, day, until_ts, n_bars, complete, empty_at FROM candle_fetches
                    WHERE instrument_id = ANY (%s) AND day BETWEEN %s AND %s ORDER BY instrument_id, day""",
                 (list(ids), first, last),
             ).fetchall()
-        return [Fetched(i, day, nanoseconds(until), n, complete) for i, day, until, n, complete in rows]
+        return [
+            Fetched(i, day, nanoseconds(until), n, complete, None if empty is None else nanoseconds(empty))
+            for i, day, until, n, complete, empty in rows
+        ]
 
 
 def _save_fetched(connection: Connection, instrument_id: int, fetched: Sequence[Fetched], known_ns: int) -> None:
     connection.execute(
-        """INSERT INTO candle_fetches AS f (instrument_id, day, until_ts, n_bars, complete, asked_at)
-           SELECT %s, d, u, n, c, %s::timestamptz
-           FROM unnest(%s::date[], %s::timestamptz[], %s::integer[], %s::boolean[]) AS x (d, u, n, c)
+        """INSERT INTO candle_fetches AS f (instrument_id, day, until_ts, n_bars, complete, empty_at, asked_at)
+           SELECT %s, d, u, n, c, e, %s::timestamptz
+           FROM unnest(%s::date[], %s::timestamptz[], %s::integer[], %s::boolean[], %s::timestamptz[]) AS x (d, u, n, c, e)
            ON CONFLICT (instrument_id, day) DO UPDATE
-             SET until_ts = excluded.until_ts, n_bars = excluded.n_bars, complete = excluded.complete, asked_at = excluded.asked_at
-           WHERE (f.until_ts, f.n_bars, f.complete) IS DISTINCT FROM (excluded.until_ts, excluded.n_bars, excluded.complete)""",
+             SET until_ts = excluded.until_ts, n_bars = excluded.n_bars, complete = excluded.complete,
+                 empty_at = excluded.empty_at, asked_at = excluded.asked_at
+           WHERE (f.until_ts, f.n_bars, f.complete, f.empty_at)
+             IS DISTINCT FROM (excluded.until_ts, excluded.n_bars, excluded.complete, excluded.empty_at)""",
         (
             instrument_id,
             stamp(known_ns),
@@ -64,13 +69,15 @@ def _save_fetched(connection: Connection, instrument_id: int, fetched: Sequence[
             [stamp(row.until_ns) for row in fetched],
             [row.n_bars for row in fetched],
             [row.complete for row in fetched],
+            [None if row.empty_ns is None else stamp(row.empty_ns) for row in fetched],
         ),
     )
 
 
 def _drop_gaps(connection: Connection, instrument_id: int, fetched: Sequence[Fetched], gaps: Sequence[Gap]) -> None:
     """Delete what ``FetchRepository.save`` says goes."""
-    spans = [(midnight_ns(row.day), row.until_ns) for row in fetched] + [(gap.start_ns, gap.end_ns) for gap in gaps]
+    told = [row for row in fetched if row.empty_ns is None or row.n_bars == 0]
+    spans = [(midnight_ns(row.day), row.until_ns) for row in told] + [(gap.start_ns, gap.end_ns) for gap in gaps]
     if not spans:
         return
     connection.execute(

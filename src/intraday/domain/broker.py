@@ -128,7 +128,9 @@ class CandleApi(Protocol):
 class Fetched:
     """One instrument and day that the broker was asked for: every minute up to ``until_ns`` is stored or does not exist.
 
-    ``complete``: the session was over when it was asked, so nobody needs to ask again.
+    ``complete``: the answer came when the day's candles change no more, so nobody needs to ask again. ``n_bars``: candles of the
+    last answer that had any. ``empty_ns``: when the broker answered for the whole session without one, the first time since
+    then; None: it did not, or not the last time.
     """
 
     instrument_id: int
@@ -136,6 +138,7 @@ class Fetched:
     until_ns: int
     n_bars: int
     complete: bool
+    empty_ns: int | None = None
 
 
 class FetchStore(Protocol):

@@ -106,14 +106,16 @@ CREATE TABLE candle_fetches (
     until_ts timestamptz NOT NULL,
     n_bars integer NOT NULL CHECK (n_bars >= 0),
     complete boolean NOT NULL,
+    empty_at timestamptz,
     asked_at timestamptz NOT NULL,
     PRIMARY KEY (instrument_id, day)
 );
 COMMENT ON TABLE candle_fetches IS 'Days of which the broker''s minute candles were fetched, written in one transaction with the bars: what is complete is not asked again.';
 COMMENT ON COLUMN candle_fetches.day IS 'Indian day of the session.';
 COMMENT ON COLUMN candle_fetches.until_ts IS 'Every minute that ends by then is stored or in candle_gaps.';
-COMMENT ON COLUMN candle_fetches.n_bars IS 'Candles of the day that were accepted; 0: the broker has none.';
-COMMENT ON COLUMN candle_fetches.complete IS 'The session was over when it was asked for.';
+COMMENT ON COLUMN candle_fetches.n_bars IS 'Candles accepted of the last answer that had any; 0: there was none.';
+COMMENT ON COLUMN candle_fetches.complete IS 'It was asked for when its candles change no more.';
+COMMENT ON COLUMN candle_fetches.empty_at IS 'First of the answers without a candle of it in a row; NULL: the last one had some.';
 COMMENT ON COLUMN candle_fetches.asked_at IS 'When the answer came that changed this row last.';
 
 -- ------------------------------------------------------------------------------------------- whose prices these are

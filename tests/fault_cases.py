@@ -303,11 +303,11 @@ def rows_of_page(part: str) -> list[list[str]]:
 
 
 def _close(page: str, ours: str) -> bool:
-    """The same words; a second or two, and how often something was asked, are a busy machine's."""
+    """The same words; a second or two, and how often something was asked, and for how many, are a busy machine's."""
     if page.endswith(" s") and ours.endswith(" s") and page[:-2].isdigit() and ours[:-2].isdigit():
         return abs(int(page[:-2]) - int(ours[:-2])) <= 2
     return _words(page) == _words(ours)
 
 
 def _words(text: str) -> str:
-    return re.sub(r"\d+(\.\d+)? s\b|asked \d times", "N", text)
+    return re.sub(r"\d+(\.\d+)? s\b|asked \d times|\d of \d instruments", "N", text)

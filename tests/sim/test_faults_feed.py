@@ -48,6 +48,11 @@ def rejects(reason: str, n: int) -> Callable[[Outcome], bool]:
     return lambda outcome: outcome.rejects.get(reason, 0) >= n
 
 
+def fetched_from(text: str) -> Callable[[Outcome], bool]:
+    """Candles were fetched from this minute on."""
+    return lambda outcome: min(ts_ns for _, ts_ns in outcome.backfilled) == at_ns(text)
+
+
 def broken_frames(outcome: Outcome) -> bool:
     counts = outcome.reports[0].counts
     return counts.malformed > 50 and counts.unknown_packets > 20
@@ -109,6 +114,9 @@ FAULTS = [
           world={"start": AT}),
     Fault("Connection lost with three connections: one of them", f"at {AT} drop link 2",
           ("connection 2 of 3: the connection broke off (1006)",), recovered_within_s=1, world={"instruments_max": 3}),
+    Fault("One of three connections half open for 20 s, noticed in the next minute", "at 09:16:58 half-open 2 for 20 s",
+          ("connection 2 of 3: nothing received for 4.0 s",), mended="09:17:02", recovered_within_s=2,
+          world={"instruments_max": 3, "fault_at": "09:16:58"}, proof=fetched_from("09:16")),
     Fault("The access token dies; a person logs in 60 s later", f"at {AT} expire token", ("the connection broke off", DEAD),
           LOGIN, mended="09:17:20", recovered_within_s=6, world={"login_at": "09:17:20"}),
     Fault("The access token dies in stages: requests without permission, then no connection, then no requests; a person logs in",
@@ -123,6 +131,8 @@ FAULTS = [
     candles("503 for 5 minutes", f"at {ASKED} 503 on historical for 5 min", (SLOW, YET), within_s=61, mended="09:22:20"),
     candles("Answers after 9 s, for 20 s", f"at {ASKED} slow historical 9 s for 20 s"),
     candles("Answers cut off in the middle, for 20 s", f"at {ASKED} truncate historical for 20 s", (YET,)),
+    candles("Answers cut off in the middle for 20 s, once some instruments' are there", "at 09:17:21 truncate historical for 20 s",
+            (" of 7 instruments cannot be fetched yet",), mended="09:17:41"),
     candles("Answers that say they are text/html, for 20 s", f'at {ASKED} content type "text/html" on historical for 20 s', (YET,)),
     candles("Connections closed without an answer, for 20 s", f"at {ASKED} no answer on historical for 20 s"),
     candles("No market data for the API key when they are asked for, for 20 s", f"at {ASKED} stage permission for 20 s", (YET,)),

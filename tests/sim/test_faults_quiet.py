@@ -92,6 +92,17 @@ def test_depth_is_empty_after_the_close_and_nobody_minds() -> None:
     keep(Row(QUIET, "Packets with empty depth after the close", None, "", None, 0))
 
 
+@pytest.mark.parametrize("start", ["09:20:30", "09:30"])
+def test_who_comes_after_the_close_gets_the_day_all_the_same(start: str) -> None:
+    outcome = live_through(World(start=start, fault_at=start))
+    (repaired_ns,) = outcome.repaired_ns()
+    (told,) = outcome.told()
+    assert (outcome.lost(), outcome.wrong(), outcome.live) == ([], [], {})
+    assert set(outcome.backfilled) == set(outcome.truth())
+    if start == "09:30":
+        keep(Row(QUIET, "Started after the close", 0, told.removeprefix("feed lost: "), up_to(outcome.after(repaired_ns)), 0))
+
+
 def test_halts_are_no_trading() -> None:
     halted = SESSIONS.get(DAY.replace(year=2021, month=2, day=24))
     trading = trading_hours(halted)

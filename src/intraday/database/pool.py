@@ -11,17 +11,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pyarrow as pa
-from adbc_driver_manager import dbapi as adbc_manager
-from adbc_driver_postgresql import dbapi as adbc
 
 from intraday.database import timescale
 from intraday.database.embedded import EmbeddedServer
 from intraday.database.errors import Room, check_room, mapped
 from intraday.domain.errors import StorageError
+
+if TYPE_CHECKING:
+    from adbc_driver_manager import dbapi as adbc_manager
 
 Connection = psycopg.Connection[Any]
 SERVER_MIN = 15
@@ -93,8 +94,7 @@ class Database:
                     table = cursor.fetch_arrow_table()
                 reader.rollback()
             except BaseException:
-                with suppress(adbc_manager.Error):
-                    reader.close()
+                _close(reader)
                 raise
             with self._lock:
                 self._readers.append(reader)
@@ -108,8 +108,7 @@ class Database:
         for connection in idle:
             connection.close()
         for reader in readers:
-            with suppress(adbc_manager.Error):
-                reader.close()
+            _close(reader)
 
     def _take(self) -> Connection:
         with self._lock:
@@ -145,8 +144,17 @@ class Database:
                 return self._readers.pop()
         if not self._checked:  # the checks are made on the writing side
             self._give(self._connect())
+        from adbc_driver_postgresql import dbapi as adbc  # it brings pandas: only who reads bars waits for it
+
         reader: adbc_manager.Connection = adbc.connect(self.dsn)
         return reader
+
+
+def _close(reader: adbc_manager.Connection) -> None:
+    from adbc_driver_manager.dbapi import Error
+
+    with suppress(Error):
+        reader.close()
 
 
 def check_server(connection: Connection) -> None:

@@ -25,7 +25,6 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-import lightgbm as lgb
 import llvmlite.binding  # type: ignore[import-untyped]
 import numpy as np
 from numpy.typing import NDArray
@@ -98,6 +97,8 @@ def save(directory: Path, trained: Trained, lineage: Lineage, panel: Panel, has_
 
     ``x`` float32 [T, S, F] are the features of the golden ``panel`` (a few instruments, the last sessions) from a cold start.
     """
+    import lightgbm as lgb  # loaded where it is used: most commands need none of it
+
     assert lineage.features.names == trained.feature_names, "the feature set is not the one the model was trained on"
     assert x.shape == (len(panel), panel.n_instruments, len(trained.feature_names)), x.shape
     calibrator = trained.calibrator

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
 
 from intraday.domain.arrays import F8
 
@@ -71,6 +70,8 @@ def fit_temperature(margin: F8, log_prior: F8, label: NDArray[np.int8]) -> float
     def loss(log_t: float) -> float:
         p = softmax(scaled(margin, log_prior, float(np.exp(log_t))))
         return float(-np.log(np.maximum(p[row, column], 1e-300)).mean())
+
+    from scipy.optimize import minimize_scalar  # loaded where it is used: most commands need none of it
 
     found = minimize_scalar(loss, bounds=(np.log(LEAST), np.log(MOST)), method="bounded", options={"xatol": 1e-4})
     return float(np.exp(found.x))

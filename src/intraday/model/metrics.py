@@ -6,8 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
-from scipy.stats import t as student_t
 
 from intraday.domain.arrays import F8, I4, I8, Mask
 
@@ -142,6 +140,8 @@ def bootstrap_mean(values: F8, rng: np.random.Generator, draws: int = 4000) -> I
     usable = errors > 1e-12 * error
     t = (sample.mean(axis=1)[usable] - mean) / errors[usable]
     low, high = np.quantile(t, [0.025, 0.975])
+    from scipy.stats import t as student_t  # loaded where it is used: most commands need none of it
+
     student = float(student_t.ppf(0.975, v.size - 1))
     return Interval(mean, mean - max(float(high), student) * error, mean + max(-float(low), student) * error)
 
@@ -180,6 +180,8 @@ def brier_scores(p: F8, label: NDArray[np.int8]) -> F8:
 
 def direction_ic(p: F8, ret_long: F8, session: I4, sessions: I4) -> F8:
     """Spearman correlation of P(up) - P(down) with the long trade's return in each session; NaN under 3 rows or without spread."""
+    from scipy.stats import rankdata  # loaded where it is used: most commands need none of it
+
     score = p[:, 2] - p[:, 0]
     out = np.full(sessions.size, np.nan)
     for k, number in enumerate(sessions.tolist()):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import lightgbm as lgb
 import numpy as np
 
 from intraday.domain.arrays import F4, F8, I4, I8, Mask, Panel
@@ -13,6 +13,9 @@ from intraday.domain.errors import ArtifactError, SkewError
 from intraday.domain.ports import FeatureSetRecord
 from intraday.model.artifacts import Artifact, fingerprint, read
 from intraday.model.trainer import raw_scores
+
+if TYPE_CHECKING:
+    import lightgbm as lgb
 
 ULP_MAX = 4
 
@@ -37,6 +40,8 @@ class ModelPredictor:
         on; elsewhere 4 float32 ulp pass with a warning. Then the golden predictions must come out.
         Raises ArtifactError for a damaged folder, SkewError naming the worst feature and both values.
         """
+        import lightgbm as lgb  # loaded where it is used: most commands need none of it
+
         artifact = read(folder)
         warnings = _check_names(artifact, features)
         golden = artifact.golden

@@ -8,9 +8,8 @@ sessions with the folds' median number of rounds; its calibrator and threshold c
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import lightgbm as lgb
 import numpy as np
 from numpy.typing import NDArray
 
@@ -23,6 +22,9 @@ from intraday.model.dataset import Dataset
 from intraday.model.metrics import BPS, Metrics, OutOfSample, log_losses, measure
 from intraday.model.splits import Fold, SplitSpec, uniqueness, walk_forward
 from intraday.model.thresholds import choose_threshold, payoffs, shows_enough, sides_and_trades
+
+if TYPE_CHECKING:
+    import lightgbm as lgb
 
 EDGE, NO_EDGE, TOO_LITTLE = "edge", "no tradable edge", "not enough data"
 
@@ -181,6 +183,8 @@ class LGBMTrainer:
 
     def _boost(self, data: Dataset, weight: F8, names: tuple[str, ...], fold: Fold) -> lgb.Booster:
         """Fit with early stopping; bins are made from the fit rows alone."""
+        import lightgbm as lgb  # loaded where it is used: most commands need none of it
+
         fit = self._lgb_rows(data, weight, names, fold.fit)
         stop = self._lgb_rows(data, weight, names, fold.stop, fit)
         booster = lgb.train(
@@ -195,6 +199,8 @@ class LGBMTrainer:
     def _lgb_rows(
         self, data: Dataset, weight: F8, names: tuple[str, ...], at: NDArray[Any], like: lgb.Dataset | None = None
     ) -> lgb.Dataset:
+        import lightgbm as lgb  # loaded where it is used: most commands need none of it
+
         weights = weight[at] if self._spec.uniqueness_weights else None
         return lgb.Dataset(
             data.x[at], label=data.label[at] + 1, weight=weights, reference=like, feature_name=list(names), params={"verbosity": -1}
@@ -204,6 +210,8 @@ class LGBMTrainer:
         self, data: Dataset, weight: F8, names: tuple[str, ...], oos: OutOfSample, figures: tuple[FoldFigures, ...]
     ) -> Trained:
         """Fit the final model on all sessions and sum up."""
+        import lightgbm as lgb  # loaded where it is used: most commands need none of it
+
         spec = self._spec
         rounds = max(1, int(np.median([f.rounds for f in figures])))
         booster = lgb.train(spec.parameters(), self._lgb_rows(data, weight, names, np.arange(len(data))), num_boost_round=rounds)

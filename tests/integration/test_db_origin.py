@@ -49,3 +49,15 @@ def test_made_up_prices_join_what_is_their_own(database: Database) -> None:
     write(stores, Source.IMPORT)
     with pytest.raises(ConfigError, match=r"imported candles.* Set X, and import there again$"):  # here is a mixture
         stores.origin.claim(MADE_UP, 10**18, made_up=True, change="X")
+
+
+def test_one_program_at_a_time(database, dsn):
+    with Database(dsn) as other:
+        with database.exclusive("live"):
+            with pytest.raises(ConfigError, match=r"another `intraday live` writes to this database since \d{4}-.* IST: stop it"):
+                with other.exclusive("live"):
+                    raise AssertionError("two of them")
+            with other.exclusive("replay"):
+                pass
+        with other.exclusive("live"):
+            pass

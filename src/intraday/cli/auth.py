@@ -154,7 +154,10 @@ def _open_browser(url: str) -> bool:
 def _ask(text: str) -> str:
     """A line from the person, not shown while it is typed; from a pipe when there is no terminal. Raises LoginFailed at its end."""
     if sys.stdin.isatty():
-        return str(typer.prompt(text.rstrip(": "), hide_input=True, err=True))
+        try:
+            return str(typer.prompt(text.rstrip(": "), hide_input=True, err=True))
+        except typer.Abort:  # Ctrl-C, as everywhere else
+            raise KeyboardInterrupt from None
     line = sys.stdin.readline()
     if not line:
         raise LoginFailed("nothing was pasted: expected the address that the browser ended at on standard input")

@@ -19,7 +19,7 @@ import pyarrow as pa
 from intraday.database import timescale
 from intraday.database.embedded import EmbeddedServer
 from intraday.database.errors import Room, check_room, mapped
-from intraday.domain.errors import StorageError
+from intraday.domain.errors import ConfigError, StorageError
 
 if TYPE_CHECKING:
     from adbc_driver_manager import dbapi as adbc_manager
@@ -100,6 +100,15 @@ class Database:
                 self._readers.append(reader)
             return table
 
+    @contextmanager
+    def exclusive(self, what: str) -> Iterator[None]:
+        """Only one program at a time does ``what`` on this database while the block runs. ConfigError in the second one."""
+        with mapped(self.room), self._connect() as connection:
+            taken = connection.execute("SELECT pg_try_advisory_lock(hashtext('exclusive'), hashtext(%s))", (what,)).fetchone()
+            if taken is None or not taken[0]:
+                raise ConfigError(_busy(connection, what))
+            yield
+
     def close(self) -> None:
         """Close idle connections; the object may be used again."""
         with self._lock:
@@ -155,6 +164,18 @@ def _close(reader: adbc_manager.Connection) -> None:
 
     with suppress(Error):
         reader.close()
+
+
+def _busy(connection: Connection, what: str) -> str:
+    row = connection.execute(
+        """SELECT to_char(min(a.backend_start) AT TIME ZONE 'Asia/Kolkata', 'YYYY-MM-DD HH24:MI')
+           FROM pg_locks l JOIN pg_stat_activity a USING (pid)
+           WHERE l.locktype = 'advisory' AND l.granted AND l.classid = (hashtext('exclusive')::bigint & 4294967295)::oid
+             AND l.objid = (hashtext(%s)::bigint & 4294967295)::oid""",
+        (what,),
+    ).fetchone()
+    since = f" since {row[0]} IST" if row and row[0] else ""
+    return f"another `intraday {what}` writes to this database{since}: stop it first, or set system.data_dir to another folder"
 
 
 def check_server(connection: Connection) -> None:

@@ -46,9 +46,11 @@ def run_live(
     with (
         open_exchange(settings, limits, clock) as endpoint,
         open_system(settings, endpoint.clock) as system,
+        system.database.exclusive("live"),
         recorded_run(system, "live") as run,
     ):
         session = todays_session(system, endpoint)
+        endpoint.token()  # nobody logged in: say so before anything else
         model = load_model(system, model_id)
         plan, result, found = run_at(
             endpoint, lambda: _over_the_wire(system, endpoint, limits, model, session, run.id, progress, write)
@@ -68,7 +70,7 @@ def todays_session(system: System, endpoint: Endpoint) -> Session:
 
 def _recorded(settings: Settings, clock: Clock, progress: Progress, model_id: str | None, write: Print) -> Outcome:
     """Without a network: the synthetic market, or recorded ticks."""
-    with open_system(settings, clock) as system, recorded_run(system, "live") as run:
+    with open_system(settings, clock) as system, system.database.exclusive("live"), recorded_run(system, "live") as run:
         if settings.broker.feed == "synthetic" and model_id is None and system.stores.models.latest() is None:
             train(system, progress)
         model = load_model(system, model_id)
@@ -81,6 +83,7 @@ def _recorded(settings: Settings, clock: Clock, progress: Progress, model_id: st
 def _prepare(settings: Settings, limits: RateLimits, clock: Clock, progress: Progress, model_id: str | None) -> None:
     """What a user of Kite did in the morning, before the exchange's clock starts: history, and a model where there is none."""
     with open_exchange(settings, limits, clock, speed=1.0) as endpoint, open_system(settings, endpoint.clock) as system:
+        todays_session(system, endpoint)
         gather(system, endpoint, limits, progress)
         if model_id is None and system.stores.models.latest() is None:
             train(system, progress)

@@ -59,7 +59,7 @@ def run_replay(
     write: Print = print,
 ) -> Outcome:
     """Recorded ticks through the live path, stored as source ``replay``."""
-    with open_system(settings, clock) as system, recorded_run(system, "replay") as run:
+    with open_system(settings, clock) as system, system.database.exclusive("replay"), recorded_run(system, "replay") as run:
         plan = recorded_plan(system, ticks, first, last, speed)
         model = load_model(system, model_id)
         results = run_days(system, model, plan, run.id, progress, write)

@@ -127,7 +127,7 @@ def planned(settings: Settings, options: SimOptions, clock: Clock) -> Iterator[S
     """What ``broker.simulator`` and ``options`` ask for; the database is open while the block runs where it is the source."""
     sim, market, sessions = settings.broker.simulator, settings.trading.synthetic, SessionTable.load()
     path = options.scenario or sim.scenario
-    scenario = None if path is None else Scenario.parse(_read(path), path.name)
+    scenario = None if path is None else Scenario.parse(_read(path), str(path))
     seed = market.seed if options.seed is None else options.seed
     port = options.port if options.port is not None else sim.port or DEFAULT_PORT
     wanted_day = options.day or sim.day

@@ -365,6 +365,8 @@ def test_a_connection_that_never_comes_back_is_missed_from_its_own_end_to_the_cl
     run = two((150, 1e6), NEVER)
     assert len(losses(run)) == 1 and run.of(LinkUp) == []
     assert [a[1:] for a in run.asked] == [(120.0, 600.0)]
+    run = two((181, 1e6), NEVER)
+    assert [a[1:] for a in run.asked] == [(120.0, 600.0)], "the last prices of the minute before may have been under way"
 
 
 def test_a_second_connection_that_goes_meanwhile_is_told_with_its_own_time() -> None:

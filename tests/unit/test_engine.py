@@ -126,7 +126,7 @@ def test_backfilled_bars_are_stored_and_nothing_else_follows():
 def test_a_lost_link_alerts_and_asks_for_what_was_missed():
     it = engine()
     it.process(frame(tick(61, 100, 10)))
-    (lost,) = it.process(LinkLost(OPEN + 90 * 10**9, "silence", OPEN + 61 * 10**9))
+    (lost,) = it.process(LinkLost(OPEN + 90 * 10**9, "silence", OPEN + 62 * 10**9))
     assert isinstance(lost, Alert) and (lost.level, lost.topic) == ("warning", "feed") and "silence" in lost.text
     it.process(LinkLost(OPEN + 130 * 10**9, "still", OPEN + 126 * 10**9))  # the gap begins with the first loss
     request, back = it.process(LinkUp(OPEN + 200 * 10**9))
@@ -145,6 +145,13 @@ def test_a_part_that_went_before_the_rest_is_asked_for_from_its_own_end():
     it.process(LinkLost(OPEN + 130 * 10**9, "the other", OPEN + 50 * 10**9))  # noticed later, gone earlier
     request, _ = it.process(LinkUp(OPEN + 140 * 10**9))
     assert (request.start_ns, request.end_ns) == (OPEN, OPEN + 3 * MINUTE_NS)
+
+
+def test_a_minute_that_ended_just_before_the_loss_is_asked_for_too():
+    it = engine()
+    it.process(LinkLost(OPEN + 66 * 10**9, "its last prices may have been under way", OPEN + 61 * 10**9))
+    request, _ = it.process(LinkUp(OPEN + 70 * 10**9))
+    assert (request.start_ns, request.end_ns) == (OPEN, OPEN + 2 * MINUTE_NS)
 
 
 def test_the_minute_in_which_a_part_went_is_partial_though_the_rest_went_on():

@@ -90,6 +90,7 @@ class KiteFeed:
         self._connections = connections
         self._token_to_inst = token_to_inst
         self._clock = clock
+        self._grace_ns = grace_ns
         self._tell = tell
         insts = sorted(set(token_to_inst.values()))
         self._repairs = Repairs(session, insts, repair, clock, repairs or RepairSpec(), tell, self._repaired)
@@ -152,7 +153,7 @@ class KiteFeed:
         heard_ns = [report.frame_ns for report in self._connections.reports()]
         since_ns = min([*heard_ns, session.close_ns if self._missed_ns is None else self._missed_ns])
         if since_ns < session.close_ns:
-            start_ns = max(since_ns, session.open_ns)
+            start_ns = max(since_ns - self._grace_ns, session.open_ns)  # as the engine asks
             self.request(RequestBackfill(start_ns - start_ns % MINUTE_NS, session.close_ns, "feed lost until the close"))
 
     async def _next(self) -> list[Event]:

@@ -142,11 +142,11 @@ class Engine:
     def _regain(self, event: LinkUp) -> list[Effect]:
         if self._lost_ns is None:
             return []
-        start_ns = self._lost_ns - self._lost_ns % MINUTE_NS
+        start_ns = self._lost_ns - self._spec.grace_ns  # what was traded just before may have been under way
         gap_s = (event.now_ns - self._lost_ns) / 1e9
         self._lost_ns = None
         return [
-            RequestBackfill(start_ns, event.now_ns - event.now_ns % MINUTE_NS + MINUTE_NS, "feed lost"),
+            RequestBackfill(start_ns - start_ns % MINUTE_NS, event.now_ns - event.now_ns % MINUTE_NS + MINUTE_NS, "feed lost"),
             Alert(
                 event.now_ns,
                 "info",

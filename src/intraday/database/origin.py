@@ -23,7 +23,8 @@ class OriginRepository:
         """
         with self._db.transaction() as connection:
             first = connection.execute(
-                "INSERT INTO broker_origin (name, claimed_at) VALUES (%s, %s) ON CONFLICT DO NOTHING", (name, stamp(now_ns))
+                "INSERT INTO broker_origin (name, made_up, claimed_at) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING",
+                (name, made_up, stamp(now_ns)),
             ).rowcount
             row = connection.execute("SELECT name FROM broker_origin").fetchone()
             assert row is not None
@@ -38,6 +39,12 @@ class OriginRepository:
                     f"this database holds imported candles, and those of {name} are made up: they would come before the imported "
                     f"ones. Set {change}{instead}"
                 )
+
+    def made_up(self) -> str | None:
+        """The simulator whose prices this database holds; None when it is none."""
+        with self._db.autocommit() as connection:
+            row = connection.execute("SELECT name FROM broker_origin WHERE made_up").fetchone()
+        return None if row is None else str(row[0])
 
 
 def _has_imports(connection: Connection) -> bool:

@@ -15,7 +15,7 @@ from intraday.domain.errors import InputError
 from intraday.domain.ports import Progress
 from intraday.history.importing import ImportOptions
 from intraday.jobs import page
-from intraday.jobs.historical import fill_synthetic
+from intraday.jobs.historical import MADE_UP, fill_synthetic
 from intraday.jobs.outcome import Outcome, recorded_run
 from intraday.jobs.replay import ReplayPlan, recorded_plan, replay_report, run_days, summary
 from intraday.jobs.verify import newest_runs, verify_days
@@ -25,10 +25,6 @@ from intraday.report.html import render
 
 REAL_BARS = Path("bars") / "nse_2021_from_ticks"
 REAL_TICKS = Path("ticks") / "nse_2021"
-MADE_UP = (
-    "The market is made up, with an edge planted in it, far larger than any real market offers: these figures say that the "
-    "machinery works, and nothing about real prices."
-)
 REPLAYED = 3  # last recorded sessions of real data that are kept from training and replayed
 
 

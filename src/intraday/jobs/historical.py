@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -23,6 +23,11 @@ from intraday.model.artifacts import Artifact, read_oos
 from intraday.report.assemble import coverage_of, header_of, model_parts
 from intraday.report.html import render
 from intraday.report.inputs import ReportInput
+
+MADE_UP = (
+    "The market is made up, with an edge planted in it, far larger than any real market offers: these figures say that the "
+    "machinery works, and nothing about real prices."
+)
 
 
 def import_bars(
@@ -115,8 +120,10 @@ def report_of(system: System, artifact: Artifact, title: str, mode: str, facts: 
     n_sessions = len({day for _, day, _ in stored})
     source = f"the database, {data['view']} of each bar"
     parts = model_parts(artifact, read_oos(artifact.path))
+    header = header_of(artifact, title, system.clock.now_ns(), mode, source, n_sessions)
+    market = system.stores.origin.made_up()
     return ReportInput(
-        header=header_of(artifact, title, system.clock.now_ns(), mode, source, n_sessions),
+        header=header if market is None else replace(header, note=f"{MADE_UP} They come from {market}."),
         **{f.name: getattr(parts, f.name) for f in fields(parts)},
         coverage=coverage_of(stored, instruments, system.sessions),
         facts=tuple(facts),

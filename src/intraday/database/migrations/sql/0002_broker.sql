@@ -122,9 +122,11 @@ COMMENT ON COLUMN candle_fetches.asked_at IS 'When the answer came that changed 
 CREATE TABLE broker_origin (
     singleton boolean PRIMARY KEY DEFAULT true CHECK (singleton),
     name text NOT NULL,
+    made_up boolean NOT NULL,
     claimed_at timestamptz NOT NULL
 );
 COMMENT ON TABLE broker_origin IS 'The one broker this database is filled from: made-up prices and real ones never share one.';
+COMMENT ON COLUMN broker_origin.made_up IS 'The broker is a simulator: its prices are no real ones.';
 COMMENT ON COLUMN broker_origin.name IS 'Host of the REST API, or the bundled exchange.';
 
 -- ----------------------------------------------------------------------- a live run that starts within a session

@@ -24,11 +24,12 @@ from intraday.domain.errors import ConfigError
 from intraday.domain.instruments import Instrument, Kind
 from intraday.domain.ports import Source
 from intraday.domain.session import SessionTable
+from intraday.history.importing import ImportOptions
 from intraday.jobs.exchange import OVER_THE_WIRE, open_exchange, run_at
 from intraday.jobs.gather import Gathered, gather, wanted
-from intraday.jobs.historical import fill_synthetic, run_historical
+from intraday.jobs.historical import fill_synthetic, import_bars, run_historical
 from intraday.jobs.live import run_live
-from job_cases import config_file, market_of, quiet
+from job_cases import bar_files, config_file, market_of, quiet
 
 pytestmark = pytest.mark.integration
 SESSIONS = SessionTable.load()
@@ -224,3 +225,12 @@ def test_the_commands_on_a_played_back_list(filled: Settings, dsn: str, tmp_path
     path = config_file(simulated(filled, source="database"), tmp_path / "config.yaml")
     result = CliRunner().invoke(root, ["universe", "show", "--json", "--config", str(path)], env={"INTRADAY__DATABASE__DSN": dsn})
     assert len(json.loads(result.stdout)["members"]) == 5
+
+
+def test_real_candles_are_not_imported_into_a_made_up_market(settings: Settings, tmp_path: Path) -> None:
+    """The other way round is refused too: working on both afterwards would mix them."""
+    with open_system(settings, SystemClock()) as system:
+        system.stores.origin.claim("a simulator", 10**18, made_up=True)
+    files = bar_files(tmp_path / "bars", market_of(settings), 1)
+    with pytest.raises(ConfigError, match="holds the made-up candles of a simulator"):
+        import_bars(settings, [files], ImportOptions(), SystemClock(), quiet)

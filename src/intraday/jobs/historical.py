@@ -12,6 +12,7 @@ from intraday.config.settings import RateLimits, Settings
 from intraday.core.anchor import EPOCH
 from intraday.core.synthetic import SyntheticMarket
 from intraday.domain.clock import Clock
+from intraday.domain.errors import ConfigError
 from intraday.domain.ports import Progress, Source, WriteReport
 from intraday.history.importing import FileReport, ImportOptions
 from intraday.history.plan import HistoricalResult
@@ -33,8 +34,14 @@ MADE_UP = (
 def import_bars(
     settings: Settings, paths: Sequence[Path], options: ImportOptions, clock: Clock, progress: Progress
 ) -> list[FileReport]:
-    """Store bar files, row by row accounted for."""
+    """Store bar files, row by row accounted for. ConfigError for a database that a simulator fills."""
     with open_system(settings, clock) as system, recorded_run(system, "import") as run:
+        market = system.stores.origin.made_up()
+        if market is not None:
+            raise ConfigError(
+                f"this database holds the made-up candles of {market}, expected none where real ones are imported: set "
+                "system.data_dir to another folder, or database.dsn to another database"
+            )
         reports = build_importer(system, progress).import_paths(paths, options)
         system.stores.instruments.save_sessions(system.sessions.between(system.sessions.first, system.sessions.last))
         run.summary |= {"files": len(reports), "rows": sum(r.rows for r in reports), "stored": sum(r.stored for r in reports)}

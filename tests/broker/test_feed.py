@@ -319,8 +319,11 @@ def test_one_of_two_connections_is_a_loss_and_is_named() -> None:
     assert any(a.topic == "broker" and "of 2: broker: good bye" in a.text and a.level == "info" for a in run.alerts)
 
 
-def talkers(run: Run, *lost: tuple[float, float]) -> Talk:
-    """Prices every second; the n-th connection is silent and deaf in the n-th span. Connections differ by what they subscribe."""
+def talkers(run: Run, *lost: tuple[float, float], closes: bool = False) -> Talk:
+    """Prices every second; the n-th connection is silent and deaf in the n-th span. Connections differ by what they subscribe.
+
+    ``closes``: from its span's end on the first one is closed, whenever it comes.
+    """
 
     async def talk(connection: ServerConnection) -> None:
         (token,) = await run.kite.subscription(connection)
@@ -332,16 +335,18 @@ def talkers(run: Run, *lost: tuple[float, float]) -> Talk:
                 connection.transport.pause_reading()
                 await asyncio.sleep(b - run.second(now_ns))
                 connection.transport.resume_reading()
+            if closes and i == 0 and run.second(run.clock.now_ns()) >= b:
+                return await connection.close(1001)
             await connection.send(frame(full(token, 100, 1, now_ns // SECOND_NS)))
             await asyncio.sleep(1)
 
     return talk
 
 
-def two(*lost: tuple[float, float], **more: float) -> Run:
+def two(*lost: tuple[float, float], closes: bool = False) -> Run:
     """Two connections of one instrument each, silent in these spans, through to the end."""
-    run = Run(tokens=(RELIANCE, INFY), instruments_max=1, **more)  # type: ignore[arg-type]
-    run.kite.talk = talkers(run, *lost)
+    run = Run(tokens=(RELIANCE, INFY), instruments_max=1)
+    run.kite.talk = talkers(run, *lost, closes=closes)
     return run.go()
 
 
@@ -378,6 +383,21 @@ def test_a_second_connection_that_goes_meanwhile_is_told_with_its_own_time() -> 
     assert [a[1] for a in run.asked] == [60.0]
 
 
+def test_what_is_missing_at_the_close_begins_with_the_oldest_loss_not_with_the_first_noticed() -> None:
+    run = two((182.7, 182.7), (181.4, 200), closes=True)  # the first one's end is noticed at once, the second one's after 4 s
+    (first, _), (second, _) = losses(run)
+    assert second < 181.5 < first and run.of(LinkUp) == [], "181.5: the grace after the minute"
+    assert [a[1:] for a in run.asked] == [(120.0, 600.0)]
+
+
+def test_a_connection_that_ends_after_the_close_is_a_loss_only_if_it_was_silent_before() -> None:
+    run = two((620, 620), NEVER, closes=True)
+    assert (run.of(LinkLost), run.asked) == ([], [])
+    run = two((597.5, 610), NEVER, closes=True)
+    ((at, _),) = run.of(LinkLost)
+    assert at >= 610 and losses(run)[0][0] < 598 and [a[1:] for a in run.asked] == [(540.0, 600.0)]
+
+
 def test_a_connection_that_dies_so_late_that_nobody_notices_is_asked_for() -> None:
     run = two((598, 1e6), NEVER)
     assert run.of(LinkLost) == [] and [a[1:] for a in run.asked] == [(540.0, 600.0)]
@@ -389,6 +409,7 @@ def test_a_start_at_the_very_end_still_asks_for_the_day(start_s: float) -> None:
     ((at, lost),) = run.of(LinkLost)
     assert at == start_s and isinstance(lost, LinkLost) and lost.since_ns == OPEN_NS
     assert [a[1:] for a in run.asked] == [(0.0, 600.0)]
+    assert bool(run.of(LinkUp)) == (start_s < 600), "after the close nobody has to ask"
     assert len(run.of(Backfilled)) == 1 and run.took_s < max(start_s, 661.5) + 30
 
 

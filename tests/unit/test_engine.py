@@ -112,7 +112,8 @@ def test_backfilled_bars_are_stored_and_nothing_else_follows():
     for one in (it, again):
         one.process(frame(tick(1, 100, 10)))
         one.process(minute(1))
-    (saved,) = it.process(Backfilled(OPEN + 2 * MINUTE_NS, bars))
+    saved, told = it.process(Backfilled(OPEN + 2 * MINUTE_NS, bars))
+    assert isinstance(told, Alert) and f"{len(bars)} missed candles" in told.text
     assert isinstance(saved, SaveBars) and saved.known_ns == OPEN + 2 * MINUTE_NS
     assert (saved.bars["flags"] == BarFlag.LATE).all() and (bars["flags"] == 0).all(), "late: nothing decides on them"
     assert (saved.bars["close"] == 250.0).all() and (saved.bars["ts_ns"] == bars["ts_ns"]).all()
@@ -133,8 +134,15 @@ def test_a_lost_link_alerts_and_asks_for_what_was_missed():
     assert isinstance(request, RequestBackfill) and isinstance(back, Alert)
     assert (request.start_ns, request.end_ns) == (OPEN + MINUTE_NS, OPEN + 4 * MINUTE_NS)
     assert not request.inst  # everybody
-    assert "gap" in back.text and back.level == "info"
+    assert "after 2 min" in back.text and back.level == "info"  # from when it was last heard
     assert it.process(LinkUp(OPEN + 201 * 10**9)) == []
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(1, "1 s"), (119, "119 s"), (420, "7 min"), (14_487, "4 h 1 min")])
+def test_a_loss_is_told_in_a_persons_units(seconds: int, text: str):
+    it = engine()
+    it.process(LinkLost(OPEN + 10**9, "silence", OPEN + 10**9))
+    assert f"feed back after {text};" in it.process(LinkUp(OPEN + (1 + seconds) * 10**9))[1].text
 
 
 def test_a_part_that_went_before_the_rest_is_asked_for_from_its_own_end():

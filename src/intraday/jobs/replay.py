@@ -151,6 +151,7 @@ def summary(results: Sequence[DayResult], model: LoadedModel) -> dict[str, objec
         "instruments": len(results[0].run.instrument_ids) if results else 0,
         "ticks": sum(r.counts.n_ticks for r in results),
         "ticks_rejected": sum(rejects.values()),
+        "of_these_repeats": rejects["duplicate"],  # the last price again: on a feed of snapshots most of what comes
         "rejects": dict(rejects.most_common()),
         "candles": sum(r.counts.n_bars for r in results),
         "late_candles": sum(r.counts.n_late for r in results),

@@ -99,7 +99,7 @@ class Engine:
             case LinkUp():
                 return self._regain(event)
             case Backfilled():
-                return [SaveBars(_as_late(event.bars), event.now_ns)]
+                return self._late(event)
             case Command():
                 return [Alert(event.now_ns, "info", "command", f"{event.name} {event.argument}".rstrip())]
 
@@ -147,13 +147,22 @@ class Engine:
         self._lost_ns = None
         return [
             RequestBackfill(start_ns - start_ns % MINUTE_NS, event.now_ns - event.now_ns % MINUTE_NS + MINUTE_NS, "feed lost"),
-            Alert(
-                event.now_ns,
-                "info",
-                "feed",
-                f"feed back after {gap_s:.0f} s; the minutes between are a gap until they are backfilled",
-            ),
+            Alert(event.now_ns, "info", "feed", f"feed back after {_span(gap_s)}; what was missed is asked for"),
         ]
+
+    def _late(self, event: Backfilled) -> list[Effect]:
+        """Bars that came after their minute: stored, never decided on."""
+        n = len(np.unique(event.bars["inst"]))
+        text = f"{len(event.bars):,} missed candles of {n:,} instruments are stored, as late ones"
+        return [SaveBars(_as_late(event.bars), event.now_ns), Alert(event.now_ns, "info", "feed", text)]
+
+
+def _span(seconds: float) -> str:
+    """``44 s``, ``7 min``, ``4 h 1 min``."""
+    minutes = round(seconds / 60)
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
 def _as_late(bars: Bars) -> Bars:

@@ -114,6 +114,11 @@ class Outcome:
     def told(self) -> list[str]:
         return [a.text for a in self.alerts]
 
+    def troubles(self) -> list[Alert]:
+        """What was told since the fault, but for the good news that the feed or the missed candles are back."""
+        good = ("feed back after", "are stored, as late ones")
+        return [a for a in self.alerts if a.now_ns >= self.fault_ns and not any(words in a.text for words in good)]
+
     def repaired_ns(self) -> list[int]:
         return [e.now_ns for e in self.events if isinstance(e, Backfilled)]
 
@@ -268,7 +273,7 @@ def up_to(seconds: float) -> int:
 
 def row_of(part: str, fault: str, outcome: Outcome, mended_ns: int) -> Row:
     """``mended_ns``: when the fault was over and recovery could begin, until the link is up, or the missed candles are there."""
-    news = [a for a in outcome.alerts if a.now_ns >= outcome.fault_ns and "feed back after" not in a.text]
+    news = outcome.troubles()
     back = outcome.repaired_ns() if part == CANDLES else [e.now_ns for e in outcome.ups() if e.now_ns >= outcome.fault_ns]
     told = "; then: ".join(dict.fromkeys(a.text.removeprefix("feed lost: ") for a in news))
     told = re.sub(r"/\d{5,}/", "/TOKEN/", told)  # which of those asked for at once failed last is chance

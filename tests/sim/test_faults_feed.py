@@ -159,7 +159,7 @@ def test_nothing_is_lost(fault: Fault) -> None:
 
 def check_told(fault: Fault, outcome: Outcome) -> None:
     """Everything that had to be told was, in this order; and nothing, if nothing had to be."""
-    told = [a.text for a in outcome.alerts if a.now_ns >= outcome.fault_ns and "feed back after" not in a.text]
+    told = [a.text for a in outcome.troubles()]
     places = [next((i for i, text in enumerate(told) if words in text), -1) for words in fault.told]
     assert -1 not in places and places == sorted(places), told
     assert fault.told or told == []

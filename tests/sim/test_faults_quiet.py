@@ -96,7 +96,7 @@ def test_depth_is_empty_after_the_close_and_nobody_minds() -> None:
 def test_who_comes_after_the_close_gets_the_day_all_the_same(start: str) -> None:
     outcome = live_through(World(start=start, fault_at=start))
     (repaired_ns,) = outcome.repaired_ns()
-    (told,) = outcome.told()
+    (told,) = [a.text for a in outcome.troubles()]
     assert (outcome.lost(), outcome.wrong(), outcome.live) == ([], [], {})
     assert set(outcome.backfilled) == set(outcome.truth())
     if start == "09:30":

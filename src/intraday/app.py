@@ -304,9 +304,8 @@ def build_connections(
         instruments_max=ws.instruments_per_connection,
         frames_max=system.settings.live.queue_max_frames,
     )
-    return ConnectionManager(
-        spec, subscription([token for _, token in targets], Mode(link.mode)), endpoint.clock, random.Random().random
-    )  # nosec B311
+    jitter = random.Random().random  # nosec B311  of back-offs, not a secret
+    return ConnectionManager(spec, subscription([token for _, token in targets], Mode(link.mode)), endpoint.clock, jitter)
 
 
 def shared_hours(system: System, instruments: Sequence[Instrument], session: Session) -> Callable[[int], bool]:

@@ -21,8 +21,8 @@ What happens when something goes wrong between this program and the broker. Ever
 fault against the [bundled exchange](simulator.md), over real sockets and in virtual time, and is checked whenever the tests run
 (`tests/sim/test_faults_*.py`; `scripts/build_fault_docs.py` writes this page).
 
-Times are the exchange's own, at its own pace. A simulator at 60 times real time is given more of them before it counts as dead: 15 s,
-a quarter of a real second.
+Times are the exchange's own, at its own pace. A simulator at 60 times real time is given more of them before it counts as
+dead: 15 s, a quarter of a real second.
 
 * **Noticed**: from the fault to the first word to the user. A dash: nothing has to be said.
 * **What the user is told**: in the log and as an alert. `; then:` separates messages.

@@ -36,9 +36,9 @@ def test_in_quote_mode_a_price_counts_when_somebody_traded():
 
 def test_in_quote_mode_a_new_day_starts_below_the_old_one():
     fresh = Fresh(timed=False)
-    fresh.of(packets((1, PacketKind.QUOTE, 900)))  # yesterday's last, shown on connecting
-    assert len(fresh.of(packets((1, PacketKind.QUOTE, 30)))) == 0  # says where it stands
-    assert len(fresh.of(packets((1, PacketKind.QUOTE, 31)))) == 1
+    assert len(fresh.of(packets((1, PacketKind.QUOTE, 900)))) == 0  # yesterday's last, shown on connecting
+    assert len(fresh.of(packets((1, PacketKind.QUOTE, 30)))) == 1  # today's first trade
+    assert len(fresh.of(packets((1, PacketKind.QUOTE, 30)))) == 0
 
 
 @pytest.mark.parametrize("timed", [True, False])

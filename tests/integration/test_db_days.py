@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta, timezone
+
 import numpy as np
 import pytest
 
@@ -10,8 +12,9 @@ from intraday.database.days import DayRepository
 from intraday.database.digests import digests
 from intraday.database.features import FeatureRepository
 from intraday.database.pool import Database
+from intraday.database.runs import RunRepository
 from intraday.domain.arrays import BAR, DAY_NS, GRID_ORIGIN_NS, IST_NS, MINUTE_NS, Bars, empty
-from intraday.domain.ports import FeatureSetRecord, Source
+from intraday.domain.ports import FeatureSetRecord, RunDay, Source
 
 pytestmark = pytest.mark.integration
 OPEN = GRID_ORIGIN_NS + 7305 * DAY_NS  # 2020-01-03 09:15 IST
@@ -123,3 +126,12 @@ def test_the_rest_of_a_day_is_forgotten_and_its_start_stays(database: Database, 
     assert gone == 2 * (70 - minute)
     assert longer(database) == alone
     assert len(store.read(IDS, DAY, DAY + DAY_NS, Source.TICK)) == 2 * minute
+
+
+def test_a_day_that_is_cleared_in_part_has_no_whole_run_any_more(database: Database) -> None:
+    runs = RunRepository(database)
+    day = datetime.fromtimestamp(OPEN // 10**9, timezone(timedelta(hours=5, minutes=30))).date()
+    for source in (Source.TICK, Source.REPLAY):
+        runs.save_day(RunDay("r", source, day, "journal", "f", "m", (41,), 5))
+    DayRepository(database).clear(Source.TICK, OPEN + 7 * MINUTE_NS, DAY + DAY_NS)
+    assert [run.source for run in runs.days()] == [Source.REPLAY]

@@ -159,7 +159,8 @@ def test_what_the_database_plays_back_is_not_stored_again(filled: Settings, data
     assert lived["candles"] > 0
     assert set(counts(database, *BROKER_TABLES).values()) == {0}
     with database.autocommit() as connection:
-        assert connection.execute("SELECT count(*) FROM bar_versions WHERE source = 'broker'").fetchone() == (0,)
+        assert connection.execute("SELECT count(*) FROM bar_versions WHERE source IN ('broker', 'tick')").fetchone() == (0,)
+        assert connection.execute("SELECT DISTINCT source FROM run_days").fetchall() == [("replay",)]  # no live day
     with open_system(filled, SystemClock()) as system:
         system.stores.origin.claim("api.kite.trade", 1)
 

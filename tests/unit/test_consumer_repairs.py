@@ -78,15 +78,24 @@ def test_without_anybody_to_ask_the_gap_stays():
 
 
 def test_a_run_answers_for_what_it_saw():
-    """Started within the session: nothing of the minutes before is stored but what was fetched of them."""
+    """Started within the session: nothing that it makes of the minutes before is kept, not even as late."""
     rows = np.zeros(3, BAR)
     rows["ts_ns"] = DAY.open_ns + np.array([0, 0, 1]) * MINUTE_NS
     rows["flags"] = [0, BarFlag.LATE, 0]
     start_ns = DAY.open_ns + MINUTE_NS
     kept = since(SaveBars(rows, 5), start_ns)
     assert isinstance(kept, SaveBars)
-    assert kept.bars["ts_ns"].tolist() == [DAY.open_ns, start_ns]
-    assert since(SaveBars(rows[:1], 5), start_ns) is None
+    assert kept.bars["ts_ns"].tolist() == [start_ns]
+    assert since(SaveBars(rows[:2], 5), start_ns) is None
     assert since(SaveSignals(DAY.open_ns, ()), start_ns) is None
     assert since(SaveSignals(start_ns, ()), start_ns) is not None
     assert since(SaveSignals(DAY.open_ns, ()), 0) is not None
+
+
+def test_what_was_fetched_of_the_minutes_before_is_kept():
+    feed, kept = Feed(), Kept()
+    consumer = StreamConsumer(TickQueue(100), kept, engine(), kept, kept, feed, from_ns=DAY.open_ns + MINUTE_NS)
+    asyncio.run(consumer.run(feed))
+    saved = np.concatenate([e.bars for e in kept.effects if isinstance(e, SaveBars)])
+    assert saved["ts_ns"].tolist() == [DAY.open_ns]
+    assert (saved["flags"] & BarFlag.LATE != 0).all()

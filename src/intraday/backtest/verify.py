@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -189,10 +190,11 @@ class Verifier:
                 continue
             seen.add(other.day)
             rows = {i: run.instrument_ids.index(d) for i, d in enumerate(other.instrument_ids) if d in run.instrument_ids}
-            for event in JournalReader(Path(other.journal)).events():
-                if isinstance(event, Frame):
-                    stray = (event.ticks["event_ns"] >= start_ns) & (event.ticks["event_ns"] < start_ns + DAY_NS)
-                    parts += [_renumbered(event.ticks[stray], rows)] if stray.any() else []
+            with suppress(JournalError):  # it may be evidence; that it cannot be read is its own day's business
+                for event in JournalReader(Path(other.journal)).events():
+                    if isinstance(event, Frame):
+                        stray = (event.ticks["event_ns"] >= start_ns) & (event.ticks["event_ns"] < start_ns + DAY_NS)
+                        parts += [_renumbered(event.ticks[stray], rows)] if stray.any() else []
         return np.concatenate(parts)
 
 

@@ -32,7 +32,8 @@ class Fresh:
 
     ``timed``: everything is subscribed in full mode. Then packets without a time are what the broker sends between a subscription,
     which begins in quote mode, and the change of its mode: its last price, however old, and are left out. Otherwise a quote packet
-    counts when its volume has grown: a trade was made since the packet before. The first one of a token only says where it stands.
+    counts when its volume is another one: a trade was made since the packet before. The first one of a token only says where it
+    stands.
     """
 
     def __init__(self, timed: bool) -> None:
@@ -46,7 +47,7 @@ class Fresh:
         if not self._timed:
             for i in np.flatnonzero(kind == PacketKind.QUOTE).tolist():
                 token, volume = int(packets["token"][i]), int(packets["volume"][i])
-                keep[i] = volume > self._volume.get(token, volume)
+                keep[i] = volume != self._volume.get(token, volume)
                 self._volume[token] = volume
         return packets if keep.all() else packets[keep]
 

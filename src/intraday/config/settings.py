@@ -195,7 +195,8 @@ class TradingSettings(Section):
     exchange: Literal["NSE", "BSE", "NFO", "BFO"] = Field(default="NSE", description="exchange of symbols given without one")
     universe: Universe = Field(
         default="all",
-        description="all: every instrument with stored candles; a list of symbols; fno: stocks with derivatives; "
+        description="all: every instrument with stored candles, and with a broker every one it lists on trading.exchange (at Kite "
+        "10,000: name some); a list of symbols; fno: stocks with derivatives; "
         "index:NAME or csv:PATH, imported with `intraday universe import`, dated",
     )
     timeframe: Literal[1, 5, 15, 60] = Field(default=5, description="decision bar, minutes")

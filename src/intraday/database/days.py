@@ -11,7 +11,7 @@ _DERIVED = (
     "DELETE FROM signals WHERE source = %(source)s::source AND ts >= %(start)s AND ts < %(end)s",
 )
 _RUN_DAYS = """DELETE FROM run_days WHERE source = %(source)s::source
-  AND day::timestamp AT TIME ZONE 'Asia/Kolkata' >= %(start)s AND day < (%(end)s AT TIME ZONE 'Asia/Kolkata')::date"""
+  AND day >= (%(start)s AT TIME ZONE 'Asia/Kolkata')::date AND day < (%(end)s AT TIME ZONE 'Asia/Kolkata')::date"""
 
 
 class DayRepository:

@@ -103,11 +103,16 @@ class Database:
     @contextmanager
     def exclusive(self, what: str) -> Iterator[None]:
         """Only one program at a time does ``what`` on this database while the block runs. ConfigError in the second one."""
-        with mapped(self.room), self._connect() as connection:
-            taken = connection.execute("SELECT pg_try_advisory_lock(hashtext('exclusive'), hashtext(%s))", (what,)).fetchone()
-            if taken is None or not taken[0]:
-                raise ConfigError(_busy(connection, what))
+        with mapped(self.room):
+            connection = self._connect()
+        try:
+            with mapped(self.room):
+                taken = connection.execute("SELECT pg_try_advisory_lock(hashtext('exclusive'), hashtext(%s))", (what,)).fetchone()
+                if taken is None or not taken[0]:
+                    raise ConfigError(_busy(connection, what))
             yield
+        finally:
+            connection.close()
 
     def close(self) -> None:
         """Close idle connections; the object may be used again."""

@@ -207,8 +207,8 @@ class DayStore(Protocol):
 
     def clear(self, source: Source, start_ns: int, end_ns: int) -> int:
         """Forget what ``source`` stored of the range, of every instrument and model: its bars (a superseded one of another
-        source becomes the best again), feature vectors, signals, and which run its whole days came from. The range is whole days,
-        or the rest of one. Returns how many bars, vectors and signals that was."""
+        source becomes the best again), feature vectors, signals, and which run its days came from. The range is whole days, or
+        the rest of one. Returns how many bars, vectors and signals that was."""
         ...
 
 

@@ -110,12 +110,13 @@ async def _over_the_wire(
         alerts = build_alerts(system.settings, model, instruments, write)
         connections = build_connections(system, endpoint, limits, targets, session, rest)
         feed = build_feed(system, endpoint, rest, session, connections, targets, alerts.offer)
-        runner = build_day_runner(system, model, instruments, Source.TICK, run_id)
+        source = Source.TICK if endpoint.own_prices else Source.REPLAY  # a day played back is no live day
+        runner = build_day_runner(system, model, instruments, source, run_id)
         watched = Watched(feed, session, f"live {session.day}", progress)
         now_ns = endpoint.clock.now_ns()
         from_ns = now_ns - now_ns % MINUTE_NS if now_ns > session.open_ns else 0
         result = await runner.run(session, watched, alerts, feed, from_ns)
-    plan = ReplayPlan(tuple(instruments), (session,), lambda _: np.empty(0, TICK), Source.TICK)
+    plan = ReplayPlan(tuple(instruments), (session,), lambda _: np.empty(0, TICK), source)
     return plan, result, gathered.summary() | {"connections": connection_summary(connections.reports())}
 
 

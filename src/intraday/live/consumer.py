@@ -161,7 +161,8 @@ class StreamConsumer:
 
     def _step(self, event: Event) -> list[Effect]:
         self._log.append(event)
-        effects = [kept for effect in self._engine.process(event) if (kept := since(effect, self._from_ns)) is not None]
+        from_ns = 0 if isinstance(event, Backfilled) else self._from_ns
+        effects = [kept for effect in self._engine.process(event) if (kept := since(effect, from_ns)) is not None]
         self.now_ns = event.now_ns
         self.counts.n_events += 1
         if isinstance(event, Frame):
@@ -187,7 +188,7 @@ def since(effect: Effect, from_ns: int) -> Effect | None:
     """What is left of an effect for a run that answers for minutes from ``from_ns`` on; None for nothing."""
     match effect:
         case SaveBars():
-            keep = (effect.bars["ts_ns"] >= from_ns) | ((effect.bars["flags"] & BarFlag.LATE) != 0)
+            keep = effect.bars["ts_ns"] >= from_ns
             return effect if keep.all() else SaveBars(effect.bars[keep], effect.known_ns) if keep.any() else None
         case SaveFeatures() | SaveSignals():
             return effect if effect.bar_ns >= from_ns else None

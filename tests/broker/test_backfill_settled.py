@@ -147,6 +147,38 @@ def test_what_does_not_exist_is_asked_for_twice_and_no_more(fetcher: Fetcher) ->
     assert fetcher.complete() == [True] * len(days)
 
 
+def test_days_without_a_trade_here_and_there_are_not_asked_for_one_by_one(fetcher: Fetcher) -> None:
+    """Traded every second session: an answer with candles of other sessions is believed, but for the last week's days."""
+    first = date(2024, 7, 1)
+    days = SESSIONS.between(first, DAY)
+    empty = [s.day for s in days[::2]]
+    runs = [fetcher.run(FINAL + k * HOUR_NS, first, empty=empty).requests for k in range(3)]
+    assert runs[0] == 6
+    assert runs[1] <= 3, "the days of one week that do not follow each other"
+    assert runs[2] == 0
+    assert fetcher.complete() == [True] * len(days)
+    assert [g.reason for g in fetcher.store.gaps()] == [NO_SESSION] * len(empty)
+
+
+def test_of_an_old_answer_an_empty_day_is_believed_and_an_empty_answer_is_not(fetcher: Fetcher) -> None:
+    first, month_ns = WEEK[0].day, 30 * DAY_NS
+    fetcher.run(FINAL + month_ns, first, empty=[WEEK[2].day])
+    assert fetcher.complete() == [True] * 5
+    other = Fetcher()
+    other.run(FINAL + month_ns, first, empty=EVERYTHING)
+    assert other.complete() == [False] * 5
+    assert other.run(FINAL + month_ns + HOUR_NS, first).written == WriteReport(inserted=375 * 5)
+
+
+def test_a_week_is_how_long_an_empty_day_is_asked_for_twice(fetcher: Fetcher) -> None:
+    first, week_ns = WEEK[0].day, 7 * DAY_NS + midnight_ns(WEEK[2].day)
+    fetcher.run(week_ns - SECOND_NS, first, empty=[WEEK[2].day])
+    assert fetcher.complete() == [True, True, False, True, True]
+    other = Fetcher()
+    other.run(week_ns, first, empty=[WEEK[2].day])
+    assert other.complete() == [True] * 5
+
+
 def test_two_empty_answers_have_to_be_an_hour_apart(fetcher: Fetcher) -> None:
     for at_ns in (0, AGAIN_NS, HOUR_NS - SECOND_NS):
         assert fetcher.run(FINAL + at_ns, empty=[DAY]).planned == 1

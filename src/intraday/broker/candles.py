@@ -25,6 +25,7 @@ ORIGIN = "broker, minute candles"
 FINAL_NS = DAY_NS + 6 * 60 * MINUTE_NS  # from the midnight before a session until its candles are revised no more
 EMPTY_NS = 60 * MINUTE_NS  # a session without a candle is believed when it has none at least so much later either
 AGAIN_NS = 10 * MINUTE_NS  # and is not asked for again before
+OLD_NS = 7 * DAY_NS  # after the midnight before a session it is believed at once, if other sessions of the answer have candles
 
 Auction = Callable[[int, date], bool]  # whether this instrument's day ends with the closing auction
 
@@ -82,7 +83,8 @@ def judge(
         day = Fetched(instrument.id, session.day, last_final_ns(session, final_ns), n_bars, is_final(session.day, asked_ns))
         known = before.get((instrument.id, session.day))
         if n_bars == 0:
-            day, session = _empty(day, session, asked_ns, known), _rest(session, known)
+            sure = len(bars) > 0 and asked_ns >= midnight_ns(session.day) + OLD_NS
+            day, session = _empty(day, session, asked_ns, known, sure), _rest(session, known)
         if n_bars or day != known:
             fetched.append(day)
         gaps += missing_minutes(instrument.id, session, last_final_ns(session, final_ns), seen)
@@ -101,13 +103,14 @@ def worth_asking(day: Fetched, now_ns: int) -> bool:
     return not (day.complete or waits)
 
 
-def _empty(day: Fetched, session: Session, asked_ns: int, known: Fetched | None) -> Fetched:
-    """``day`` came without a candle: what was known stays so, and that there is none is believed when it was so for a while."""
+def _empty(day: Fetched, session: Session, asked_ns: int, known: Fetched | None, sure: bool) -> Fetched:
+    """``day`` came without a candle: what was known stays so, and that there is none is believed when it was so for a while, or
+    when the answer makes ``sure``. Else an instrument that trades now and then costs a request for each day without a trade."""
     held = day if known is None or known.n_bars == 0 else known
     if day.until_ns < session.close_ns:
         return replace(held, complete=False)
     since_ns = asked_ns if known is None or known.empty_ns is None else known.empty_ns
-    return replace(held, complete=day.complete and asked_ns - since_ns >= EMPTY_NS, empty_ns=since_ns)
+    return replace(held, complete=day.complete and (sure or asked_ns - since_ns >= EMPTY_NS), empty_ns=since_ns)
 
 
 def _rest(session: Session, known: Fetched | None) -> Session:

@@ -31,6 +31,7 @@ class _Run:
     queue: deque[int]
     parts: list[Bars] = field(default_factory=list)
     failed: list[int] = field(default_factory=list)
+    refused: dict[int, str] = field(default_factory=dict)
     failed_in_a_row: int = 0
     error: IntradayError | None = None
 
@@ -66,8 +67,9 @@ class MinuteRepair:
         """BAR[n] with ``start_ns <= open`` and ``end <= end_ns`` of these rows (all when empty), ordered by (ts, inst).
 
         Asked one request an instrument, in the order given. Instruments that the broker does not answer for are named in the
-        result and logged; raises its error (BrokerError, AuthError) only when there was no answer at all. The range lies within
-        one session's day, and its end is not in the future.
+        result and logged, and so are those it refuses, which need not be asked for again; raises its error (BrokerError,
+        AuthError) only when there was no answer at all, refusals included. The range lies within one session's day, and its end
+        is not in the future.
         """
         await self._settle(end_ns)
         run = _Run(deque(insts or range(len(self._targets))))
@@ -78,11 +80,11 @@ class MinuteRepair:
         if missing:
             symbols = ", ".join(self._targets[i][0].symbol for i in missing[:8]) + (", …" if len(missing) > 8 else "")
             logger.warning("missed minutes not repaired", n_instruments=len(missing), symbols=symbols, error=str(run.error))
-        if run.error is not None and not run.parts:
+        if run.error is not None and not run.parts and not run.refused:
             raise run.error
         bars = np.concatenate([empty(BAR), *run.parts])
         reason = "" if run.error is None else str(run.error)
-        return Repaired(bars[np.lexsort((bars["inst"], bars["ts_ns"]))], tuple(missing), reason)
+        return Repaired(bars[np.lexsort((bars["inst"], bars["ts_ns"]))], tuple(missing), reason, run.refused)
 
     async def _settle(self, end_ns: int) -> None:
         """Wait until the last candle is final."""
@@ -97,10 +99,13 @@ class MinuteRepair:
             try:
                 run.parts.append(await self._fetch(inst, start_ns, end_ns))
                 run.failed_in_a_row = 0
+            except RequestRefused as error:
+                run.refused[inst] = f"{self._targets[inst][0].symbol}: {error}"
+                run.failed_in_a_row = 0
             except IntradayError as error:
                 run.error = error
                 run.failed.append(inst)
-                run.failed_in_a_row += not isinstance(error, RequestRefused)
+                run.failed_in_a_row += 1
 
     async def _fetch(self, inst: int, start_ns: int, end_ns: int) -> Bars:
         instrument, token = self._targets[inst]

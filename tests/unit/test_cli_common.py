@@ -23,7 +23,6 @@ from intraday.domain.errors import (
     ConfigError,
     InputError,
     IntradayError,
-    SpanTooLong,
     StorageFull,
     VerifyError,
 )
@@ -83,7 +82,8 @@ def test_json_leaves_markup_and_long_lines_alone(capsys: pytest.CaptureFixture[s
 
 
 def made(kind: type[IntradayError], text: str) -> IntradayError:
-    return SpanTooLong(text, 60) if issubclass(kind, SpanTooLong) else kind(text)
+    more = {"SpanTooLong": (60,), "CircuitOpen": (1,)}.get(kind.__name__, ())  # what they carry beside the text
+    return kind(text, *more)
 
 
 @pytest.mark.parametrize("kind", every_error())

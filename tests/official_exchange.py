@@ -17,8 +17,8 @@ import requests
 from kiteconnect import KiteConnect
 
 from intraday.domain.clock import Clock, SimClock
-from intraday.domain.session import SessionTable
-from intraday.sim.exchange import Exchange, day_of
+from intraday.domain.session import SessionTable, day_of
+from intraday.sim.exchange import Exchange
 from intraday.sim.knobs import Knobs
 from intraday.sim.listing import synthetic_listing
 from intraday.sim.market import SyntheticTape

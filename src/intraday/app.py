@@ -20,7 +20,7 @@ import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 from pathlib import Path
 
 from intraday.app_broker import Endpoint
@@ -44,7 +44,7 @@ from intraday.core.synthetic import SyntheticMarket, SyntheticSpec
 from intraday.database.pool import Database, open_database
 from intraday.database.schema import init
 from intraday.database.stores import Stores
-from intraday.domain.arrays import F4, Mask, Panel, session_number
+from intraday.domain.arrays import F4, Mask, Panel
 from intraday.domain.broker import CandleApi
 from intraday.domain.clock import Clock
 from intraday.domain.errors import ArtifactError, ConfigError
@@ -53,7 +53,7 @@ from intraday.domain.instruments import Instrument, Kind
 from intraday.domain.listings import ListingApi
 from intraday.domain.membership import Flag
 from intraday.domain.ports import AlertChannel, FeatureSetRecord, Progress, Source
-from intraday.domain.session import EPOCH, Session, SessionTable
+from intraday.domain.session import Session, SessionTable, day_of
 from intraday.domain.universe import Universe
 from intraday.history.importing import Importer
 from intraday.history.pipeline import HistoricalPipeline
@@ -102,7 +102,7 @@ class System:
     def membership(self) -> Universe:
         """Who ``trading.universe`` is, by day."""
         trading = self.settings.trading
-        today = EPOCH + timedelta(days=session_number(self.clock.now_ns()))
+        today = day_of(self.clock.now_ns())
         return self.stores.universes.resolve(trading.universe, trading.exchange, today)
 
 

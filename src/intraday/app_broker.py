@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import random
 from dataclasses import dataclass, replace
-from datetime import date, timedelta
+from datetime import date
 
 from intraday.auth.key import KEY_VARIABLE, OsKeyStore, TokenKey
 from intraday.auth.login import Authenticator, LoginPlace
@@ -17,11 +17,10 @@ from intraday.broker.pacing import Pacers
 from intraday.broker.rest import RESTClient
 from intraday.broker.retry import RetryPolicy
 from intraday.config.settings import RateLimits, Settings
-from intraday.domain.arrays import session_number
 from intraday.domain.broker import Credentials, Secret, TokenSource
 from intraday.domain.clock import Clock
 from intraday.domain.pace import paced
-from intraday.domain.session import EPOCH
+from intraday.domain.session import day_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +57,7 @@ class Endpoint:
     @property
     def today(self) -> date:
         """The IST date of its clock."""
-        return EPOCH + timedelta(days=session_number(self.clock.now_ns()))
+        return day_of(self.clock.now_ns())
 
 
 def build_rest(endpoint: Endpoint, limits: RateLimits, settings: Settings) -> RESTClient:

@@ -24,7 +24,9 @@ from intraday.cli import auth as commands
 from intraday.cli.root import root as command_line
 from intraday.config.settings import BrokerSettings, RateLimits, Settings, SimulatorSettings, SystemSettings
 from intraday.domain.clock import SystemClock
-from intraday.jobs.exchange import SIM_KEY, SIM_SECRET, open_exchange
+from intraday.jobs.exchange import open_exchange
+from intraday.sim.accounts import API_KEY as SIM_KEY
+from intraday.sim.accounts import API_SECRET as SIM_SECRET
 
 pytestmark = pytest.mark.integration
 

@@ -28,10 +28,12 @@ from intraday.domain.clock import SystemClock
 from intraday.domain.errors import ConfigError
 from intraday.domain.ports import Source
 from intraday.domain.session import SessionTable
-from intraday.jobs.exchange import SIM_KEY, SIM_SECRET, open_exchange
+from intraday.jobs.exchange import open_exchange
 from intraday.jobs.historical import run_historical
 from intraday.jobs.live import run_live
 from intraday.jobs.verify import run_verify
+from intraday.sim.accounts import API_KEY as SIM_KEY
+from intraday.sim.accounts import API_SECRET as SIM_SECRET
 from job_cases import config_file, quiet
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]

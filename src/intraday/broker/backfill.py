@@ -10,19 +10,19 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import date
 from typing import TypeVar
 
 from intraday.broker.candles import Auction, Judged, judge, no_auction, own_sessions, untried, worth_asking
 from intraday.broker.chunks import Chunk, plan, recut
 from intraday.core.validate import CandleValidator
-from intraday.domain.arrays import BAR, MINUTE_NS, Bars, empty, session_number
+from intraday.domain.arrays import BAR, MINUTE_NS, Bars, empty
 from intraday.domain.broker import SPAN_DAYS, CandleApi, Fetched, FetchStore, Interval
 from intraday.domain.clock import Clock
 from intraday.domain.errors import AuthError, BrokerError, IntradayError, RequestRefused, SpanTooLong
 from intraday.domain.instruments import Instrument
 from intraday.domain.ports import BarStore, Progress, WriteReport
-from intraday.domain.session import EPOCH, SessionTable
+from intraday.domain.session import SessionTable, day_of
 
 REFUSED = "refused by the broker"
 NO_ANSWER = "no answer from the broker"
@@ -254,7 +254,7 @@ class BackfillManager:
         return plan(hours, list(done.values()), SPAN_DAYS[Interval.MINUTE])
 
     def _today(self) -> date:
-        return EPOCH + timedelta(days=session_number(self._clock.now_ns()))
+        return day_of(self._clock.now_ns())
 
 
 def _count(run: _Run, judged: Judged) -> None:

@@ -7,15 +7,14 @@ one transaction. Kite makes it once a day, before about 08:30 IST; a second sync
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import date, timedelta
+from datetime import date
 
 from intraday.broker.dump import parse, refuse_partial
-from intraday.domain.arrays import session_number
 from intraday.domain.clock import Clock
 from intraday.domain.instruments import Instrument, Kind
 from intraday.domain.listings import Dump, ListingApi, ListingStore, Roll, SyncReport
-from intraday.domain.membership import EPOCH, FNO, Flag
-from intraday.domain.session import AUCTION_FROM
+from intraday.domain.membership import FNO, Flag
+from intraday.domain.session import AUCTION_FROM, day_of
 
 FNO_SOURCE = "stocks with futures in the broker's list"
 
@@ -35,7 +34,7 @@ class InstrumentManager:
         Raises BrokerError (BadAnswer for a list that cannot be the whole one) and AuthError: nothing is stored then. ConfigError
         when a later day was synced already.
         """
-        day = day or EPOCH + timedelta(days=session_number(self._clock.now_ns()))
+        day = day or day_of(self._clock.now_ns())
         before = self._store.sizes(day)
         dumps = []
         for exchange in self._exchanges:

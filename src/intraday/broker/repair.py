@@ -6,7 +6,6 @@ import asyncio
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
 
 import numpy as np
 from loguru import logger
@@ -15,11 +14,11 @@ from intraday.broker.backfill import Target
 from intraday.broker.candles import Auction, check, no_auction, own_sessions
 from intraday.broker.repairs import Repaired
 from intraday.core.validate import CandleValidator
-from intraday.domain.arrays import BAR, MINUTE_NS, Bars, empty, session_number
+from intraday.domain.arrays import BAR, MINUTE_NS, Bars, empty
 from intraday.domain.broker import CandleApi, Interval
 from intraday.domain.clock import Clock
 from intraday.domain.errors import AuthError, IntradayError, RequestRefused
-from intraday.domain.session import EPOCH, SessionTable
+from intraday.domain.session import SessionTable, day_of
 
 FAILURES_MAX = 5  # requests in a row without an answer after which the rest is not asked for
 
@@ -110,7 +109,7 @@ class MinuteRepair:
     async def _fetch(self, inst: int, start_ns: int, end_ns: int) -> Bars:
         instrument, token = self._targets[inst]
         answer = await self._api.fetch_historical_data(token, Interval.MINUTE, start_ns, end_ns - MINUTE_NS)
-        day = EPOCH + timedelta(days=session_number(start_ns))
+        day = day_of(start_ns)
         plain, auction = ([self._sessions.get(day, early)] for early in (False, True))
         hours = own_sessions(plain, auction, instrument.id, self._auction)
         rows, found = check(instrument, hours, answer, max(start_ns, hours[0].open_ns), end_ns, self._validator)

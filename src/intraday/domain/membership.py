@@ -17,8 +17,8 @@ import numpy as np
 
 from intraday.domain.arrays import I4, I8, Mask
 from intraday.domain.errors import InputError
+from intraday.domain.session import EPOCH
 
-EPOCH = date(1970, 1, 1)
 FNO = "FNO"  # the universe of stocks with derivatives
 
 

@@ -51,6 +51,11 @@ class Session:
         return int((self.close_ns - self.open_ns) // 60_000_000_000)
 
 
+def day_of(ts_ns: int) -> date:
+    """The IST date of an instant, ns UTC."""
+    return EPOCH + timedelta(days=session_number(ts_ns))
+
+
 def midnight_ns(day: date) -> int:
     """00:00 IST of ``day``, trading day or not, as ns UTC."""
     return _instant(day, 0)
@@ -101,7 +106,7 @@ class SessionTable:
 
     def at(self, ts_ns: int, auction: bool = False) -> Session | None:
         """The session in whose continuous trading ``ts_ns`` lies (pauses included), None outside trading hours."""
-        session = self.find(EPOCH + timedelta(days=session_number(ts_ns)), auction)
+        session = self.find(day_of(ts_ns), auction)
         return session if session is not None and session.open_ns <= ts_ns < session.close_ns else None
 
     def previous(self, day: date, auction: bool = False) -> Session:

@@ -19,6 +19,7 @@ from intraday.domain.clock import Clock, ScaledClock
 from intraday.domain.errors import BrokerUnavailable, ConfigError
 from intraday.domain.pace import paced
 from intraday.jobs.sim import SimOptions, planned
+from intraday.sim.accounts import API_KEY, API_SECRET
 from intraday.sim.exchange import Exchange
 from intraday.sim.knobs import Knobs
 from intraday.sim.server import SimServer
@@ -26,7 +27,6 @@ from intraday.sim.server import SimServer
 T = TypeVar("T")
 
 OVER_THE_WIRE = ("simulator", "kite")  # values of broker.feed that have a broker behind them
-SIM_KEY, SIM_SECRET = "simkey", "simsecret"  # of the one app the bundled exchange knows; on loopback and worth nothing
 START_S = 30.0  # longest wait for the bundled exchange, real seconds
 
 
@@ -108,7 +108,7 @@ def _bundled(settings: Settings, limits: RateLimits, clock: Clock, speed: float 
                 "the bundled exchange",
                 server.rest_url,
                 server.ws_url,
-                Credentials(SIM_KEY, Secret(SIM_SECRET)),
+                Credentials(API_KEY, Secret(API_SECRET)),
                 lambda: held[0].access_token,
                 simulated,
                 plan.speed,

@@ -13,13 +13,13 @@ from intraday.app_broker import build_rest
 from intraday.config.settings import RateLimits, Settings
 from intraday.database.membership import FlagState, ListReport
 from intraday.database.universe import read_text
-from intraday.domain.arrays import session_number
 from intraday.domain.broker import Listing
 from intraday.domain.clock import Clock
 from intraday.domain.errors import ConfigError, InputError
 from intraday.domain.listings import Change, SyncReport
-from intraday.domain.membership import EPOCH, Flag, Row, Span, located, normal, read_list
+from intraday.domain.membership import Flag, Row, Span, located, normal, read_list
 from intraday.domain.ports import Progress
+from intraday.domain.session import day_of
 from intraday.domain.universe import key_of
 from intraday.jobs.exchange import OVER_THE_WIRE, open_exchange, run_at
 from intraday.jobs.gather import claim, noted, refuse_playback
@@ -147,7 +147,7 @@ def today(system: System) -> date:
         newest = system.stores.listings.newest()
         if newest is not None:
             return newest
-    return EPOCH + timedelta(days=session_number(system.clock.now_ns()))
+    return day_of(system.clock.now_ns())
 
 
 def _import(settings: Settings, clock: Clock, kind: str, name: str, path: Path, start: date | None, source: str | None) -> Imported:

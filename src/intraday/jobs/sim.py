@@ -19,6 +19,7 @@ from intraday.domain.errors import ConfigError
 from intraday.domain.pace import LoopClock, paced
 from intraday.domain.ports import Progress
 from intraday.domain.session import SessionTable, midnight_ns
+from intraday.sim.accounts import API_KEY
 from intraday.sim.book import QuoteBook
 from intraday.sim.exchange import Exchange
 from intraday.sim.knobs import REST_CLASSES, Knobs
@@ -196,7 +197,7 @@ async def _serve(
 
 def _ready(server: SimServer, plan: SimPlan) -> SimReady:
     accounts = server.exchange.accounts
-    app = accounts.app("simkey")
+    app = accounts.app(API_KEY)
     return SimReady(
         server.rest_url, server.ws_url, server.login_url, plan.day, server.exchange.clock.now_ns(), plan.speed, app.api_key,
         app.api_secret, accounts.user_id, len(plan.tape.instruments),

@@ -16,6 +16,7 @@ from intraday.sim.paths import seeded
 ALPHABET = ascii_letters + digits
 DEATH_NS = 6 * 3600 * 10**9  # 06:00 IST
 INCORRECT = "Incorrect `api_key` or `access_token`."
+API_KEY, API_SECRET = "simkey", "simsecret"  # nosec B105  of the one app it knows at first; on loopback, worth nothing
 MISSING = "Invalid `api_key` or `access_token`."
 NOT_PERMITTED = "Insufficient permission for that call."
 
@@ -68,8 +69,8 @@ class Accounts:
         clock: Clock,
         knobs: AuthKnobs | None = None,
         *,
-        api_key: str = "simkey",
-        api_secret: str = "simsecret",
+        api_key: str = API_KEY,
+        api_secret: str = API_SECRET,
         user_id: str = "SIM001",
         user_name: str = "Simulated Trader",
         redirect_url: str = "http://127.0.0.1:5010/kite",
@@ -130,7 +131,7 @@ class Accounts:
             raise Refused(403, "TokenException", "Token is invalid or has expired.")
         return self._log_in(api_key, now_ns)
 
-    def grant(self, api_key: str = "simkey") -> Account:
+    def grant(self, api_key: str = API_KEY) -> Account:
         """A login without the browser, for children of this program and for tests."""
         self.app(api_key)
         return self._log_in(api_key, self._clock.now_ns())

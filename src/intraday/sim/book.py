@@ -13,11 +13,11 @@ from operator import mul
 
 from intraday.domain.arrays import DAY_NS
 from intraday.domain.errors import CalendarError
-from intraday.domain.session import midnight_ns
+from intraday.domain.session import day_of, midnight_ns
 from intraday.sim.listing import SimInstrument
 from intraday.sim.paths import seeded
 from intraday.sim.snapshot import SECOND_NS, Quote, begin_day, clear_orders, count_interest
-from intraday.sim.tape import Tape, Trades, Window, day_of, order_windows
+from intraday.sim.tape import Tape, Trades, Window, order_windows
 
 BUCKET_NS = 100_000_000  # events are grouped by tenths of a second
 LAST_PACKET_NS = 2 * SECOND_NS  # after the close: the one with the empty depth

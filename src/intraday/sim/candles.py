@@ -15,11 +15,11 @@ from datetime import date, timedelta
 from typing import NamedTuple
 
 from intraday.domain.arrays import DAY_NS, IST_NS, MINUTE_NS
-from intraday.domain.session import Session, SessionTable, midnight_ns
+from intraday.domain.session import Session, SessionTable, day_of, midnight_ns
 from intraday.sim.knobs import CandleKnobs
 from intraday.sim.listing import SimInstrument
 from intraday.sim.paths import mix
-from intraday.sim.tape import Tape, Trade, Trades, day_of, open_interest, trading_hours
+from intraday.sim.tape import Tape, Trade, Trades, open_interest, trading_hours
 
 ANCHOR_NS = (9 * 60 + 15) * MINUTE_NS  # longer candles are counted from 09:15 IST of every day
 MINUTES_SINCE = date(2015, 2, 2)  # there are no shorter candles from before

@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 from datetime import date
 
 from intraday.domain.clock import Clock
-from intraday.domain.session import SessionTable
+from intraday.domain.session import SessionTable, day_of
 from intraday.sim.accounts import Accounts
 from intraday.sim.book import QuoteBook
 from intraday.sim.candles import History
 from intraday.sim.knobs import Knobs
 from intraday.sim.limits import Meter
 from intraday.sim.listing import SimInstrument
-from intraday.sim.tape import Tape, day_of
+from intraday.sim.tape import Tape
 
 
 @dataclass(slots=True)

@@ -11,6 +11,7 @@ from zlib import crc32
 from aiohttp import web
 
 from intraday.domain.arrays import DAY_NS, IST_NS, MINUTE_NS
+from intraday.domain.session import day_of
 from intraday.sim.accounts import Account, Refused
 from intraday.sim.candles import INTERVALS, Candle
 from intraday.sim.exchange import Exchange
@@ -19,7 +20,6 @@ from intraday.sim.login import ist_text
 from intraday.sim.paths import mix
 from intraday.sim.replies import CSV, Reply, success
 from intraday.sim.snapshot import Level, Quote
-from intraday.sim.tape import day_of
 
 EXCHANGES = ("NSE", "BSE", "NFO", "BFO", "CDS", "BCD", "MCX", "NCO")
 QUOTE_CAP = 500  # instruments of one request

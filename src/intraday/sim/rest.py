@@ -11,11 +11,11 @@ from typing import Any
 import orjson
 from aiohttp import web
 
+from intraday.domain.session import day_of
 from intraday.sim import login, quotes
 from intraday.sim.accounts import Account, Refused
 from intraday.sim.exchange import Exchange
 from intraday.sim.replies import CSV, HttpHandler, Reply, failure, guarded, public, send, success
-from intraday.sim.tape import day_of
 
 MF_INSTRUMENTS = (
     b"tradingsymbol,amc,name,purchase_allowed,redemption_allowed,minimum_purchase_amount,purchase_amount_multiplier,"

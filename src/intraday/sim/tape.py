@@ -9,11 +9,11 @@ from array import array
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import date
 from typing import NamedTuple, Protocol, overload
 
-from intraday.domain.arrays import MINUTE_NS, session_number
-from intraday.domain.session import AUCTION_FROM, EPOCH, Session, SessionTable, midnight_ns
+from intraday.domain.arrays import MINUTE_NS
+from intraday.domain.session import AUCTION_FROM, Session, SessionTable, midnight_ns
 from intraday.sim.listing import SimInstrument
 
 PREOPEN_MINUTES = 15  # from the start of order entry to the open
@@ -142,8 +142,3 @@ def open_interest(row: SimInstrument, at_ns: int) -> int:
     minute = at_ns // MINUTE_NS
     wave = abs((minute * 7 + row.token) % 400 - 200) + abs((minute + row.token) % 60 - 30)
     return row.lot * (5_000 + 10 * wave)
-
-
-def day_of(at_ns: int) -> date:
-    """The IST date of an instant."""
-    return EPOCH + timedelta(days=session_number(at_ns))

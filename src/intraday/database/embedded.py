@@ -16,10 +16,10 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from urllib.parse import quote
 
 import psutil
@@ -58,12 +58,21 @@ class EmbeddedServer:
     """One user's hold on the server under ``<data_dir>/pg``. ``start`` and ``stop`` may be called by any number of processes.
 
     ``bindir`` may name any PostgreSQL 15 or newer; by default it is the wheel's. ``start_timeout_s`` bounds crash recovery.
+    ``settings`` are added to ours when the server starts, each value spelled as postgresql.conf wants it.
     """
 
-    def __init__(self, data_dir: Path, *, bindir: Path | None = None, start_timeout_s: float = 300.0) -> None:
+    def __init__(
+        self,
+        data_dir: Path,
+        *,
+        bindir: Path | None = None,
+        start_timeout_s: float = 300.0,
+        settings: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         self._home = data_dir.resolve() / "pg"  # one spelling: it is looked for in command lines
         self._bindir = bindir
         self._timeout_s = start_timeout_s
+        self._settings = settings
         self._hold: int | None = None
         self._dsn = ""
         self._base = self._home
@@ -261,7 +270,8 @@ class EmbeddedServer:
 
     def _configure(self, run: Path) -> None:
         ours = self.data / "intraday.conf"
-        ours.write_text(_SETTINGS + f"unix_socket_directories = '{run}'\n", "utf-8")
+        more = "".join(f"{name} = {value}\n" for name, value in self._settings.items())
+        ours.write_text(f"{_SETTINGS}{more}unix_socket_directories = '{run}'\n", "utf-8")
         self._account.own(ours)
         main = self.data / "postgresql.conf"
         if "include 'intraday.conf'" not in main.read_text("utf-8"):

@@ -121,10 +121,15 @@ def open_configured(settings: Settings) -> Iterator[Database]:
 
 @contextmanager
 def open_system(settings: Settings, clock: Clock) -> Iterator[System]:
-    """The database of the settings with a current schema, and what every job needs beside it."""
+    """The database of the settings with a current schema, and what every job needs beside it.
+
+    A job that ends well leaves the timeframes up to date; one that fails leaves a note of what they lack to the next.
+    """
     with open_configured(settings) as database:
         init(database.dsn)
-        yield System(settings, clock, SessionTable.load(), Costs.load(), database, Stores(database))
+        stores = Stores(database)
+        yield System(settings, clock, SessionTable.load(), Costs.load(), database, stores)
+        stores.rollups.refresh()
 
 
 def build_importer(system: System, progress: Progress) -> Importer:

@@ -12,7 +12,7 @@ from intraday.database.pool import Database, check_server
 from intraday.domain.errors import StorageError
 
 pytestmark = pytest.mark.integration
-SERIES = ["features", "labels", "ohlcv_1min", "signals"]
+SERIES = ["bar_superseded", "features", "labels", "ohlcv_1min", "signals"]
 
 
 def test_time_series_are_partitions_or_hypertables(database: Database) -> None:
@@ -21,7 +21,9 @@ def test_time_series_are_partitions_or_hypertables(database: Database) -> None:
             "SELECT relname FROM pg_class WHERE relkind = 'p' AND relnamespace = 'public'::regnamespace ORDER BY 1"
         ).fetchall()
         if timescale.installed(connection):
-            hyper = connection.execute("SELECT hypertable_name FROM timescaledb_information.hypertables ORDER BY 1").fetchall()
+            hyper = connection.execute(
+                "SELECT hypertable_name FROM timescaledb_information.hypertables WHERE hypertable_schema = 'public' ORDER BY 1"
+            ).fetchall()
             assert ([row[0] for row in hyper], parted) == (SERIES, [])
         else:
             assert [row[0] for row in parted] == SERIES

@@ -9,6 +9,7 @@ import pytest
 from intraday.database.bars import BarRepository
 from intraday.database.digests import digest, digests
 from intraday.database.pool import Database
+from intraday.database.rollups import RollupRepository
 from intraday.domain.arrays import BAR, DAY_NS, GRID_ORIGIN_NS, MINUTE_NS, Bars, empty
 from intraday.domain.errors import StorageError
 from intraday.domain.ports import Gap, Quarantined, Source, WriteReport
@@ -163,6 +164,7 @@ def rollup(bars: Bars, minutes: int) -> dict[tuple[int, int], tuple[float, ...]]
 
 
 def stored_rollup(database: Database, minutes: int) -> dict[tuple[int, int], tuple[float, ...]]:
+    RollupRepository(database).refresh()
     with database.autocommit() as connection:
         rows = connection.execute(
             f"""SELECT instrument_id, (extract(epoch FROM ts) * 1000000000)::bigint, open, high, low, close,
@@ -201,7 +203,7 @@ def test_an_error_leaves_nothing_half_written(store: BarRepository, database: Da
     bars = bars_of(200_000, 1)
     bars["n_ticks"][-1] = 0
     with database.autocommit() as connection:
-        connection.execute("ALTER TABLE ohlcv_60min ADD CHECK (n_minutes < 60)")  # refuses late, after the minutes went in
+        connection.execute("ALTER TABLE rollup_pending ADD CHECK (from_ts < '1990-01-01')")  # refuses late, after the minutes went in
     with pytest.raises(StorageError, match="refused"):
         store.write(IDS, bars, Source.IMPORT, 5)
     assert all(found.rows == 0 for found in digests(database).values())

@@ -12,6 +12,7 @@ from intraday.database.days import DayRepository
 from intraday.database.digests import digests
 from intraday.database.features import FeatureRepository
 from intraday.database.pool import Database
+from intraday.database.rollups import RollupRepository
 from intraday.database.runs import RunRepository
 from intraday.domain.arrays import BAR, DAY_NS, GRID_ORIGIN_NS, IST_NS, MINUTE_NS, Bars, empty
 from intraday.domain.ports import FeatureSetRecord, RunDay, Source
@@ -34,6 +35,7 @@ def bars_of(close: float, n: int = 70, start_ns: int = OPEN) -> Bars:
 
 
 def longer(database: Database) -> dict[str, list[tuple[object, ...]]]:
+    RollupRepository(database).refresh()
     with database.autocommit() as connection:
         return {
             t: connection.execute(f"SELECT instrument_id, ts, open, high, low, close, volume FROM {t} ORDER BY 1, 2").fetchall()
@@ -99,6 +101,7 @@ def test_other_days_stay_and_no_instrument_does(database: Database, store: BarRe
     clear(database)
     left = store.read(IDS, 0, 2**62)
     assert len(left) == 4 * 70 and not ((left["ts_ns"] >= DAY) & (left["ts_ns"] < DAY + DAY_NS)).any()
+    RollupRepository(database).refresh()
     with database.autocommit() as connection:
         rows = connection.execute("SELECT instrument_id, count(*) FROM ohlcv_60min GROUP BY 1 ORDER BY 1").fetchall()
     assert rows == [(7, 4), (41, 4)]

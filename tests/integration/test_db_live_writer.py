@@ -8,6 +8,7 @@ from intraday.database.digests import digests
 from intraday.database.features import FeatureRepository
 from intraday.database.live_writer import LiveWriter
 from intraday.database.pool import Database
+from intraday.database.rollups import RollupRepository
 from intraday.database.signals import SignalRepository
 from intraday.domain.arrays import BAR, DAY_NS, GRID_ORIGIN_NS, MINUTE_NS, Bars, empty
 from intraday.domain.errors import StorageError
@@ -78,6 +79,7 @@ async def test_a_minute_is_stored_and_read_back(database: Database) -> None:
     wanted_signals = [signal_of(i, k, a) for k in range(3) for i, a in ((0, Action.BUY), (2, Action.HOLD))]
     assert repr(signals) == repr(wanted_signals)  # NaN is not equal to itself, its text is
     assert SignalRepository(database).read(Source.TICK, IDS, DAY, DAY + DAY_NS) == []
+    RollupRepository(database).refresh()
     with database.autocommit() as connection:
         assert connection.execute("SELECT level, topic, content FROM alerts ORDER BY at_ns LIMIT 1").fetchone() == (
             "info",

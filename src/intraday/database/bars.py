@@ -52,7 +52,7 @@ class BarRepository:
         known_ns: int,
         also: Callable[[Connection], None] | None = None,
     ) -> WriteReport:
-        """Store bars idempotently in one transaction, with the timeframes made from them; keep every superseded version.
+        """Store bars idempotently in one transaction and note what the timeframes lack; keep every superseded version.
 
         Order is free; a minute of an instrument may occur once. Bars without change cost a read and write nothing. ``also``: what
         else belongs to the transaction; it runs in it, after the bars, and without any bars too.
@@ -65,7 +65,8 @@ class BarRepository:
         new = _Incoming.of(ids, bars)
         owners = sorted(set(new.instrument.tolist()))
         start, stop = int(new.bars["ts_ns"].min()), int(new.bars["ts_ns"].max()) + MINUTE_NS
-        ensure_partitions(self._db, "ohlcv_1min", start, stop)
+        for table in ("ohlcv_1min", "bar_superseded"):
+            ensure_partitions(self._db, table, start, stop)
         with self._db.transaction(need=_ROW_BYTES * bars.shape[0]) as connection:
             connection.execute("SELECT lock_instruments(%s)", (owners,))
             fresh, same = self._compare(connection, new, source, owners, start, stop)
@@ -74,7 +75,7 @@ class BarRepository:
             inserted, unchanged, revised, changed = _store_others(connection, new, ~(fresh | same), source, known_ns)
             if n_new + changed:
                 touched = new.bars["ts_ns"][~same]
-                _refresh(connection, owners, int(touched.min()), int(touched.max()) + MINUTE_NS)
+                _note(connection, owners, int(touched.min()), int(touched.max()) + MINUTE_NS)
             if also is not None:
                 also(connection)
         return WriteReport(n_new + inserted, n_same + unchanged, revised)
@@ -247,8 +248,8 @@ def _store_others(connection: Connection, new: _Incoming, keep: Mask, source: So
     return int(row[0]), int(row[1]), int(row[2]), int(row[3])
 
 
-def _refresh(connection: Connection, ids: Sequence[int], start_ns: int, end_ns: int) -> None:
-    connection.execute(f"SELECT refresh_rollups({ids_literal(ids)}, {time_literal(start_ns)}, {time_literal(end_ns)})")
+def _note(connection: Connection, ids: Sequence[int], start_ns: int, end_ns: int) -> None:
+    connection.execute(f"SELECT note_rollups({ids_literal(ids)}, {time_literal(start_ns)}, {time_literal(end_ns)})")
 
 
 def _refused(row: Quarantined) -> tuple[Any, ...]:

@@ -19,7 +19,10 @@ DATA_TABLES: tuple[str, ...] = (
 
 @dataclass(frozen=True, slots=True)
 class TableDigest:
-    """``rows``; ``content`` changes with any value of any row; ``writes`` with any row written, even with the same values."""
+    """``rows``; ``content`` changes with any value of any row; ``writes`` with any row written, even with the same values.
+
+    A continuous aggregate does not tell its writes: there ``writes`` is ``content``.
+    """
 
     rows: int
     content: str
@@ -29,9 +32,11 @@ class TableDigest:
 def digest(database: Database, table: str) -> TableDigest:
     """One table's digest; independent of the order of rows. ``table`` is one of the schema's."""
     with database.autocommit() as connection:
+        kind = connection.execute("SELECT relkind FROM pg_class WHERE oid = %s::regclass", (table,)).fetchone()
+        writer = "t" if kind == ("v",) else "t.xmin"
         row = connection.execute(
             f"""SELECT count(*), coalesce(sum(hashtextextended(t::text, 0)::numeric), 0)::text,
-                       coalesce(sum(hashtextextended(t.xmin::text, 0)::numeric), 0)::text FROM {table} t"""  # nosec B608: our own names
+                       coalesce(sum(hashtextextended({writer}::text, 0)::numeric), 0)::text FROM {table} t"""  # nosec B608: our own names
         ).fetchone()
     assert row is not None
     return TableDigest(int(row[0]), row[1], row[2])

@@ -142,7 +142,7 @@ class LiveWriter:
         )  # fmt: skip
         if changed:
             first, last = int(bars["ts_ns"].min()), int(bars["ts_ns"].max()) + MINUTE_NS
-            await connection.execute("SELECT refresh_rollups($1, $2, $3)", ids, stamp(first), stamp(last))
+            await connection.execute("SELECT note_rollups($1, $2, $3)", ids, stamp(first), stamp(last))
 
     async def _features(self, connection: Any, effect: SaveFeatures) -> None:
         ids = self._ids[effect.inst].tolist()
@@ -187,7 +187,8 @@ class LiveWriter:
 def _spans(effect: Effect) -> list[tuple[str, int, int]]:
     match effect:
         case SaveBars() if effect.bars.shape[0]:
-            return [("ohlcv_1min", int(effect.bars["ts_ns"].min()), int(effect.bars["ts_ns"].max()) + 1)]
+            span = int(effect.bars["ts_ns"].min()), int(effect.bars["ts_ns"].max()) + 1
+            return [("ohlcv_1min", *span), ("bar_superseded", *span)]
         case SaveFeatures():
             return [("features", effect.bar_ns, effect.bar_ns + 1)]
         case SaveSignals():

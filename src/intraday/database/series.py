@@ -2,70 +2,54 @@
 
 SQL files write ``/* SERIES name */`` after the closing bracket of a time series' CREATE TABLE. On plain PostgreSQL it becomes
 native range partitioning by ``ts``; with TimescaleDB the table becomes a hypertable of 7-day chunks. Either way the names, the
-columns, the primary key and ``ensure_partitions(table, from, to)``, which writers call first, are the same.
+columns, the primary key and ``ensure_partitions(table, from, to)``, which writers call first, are the same. What can't be one text
+lies in two files, ``<name>_plain.sql`` and ``<name>_timescale.sql``.
 """
 
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any, cast
 
 import psycopg
-from sqlalchemy import Connection
+from alembic import context, op
 
 from intraday.database import timescale
 
+_SQL = Path(__file__).parent / "migrations" / "sql"
 _MARK = re.compile(r"/\* SERIES (\w+) \*/")
-
-_PLAIN = """
-CREATE FUNCTION ensure_partitions(p_table text, p_from timestamptz, p_to timestamptz) RETURNS integer
-LANGUAGE plpgsql AS $$
-DECLARE
-    month timestamptz;
-    part text;
-    made integer := 0;
-BEGIN
-    FOR month IN SELECT generate_series(date_trunc('month', p_from, 'UTC'), p_to, interval '1 month') LOOP
-        part := p_table || to_char(month AT TIME ZONE 'UTC', '_"y"YYYY"m"MM');
-        CONTINUE WHEN to_regclass(part) IS NOT NULL;
-        PERFORM pg_advisory_xact_lock(hashtext('ensure_partitions'), 0);
-        -- Another writer may have been faster; a query sees that, to_regclass may answer from this session's cache.
-        CONTINUE WHEN EXISTS (SELECT 1 FROM pg_class WHERE relname = part AND relnamespace = current_schema::regnamespace);
-        -- Attaching lets readers and writers of the parent go on; CREATE TABLE ... PARTITION OF would stop them.
-        EXECUTE format('CREATE TABLE %I (LIKE %I INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING STORAGE)', part, p_table);
-        EXECUTE format('ALTER TABLE %I ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)',
-                       p_table, part, month, month + interval '1 month');
-        made := made + 1;
-    END LOOP;
-    RETURN made;
-END $$;
-COMMENT ON FUNCTION ensure_partitions IS
-    'Makes the monthly partitions (UTC) of a time series that '
-    'cover p_from to p_to; returns how many were missing. '
-    'Safe under concurrency; call it before a write, in a transaction of its own.';
-"""
-
-_HYPER = """
-CREATE FUNCTION ensure_partitions(p_table text, p_from timestamptz, p_to timestamptz) RETURNS integer
-LANGUAGE sql AS 'SELECT 0';
-COMMENT ON FUNCTION ensure_partitions IS 'TimescaleDB makes chunks by itself: nothing to do.';
-"""
+_HYPER = "SELECT create_hypertable('{0}'::regclass, by_range('ts', INTERVAL '7 days'), create_default_indexes => false);\n"
 
 
-def run_sql(connection: Connection, sql: str) -> None:
-    """Run a migration's SQL file, its time series declared as the server at hand wants them."""
-    driver = cast("psycopg.Connection[Any]", connection.connection.driver_connection)
-    hyper = timescale.installed(driver)
-    driver.execute(_MARK.sub("" if hyper else "PARTITION BY RANGE (ts)", sql))
-    if hyper:
+def hyper() -> bool:
+    """Whether the database of the running migration has TimescaleDB; of a script (``--sql``): whether it is written for it."""
+    if context.is_offline_mode():
+        return bool(context.config.attributes["timescaledb"])
+    return timescale.installed(_driver())
+
+
+def run_file(name: str) -> None:
+    """Run a migration's SQL file (without ``.sql``), its time series declared as the server at hand wants them."""
+    sql = (_SQL / f"{name}.sql").read_text("utf-8")
+    run_sql(_MARK.sub("" if hyper() else "PARTITION BY RANGE (ts)", sql))
+    if hyper():
         for table in _MARK.findall(sql):
-            driver.execute(
-                "SELECT create_hypertable(%s::regclass, by_range('ts', INTERVAL '7 days'), create_default_indexes => false)",
-                (table,),
-            )
+            run_sql(_HYPER.format(table))
 
 
-def create_partitioner(connection: Connection) -> None:
-    """Create ``ensure_partitions``; once, by the first migration."""
-    driver = cast("psycopg.Connection[Any]", connection.connection.driver_connection)
-    driver.execute(_HYPER if timescale.installed(driver) else _PLAIN)
+def run_variant(name: str) -> None:
+    """Run the file that is for the server at hand: ``<name>_plain.sql`` or ``<name>_timescale.sql``."""
+    run_file(f"{name}_{'timescale' if hyper() else 'plain'}")
+
+
+def run_sql(sql: str) -> None:
+    """Run statements as they are, or write them down where the migration only makes a script."""
+    if context.is_offline_mode():
+        context.get_context().impl.static_output(sql)
+    else:
+        _driver().execute(sql)
+
+
+def _driver() -> psycopg.Connection[Any]:
+    return cast("psycopg.Connection[Any]", op.get_bind().connection.driver_connection)

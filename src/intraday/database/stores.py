@@ -14,6 +14,7 @@ from intraday.database.membership import MembershipRepository
 from intraday.database.models import ModelRepository
 from intraday.database.origin import OriginRepository
 from intraday.database.pool import Database
+from intraday.database.rollups import RollupRepository
 from intraday.database.runs import RunRepository
 from intraday.database.signals import SignalRepository
 from intraday.database.universe import UniverseRepository
@@ -30,6 +31,7 @@ class Stores:
         self.members = MembershipRepository(database)
         self.universes = UniverseRepository(database)
         self.bars = BarRepository(database)
+        self.rollups = RollupRepository(database)
         self.fetches = FetchRepository(database, self.bars)
         self.features = FeatureRepository(database)
         self.labels = LabelRepository(database)

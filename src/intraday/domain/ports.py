@@ -113,7 +113,7 @@ class BarStore(Protocol):
     """One-minute bars. ``ids`` maps the dense row ``BAR.inst`` to the database's id by position."""
 
     def write(self, ids: Sequence[int], bars: Bars, source: Source, known_ns: int) -> WriteReport:
-        """Store bars idempotently in one transaction, with the timeframes made from them; keep every superseded version."""
+        """Store bars idempotently in one transaction and note what the timeframes lack; keep every superseded version."""
         ...
 
     def read(self, ids: Sequence[int], start_ns: int, end_ns: int, source: Source | None = None) -> Bars:
@@ -131,6 +131,18 @@ class BarStore(Protocol):
 
     def quarantine(self, rows: Sequence[Quarantined]) -> int:
         """Keep rejected rows; the same row twice is kept once. Returns how many were new."""
+        ...
+
+
+class RollupStore(Protocol):
+    """The 5, 15 and 60 minute bars, made from the one-minute bars after a write."""
+
+    def pending(self) -> int:
+        """How many noted changes the timeframes do not have yet."""
+        ...
+
+    def refresh(self, progress: Progress | None = None) -> int:
+        """Bring the timeframes up to date; returns how many months were worked on, 0 when there was nothing to do."""
         ...
 
 

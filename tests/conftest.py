@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+from other_servers import no_second_pass
 
 # A time limit for each example says how busy the machine is, not whether the law holds; pytest's own limit stays.
 settings.register_profile("intraday", deadline=None)
@@ -30,3 +33,13 @@ def shared() -> Path:
             f"no real market data beside the project: {folder.name}/data/README.md not found (INTRADAY_SHARED names the folder)"
         )
     return folder
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say plainly which servers the database tests ran on; the reports tell, also those of other processes (pytest-xdist)."""
+    reports = [report for name in ("passed", "failed") for report in terminalreporter.stats.get(name, ()) if report.when == "call"]
+    ran = Counter(value for report in reports for name, value in report.user_properties if name == "server")
+    for title, n in ran.items():
+        terminalreporter.write_line(f"database: {n} tests on {title}")
+    if ran and not any("TimescaleDB" in title for title in ran):
+        terminalreporter.write_line(f"database: no second pass on TimescaleDB: {no_second_pass(os.environ)}")

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import psutil
 import psycopg
 
-from intraday.database import schema
+from intraday.database import schema, timescale
 
 
 def on_database(dsn: str, name: str) -> str:
@@ -20,14 +20,21 @@ def on_database(dsn: str, name: str) -> str:
 
 
 class Backend:
-    """A server with a migrated template database; every test gets a copy."""
+    """A server with a migrated template database; every test gets a copy.
 
-    def __init__(self, kind: str, dsn: str) -> None:
+    ``kind`` is ``postgresql``, or begins with ``timescaledb``. ``title`` says to people what it is, and ``where`` it is from.
+    """
+
+    def __init__(self, kind: str, dsn: str, where: str = "embedded") -> None:
         self.kind = kind
         self._dsn = dsn
         self._template = f"template_{secrets.token_hex(4)}"
         self._admin(f"CREATE DATABASE {self._template}")
         schema.init(on_database(dsn, self._template))
+        with psycopg.connect(on_database(dsn, self._template)) as connection:
+            version, extension = connection.info.parameter_status("server_version"), timescale.version(connection)
+        assert (extension is None) == (kind == "postgresql"), f"the server {where} is no {kind}: its TimescaleDB is {extension}"
+        self.title = f"{f'TimescaleDB {extension} on ' if extension else ''}PostgreSQL {str(version).split()[0]}, {where}"
         self._release(self._template)
 
     def create(self, *, migrated: bool = True) -> str:

@@ -1,7 +1,6 @@
-"""PostgreSQL for integration tests: a fresh, migrated database for each test, on our own server and on TimescaleDB if one is named.
+"""PostgreSQL for integration tests: a fresh, migrated database for each test, on our own server and on TimescaleDB.
 
-``INTRADAY_TEST_TIMESCALE_DSN`` names a superuser's DSN on a server that preloads TimescaleDB; every test
-using ``dsn`` then runs twice.
+Every test that uses ``dsn`` runs once on the embedded server and once on each server that ``other_servers.second_pass`` finds.
 """
 
 from __future__ import annotations
@@ -9,7 +8,8 @@ from __future__ import annotations
 import os
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +23,9 @@ from intraday.domain.clock import SystemClock
 from intraday.jobs.historical import run_historical
 from intraday.jobs.live import run_live
 from job_cases import config_file, quiet, settings_on
+from other_servers import QUICK, second_pass
 
-TIMESCALE = "INTRADAY_TEST_TIMESCALE_DSN"
-_RAN = pytest.StashKey[list[str]]()
+_OTHERS = {server.kind: server for server in second_pass(os.environ)}
 
 
 @pytest.fixture
@@ -54,18 +54,30 @@ def embedded() -> Iterator[EmbeddedServer]:
     """Our own server, for the whole test session; in a folder its account can enter, which pytest's own are not for root."""
     with tempfile.TemporaryDirectory(prefix="intraday-test-") as folder:
         Path(folder).chmod(0o755)
-        with EmbeddedServer(Path(folder)) as server:
+        with EmbeddedServer(Path(folder), settings=QUICK) as server:
             yield server
 
 
-@pytest.fixture(scope="session", params=["postgresql", "timescaledb"] if os.environ.get(TIMESCALE) else ["postgresql"])
+@pytest.fixture(scope="session", params=["postgresql", *_OTHERS])
 def backend(request: pytest.FixtureRequest) -> Iterator[Backend]:
     """The server a test runs on."""
-    dsn = os.environ[TIMESCALE] if request.param == "timescaledb" else request.getfixturevalue("embedded").dsn
-    server = Backend(request.param, dsn)
-    request.config.stash.setdefault(_RAN, []).append(request.param)
-    yield server
-    server.close()
+    with ExitStack() as stack:
+        if request.param in _OTHERS:
+            other = _OTHERS[request.param]
+            server = Backend(other.kind, stack.enter_context(other.dsn), other.where)
+        else:
+            server = Backend("postgresql", request.getfixturevalue("embedded").dsn)
+        stack.callback(server.close)
+        yield server
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item: pytest.Item) -> Generator[None, None, None]:
+    """Write on the test's report which server it ran on: the closing summary reads it."""
+    yield
+    backend = getattr(item, "funcargs", {}).get("backend")
+    if backend is not None:
+        item.user_properties.append(("server", backend.title))
 
 
 @pytest.fixture
@@ -152,13 +164,3 @@ def lived(lived_dsn: str, jobs_dir: Path) -> Settings:
 def config(lived: Settings, tmp_path: Path) -> Path:
     """The same settings as a file, for the command line."""
     return config_file(lived, tmp_path / "config.yaml")
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Say plainly what the databases were."""
-    ran = config.stash.get(_RAN, [])
-    first = "ran" if "postgresql" in ran else "was not needed"
-    second = (
-        "ran too" if "timescaledb" in ran else "did not run" + ("" if os.environ.get(TIMESCALE) else f": {TIMESCALE} is not set")
-    )
-    terminalreporter.write_line(f"databases: embedded PostgreSQL {first}; the second pass on TimescaleDB {second}")

@@ -158,6 +158,27 @@ class BrokerSettings(Section):
     api_secret: SecretStr | None = Field(default=None, description="Kite Connect API secret; from the environment only")
 
 
+class CommitSettings(Section):
+    """Whether a commit waits for the disk (PostgreSQL's synchronous_commit). A crash never leaves half a transaction either way."""
+
+    bars: bool = Field(default=True, description="candles, signals, alerts, the audit trail: what was said to be stored is")
+    derived: bool = Field(
+        default=False,
+        description="features and labels of HISTORICAL_MODE: what a crash loses, running again makes good",
+    )
+
+
+class RetentionSettings(Section):
+    """How many days rows are kept, to whole weeks; null: for ever. `intraday db maintain` drops older ones."""
+
+    bars_days: int | None = Field(
+        default=None, ge=35, description="one-minute candles and their versions; the longer timeframes made from them stay"
+    )
+    features_days: int | None = Field(default=None, ge=35, description="feature vectors")
+    labels_days: int | None = Field(default=None, ge=35, description="labels")
+    signals_days: int | None = Field(default=None, ge=35, description="signals; their outcomes stay")
+
+
 class DatabaseSettings(Section):
     """PostgreSQL, with or without TimescaleDB."""
 
@@ -167,6 +188,19 @@ class DatabaseSettings(Section):
         "A DSN with a password comes from the environment only",
     )
     statement_timeout_s: float = Field(default=300.0, gt=0, description="a statement running longer is cancelled, seconds")
+    live_timeout_s: float = Field(default=10.0, gt=0, description="the same for the statements of a live minute, seconds")
+    connections: int = Field(default=8, ge=3, le=64, description="most connections of one program; who needs another waits")
+    read_chunk_mib: int = Field(
+        default=256,
+        ge=16,
+        le=65536,
+        description="rows of a long read held at a time, MiB",
+    )
+    commit: CommitSettings = Field(default_factory=CommitSettings, description="what waits for the disk")
+    retention: RetentionSettings = Field(default_factory=RetentionSettings, description="how long rows are kept")
+    compress_after_days: int | None = Field(
+        default=14, ge=1, description="older chunks are compressed, with TimescaleDB only; null: never"
+    )
     embedded_start_timeout_s: float = Field(
         default=120.0, gt=0, description="longest wait for the embedded server, recovery after a crash included, seconds"
     )

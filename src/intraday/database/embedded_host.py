@@ -11,6 +11,7 @@ import hashlib
 import importlib.util
 import os
 import pwd
+import re
 import shutil
 import subprocess
 import tempfile
@@ -72,14 +73,42 @@ def choose_account(home: Path) -> Account:
     return Account(entry.pw_uid, entry.pw_gid)
 
 
-def wheel_bindir() -> Path:
-    """The newest PostgreSQL of the pip wheel: the folder that holds ``postgres``. Raises StorageError when it is missing."""
+def wheel_bindirs() -> list[Path]:
+    """Every PostgreSQL of the pip wheel: the folders that hold ``postgres``."""
     spec = importlib.util.find_spec(_PACKAGE)
     roots = [Path(p) for p in (spec.submodule_search_locations or [])] if spec else []
-    found = sorted(p.parent for root in roots for p in root.glob("pginstall*/bin/postgres"))
+    return sorted(p.parent for root in roots for p in root.glob("pginstall*/bin/postgres"))
+
+
+def wheel_bindir() -> Path:
+    """The newest PostgreSQL of the pip wheel. Raises StorageError when it is missing."""
+    found = wheel_bindirs()
     if not found:
         raise StorageError(f"no PostgreSQL binaries: expected the package {_PACKAGE} to be installed, or database.dsn to be set")
     return max(found, key=lambda p: (len(p.parent.name), p.parent.name))
+
+
+def major_of(bindir: Path, account: Account) -> int:
+    """The major version of the PostgreSQL in ``bindir``. Raises StorageError when there is none that runs."""
+    try:
+        done = account.run([bindir / "postgres", "--version"])  # postgres (PostgreSQL) 18.4, and a packager's words
+    except OSError as error:
+        raise StorageError(f"expected PostgreSQL's programs in {bindir}: can't run postgres ({error.strerror})") from None
+    numbers = [word for word in done.stdout.split() if word[0].isdigit()]
+    if not numbers:
+        raise StorageError(f"expected PostgreSQL's programs in {bindir}: postgres says {done.stderr.strip() or 'no version'}")
+    return int(re.split(r"\D", numbers[0])[0])
+
+
+def installed_bindirs(major: int) -> list[Path]:
+    """Where PostgreSQL ``major`` may be on this machine: another one of the wheel's, Debian's, Red Hat's, Homebrew's folders."""
+    system = [
+        f"/usr/lib/postgresql/{major}/bin",
+        f"/usr/pgsql-{major}/bin",
+        f"/opt/homebrew/opt/postgresql@{major}/bin",
+        f"/usr/local/opt/postgresql@{major}/bin",
+    ]
+    return [folder for folder in [*wheel_bindirs(), *map(Path, system)] if (folder / "postgres").exists()]
 
 
 def refuge_for(path: Path, account: Account) -> Path | None:

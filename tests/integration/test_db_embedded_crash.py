@@ -1,0 +1,218 @@
+"""The supervisor after kills: of the server, of its users, of those who start it; and the notes that the dead leave behind."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import psutil
+import psycopg
+import pytest
+
+from embedded_cases import KILLED_AT, USER, execute, kill_all, kill_postmaster, leave, postmaster, python, query, user_of
+from intraday.database.embedded import EmbeddedServer
+from intraday.domain.errors import StorageUnavailable
+
+pytestmark = pytest.mark.integration
+# How many places of a start are killed; `make torture-db` kills in all of them.
+PLACES = int(os.environ.get("INTRADAY_TORTURE_PLACES", "5"))
+
+
+@contextmanager
+def sleeper(like: Path) -> Iterator[int]:
+    """An innocent live process of the server's account."""
+    owner = like.stat()
+    account = {"user": owner.st_uid, "group": owner.st_gid} if os.geteuid() == 0 else {}
+    process = subprocess.Popen(["sleep", "600"], **account)
+    try:
+        yield process.pid
+        assert process.poll() is None, "an innocent process was ended"
+    finally:
+        process.kill()
+        process.wait()
+
+
+def crash(folder: Path, kill: Callable[[Path], None] = kill_all) -> EmbeddedServer:
+    """A server with one acknowledged row, killed; nobody holds it."""
+    server = EmbeddedServer(folder)
+    execute(server.start(), "CREATE TABLE t AS SELECT 7 AS x")
+    kill(server.data)
+    assert server.stop() is True
+    return server
+
+
+def goes_on(folder: Path) -> None:
+    """The next start is clean, and what was acknowledged is there."""
+    with EmbeddedServer(folder) as server:
+        assert query(server.dsn, "SELECT x FROM t") == 7
+    assert postmaster(server.data) is None
+
+
+@pytest.mark.parametrize("kill", [kill_postmaster, kill_all])
+def test_a_killed_server(folder: Path, kill: Callable[[Path], None]) -> None:
+    crash(folder, kill)
+    goes_on(folder)
+
+
+def test_server_and_user_killed_at_once(folder: Path) -> None:
+    process, dsn = user_of(folder)
+    execute(dsn, "CREATE TABLE t AS SELECT 7 AS x")
+    process.kill()
+    kill_all(folder / "pg" / "data")
+    process.wait()
+    goes_on(folder)
+
+
+def test_a_busy_child_of_a_killed_server_is_ended(folder: Path) -> None:
+    """A backend that computes does not notice that its server is gone, and holds the shared memory for as long as it likes."""
+    server = EmbeddedServer(folder, start_timeout_s=20.0)
+    execute(server.start(), "CREATE TABLE t AS SELECT 7 AS x")
+    with psycopg.connect(server.dsn, autocommit=True) as busy:
+        pid = busy.info.backend_pid
+
+        def compute() -> None:
+            with pytest.raises(psycopg.OperationalError):
+                busy.execute("DO $$ DECLARE i bigint := 0; BEGIN LOOP i := i + 1; END LOOP; END $$")
+
+        thread = threading.Thread(target=compute)
+        thread.start()
+        while query(server.dsn, f"SELECT state FROM pg_stat_activity WHERE pid = {pid}") != "active":
+            pass
+        kill_postmaster(server.data)
+        server.stop()
+        goes_on(folder)
+        thread.join(10)
+        assert not psutil.pid_exists(pid)
+
+
+def stale(text: str) -> Callable[[Path, int], None]:
+    def write(note: Path, pid: int) -> None:
+        lines = note.read_text().split("\n")
+        note.write_text(text if "PID" not in text else "\n".join([text.replace("PID", str(pid)), *lines[1:]]))
+
+    return write
+
+
+@pytest.mark.parametrize(
+    "spoil", [stale("PID"), stale("nonsense\n"), stale(""), stale("PID0000000000"), stale("-PID")],
+    ids=["innocent", "garbage", "empty", "no such number", "negative"],
+)  # fmt: skip
+@pytest.mark.parametrize("name", ["data/postmaster.pid", "run/.s.PGSQL.5432.lock"])
+def test_a_stale_note_does_not_stop_us(folder: Path, name: str, spoil: Callable[[Path, int], None]) -> None:
+    """PostgreSQL itself refuses to start while a note's number belongs to any live process of its account."""
+    server = crash(folder)
+    with sleeper(server.data) as pid:
+        spoil(folder / "pg" / name, pid)
+        goes_on(folder)
+
+
+def test_a_stale_note_with_the_number_of_another_clusters_server(folder: Path) -> None:
+    crash(folder / "one")
+    with EmbeddedServer(folder / "two") as other:
+        pid = postmaster(other.data)
+        assert pid is not None
+        for name in ("data/postmaster.pid", "run/.s.PGSQL.5432.lock"):
+            stale("PID")(folder / "one" / "pg" / name, pid)
+        goes_on(folder / "one")
+        assert query(other.dsn) == 1
+        assert postmaster(other.data) == pid
+
+
+def test_a_copy_of_a_running_cluster_is_another_cluster(folder: Path) -> None:
+    with EmbeddedServer(folder / "one") as one:
+        execute(one.dsn, "CREATE TABLE t AS SELECT 7 AS x; CHECKPOINT")
+        subprocess.run(["cp", "-a", folder / "one", folder / "two"], check=True)
+        pid = postmaster(one.data)
+        goes_on(folder / "two")
+        assert postmaster(one.data) == pid
+        assert query(one.dsn) == 1
+
+
+def places_of(folder: Path, code_args: tuple[str, ...] = ()) -> list[int]:
+    """Where to kill: ``PLACES`` lines spread over one undisturbed start, the first and the last included."""
+    said, trouble = python(KILLED_AT, folder, "0", *code_args).communicate(timeout=60)
+    assert said.strip().isdigit(), trouble
+    return sorted({int(n) for n in np.linspace(1, int(said), min(PLACES, int(said)))})
+
+
+@pytest.mark.timeout(3600)
+def test_killed_while_making_and_starting(folder: Path) -> None:
+    """Killed between any two lines of the first start, its children left to themselves: the next start is clean."""
+    for place in places_of(folder / "whole"):
+        home = folder / str(place)
+        assert python(KILLED_AT, home, str(place)).wait(60) in {-signal.SIGKILL, 0}
+        with EmbeddedServer(home) as server:
+            assert query(server.dsn) == 1, place
+        assert postmaster(server.data) is None
+        with EmbeddedServer(home):  # an orphan of the killed one may have ended after the last start
+            pass
+        assert {path.name for path in (home / "pg").iterdir()} == {
+            "data", "run", "server.log", "password", "start.lock", "users.lock"
+        }, place  # fmt: skip
+        shutil.rmtree(home)
+    with EmbeddedServer(folder / "whole"):
+        pass
+
+
+@pytest.mark.timeout(3600)
+def test_killed_while_starting_or_stopping_what_is_there(folder: Path) -> None:
+    server = crash(folder)
+    for place in places_of(folder, ("stop",)):
+        assert python(KILLED_AT, folder, str(place), "stop").wait(60) in {-signal.SIGKILL, 0}
+        goes_on(folder)
+        if place % 2:
+            with EmbeddedServer(folder):
+                kill_all(server.data)
+
+
+def test_many_start_while_some_are_killed(folder: Path) -> None:
+    """Twelve at once on an empty folder, every third killed at some time: the others share one server, the last one stops it."""
+    many = [python(USER, folder) for _ in range(12)]
+    for i, process in enumerate(many):
+        if i % 3 == 2:
+            with pytest.raises(subprocess.TimeoutExpired):
+                process.wait(0.2)
+            process.kill()
+    left = [process for i, process in enumerate(many) if i % 3 != 2]
+    for process in left:
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith("postgresql://")
+    assert [leave(process) for process in left] == ["False"] * 7 + ["True"]
+    assert postmaster(folder / "pg" / "data") is None
+    for process in many:
+        process.wait()
+
+
+def test_a_starter_that_hangs_is_named(folder: Path) -> None:
+    """Stopped by Ctrl-Z in the middle of its start: the others do not wait for ever."""
+    code = KILLED_AT.replace("SIGKILL", "SIGSTOP")
+    place = places_of(folder)[2]
+    hung = python(code, folder, str(place))
+    assert psutil.Process(hung.pid).is_running()
+    os.waitid(os.P_PID, hung.pid, os.WSTOPPED | os.WNOWAIT)
+    with pytest.raises(StorageUnavailable, match="another program has been starting or stopping"):
+        EmbeddedServer(folder, start_timeout_s=1.0).start()
+    hung.send_signal(signal.SIGCONT)
+    assert hung.wait(60) == 0
+    with EmbeddedServer(folder) as server:
+        assert query(server.dsn) == 1
+
+
+def test_two_users_survive_the_server(folder: Path) -> None:
+    """Killed under two users: whoever notices first starts it again, the other goes on with the same DSN."""
+    process, dsn = user_of(folder)
+    with EmbeddedServer(folder) as server:
+        execute(server.dsn, "CREATE TABLE t AS SELECT 7 AS x")
+        kill_all(server.data)
+        assert server.stop() is False
+        assert server.start() == dsn
+        assert query(dsn, "SELECT x FROM t") == 7
+        assert leave(process) == "False"
+    assert postmaster(server.data) is None

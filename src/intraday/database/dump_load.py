@@ -1,0 +1,252 @@
+"""A backup into an empty database. Everything happens in one transaction, the comparison with the manifest included.
+
+``pg_restore`` writes the dump as SQL and this module runs it: so that the one setting an older server does not know can be left
+out, that the checksums are compared before the commit, and that a kill at any moment leaves an empty database.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO
+
+from alembic.script import ScriptDirectory
+
+from intraday.database import schema, timescale
+from intraday.database.dump_archive import DUMP, Archive, Manifest
+from intraday.database.dump_tools import Tools, connection_of, reason
+from intraday.database.dumping import table_sums, tables_of
+from intraday.database.errors import check_room, mapped
+from intraday.database.pool import Connection, Database
+from intraday.domain.errors import StorageError
+from intraday.domain.ports import Progress
+
+_BATCH = 1 << 20
+_PSQL_ONLY = (b"\\restrict ", b"\\unrestrict ")
+_COPY, _COPY_ENDS, _DATA_ENDS = b"COPY ", b" FROM stdin;\n", b"\\.\n"
+_SETTING_OF_17 = b"SET transaction_timeout = 0;\n"
+_MOVE = "a backup goes back to the kind of server it came from; `intraday db move` takes the rows from one kind to the other"
+
+
+# ------------------------------------------------------------------------------------------------- may it go there at all
+
+
+def known_revisions() -> list[str]:
+    """The schema revisions this program can bring up to date, the newest first."""
+    return [found.revision for found in ScriptDirectory(str(Path(schema.__file__).parent / "migrations")).walk_revisions()]
+
+
+def check_revision(revision: str) -> None:
+    """Raise StorageError for a schema that is newer than this program."""
+    known = known_revisions()
+    if revision not in known:
+        raise StorageError(
+            f"the schema has revision {revision}, this program knows up to {known[0]}: it was made by a newer intraday, "
+            "update this one"
+        )
+
+
+def check_target(database: Database, manifest: Manifest) -> None:
+    """Raise StorageError, StorageFull unless the backup may go there: an empty database of the same kind, with room for it."""
+    check_room(database.room, manifest.database_bytes)
+    with database.autocommit() as connection:
+        _check_kind(connection, manifest)
+        filled = _filled(connection)
+        if filled:
+            more = f" and {len(filled) - 1} more tables" if len(filled) > 1 else ""
+            raise StorageError(
+                f"expected an empty database to restore into, found rows in {filled[0]}{more}; nothing was touched. Make another "
+                "one (CREATE DATABASE ...) and name it with --to, or with our own server set system.data_dir to a new folder"
+            )
+        if manifest.timescaledb is not None and tables_of(connection):
+            raise StorageError(
+                "expected a database without a schema, found one that was initialised already: DROP and CREATE it again "
+                "(hypertables can't be put where others were)"
+            )
+        _check_locks(connection, manifest)
+
+
+def _check_kind(connection: Connection, manifest: Manifest) -> None:
+    here, wanted = timescale.version(connection), manifest.timescaledb
+    if wanted is None:
+        if here is not None or timescale.preloaded(connection):
+            raise StorageError(f"the backup is of a plain PostgreSQL, the target is a TimescaleDB server: {_MOVE}")
+        return
+    if not timescale.preloaded(connection):
+        raise StorageError(f"the backup is of TimescaleDB {wanted}, the target is a plain PostgreSQL: {_MOVE}")
+    offered = {row[0] for row in connection.execute(_VERSIONS).fetchall()}
+    if wanted not in offered or here not in (None, wanted):
+        raise StorageError(
+            f"the backup is of TimescaleDB {wanted}, the target has {here or ', '.join(sorted(offered)) or 'none'}: expected the "
+            f"same version. Install {wanted} there, restore, then ALTER EXTENSION timescaledb UPDATE"
+        )
+
+
+_CLEAR = """
+    DROP SCHEMA public CASCADE;
+    CREATE SCHEMA public AUTHORIZATION pg_database_owner;
+    GRANT USAGE ON SCHEMA public TO PUBLIC"""
+_VERSIONS = "SELECT version FROM pg_available_extension_versions WHERE name = 'timescaledb'"
+_LOCKS = """
+    SELECT current_setting('max_locks_per_transaction')::bigint,
+           current_setting('max_connections')::bigint + current_setting('max_prepared_transactions')::bigint"""
+
+
+def _check_locks(connection: Connection, manifest: Manifest) -> None:
+    """One transaction locks every table and index it makes."""
+    row = connection.execute(_LOCKS).fetchone()
+    assert row is not None
+    if manifest.relations > row[0] * row[1]:
+        raise StorageError(
+            f"the backup has {manifest.relations} tables and indexes, the target can lock {row[0] * row[1]} at once: "
+            f"set max_locks_per_transaction = {2 * manifest.relations // row[1] + 1} in its postgresql.conf and restart it"
+        )
+
+
+def _filled(connection: Connection) -> list[str]:
+    """Tables with rows; the schema's own number does not count."""
+    tables = [name for name in tables_of(connection) if name != "public.alembic_version"]
+    return [name for name in tables if connection.execute(f"SELECT 1 FROM {name} LIMIT 1").fetchone()]  # nosec B608
+
+
+# ---------------------------------------------------------------------------------------------------------------- loading
+
+
+@contextmanager
+def alone(database: Database) -> Iterator[None]:
+    """No other restore into this database while the block runs. Raises StorageError in the second one."""
+    with mapped(database.room), Database(database.dsn) as patient, patient.autocommit() as connection:
+        row = connection.execute("SELECT pg_try_advisory_lock(hashtext('intraday restore'), 0)").fetchone()
+        if row != (True,):
+            raise StorageError("another `intraday restore` fills this database: wait for it to end")
+        yield
+
+
+def load(database: Database, archive: Archive, tools: Tools, paths: Mapping[str, str], progress: Progress) -> None:
+    """Restore the dump, compare every table with the manifest, and give the rows the new ``paths`` of their folders.
+
+    All of it or nothing: raises StorageError when anything differs or fails, InputError when the dump is damaged.
+    """
+    manifest = archive.manifest
+    hyper = manifest.timescaledb is not None
+    with mapped(database.room), Database(database.dsn) as patient, patient.autocommit() as connection:  # no statement timeout
+        if hyper and not timescale.installed(connection):
+            connection.execute(f"CREATE EXTENSION timescaledb VERSION '{manifest.timescaledb}'")
+    with mapped(database.room), Database(database.dsn) as patient, patient.autocommit() as connection:
+        with connection.transaction():
+            if hyper:
+                connection.execute("SELECT timescaledb_pre_restore()")
+            elif tables_of(connection):
+                connection.execute(_CLEAR)
+            with _script(archive, tools, progress) as lines:
+                _run(connection, lines)
+            connection.execute("RESET search_path")
+            if hyper:
+                connection.execute("SELECT timescaledb_post_restore()")
+            _compare(connection, manifest, progress)
+            _rewrite(connection, paths)
+        connection.execute("ANALYZE")
+    database.partitions.clear()
+
+
+@contextmanager
+def _script(archive: Archive, tools: Tools, progress: Progress) -> Iterator[Iterator[bytes]]:
+    """The dump as SQL, line by line. Raises when the block ends, unless the dump was whole and ``pg_restore`` happy with it."""
+    command: list[str | Path] = [tools.bindir / "pg_restore", "--file=-", "--no-owner", "--no-tablespaces"]
+    _, env = connection_of("", os.environ)
+    with tempfile.TemporaryFile() as said, ThreadPoolExecutor(1) as feeder:
+        with subprocess.Popen(  # nosec B603
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=said, env=env, start_new_session=True, bufsize=_BATCH
+        ) as child:
+            assert child.stdin is not None
+            assert child.stdout is not None
+            fed = feeder.submit(_feed, child.stdin, archive, progress)
+            try:
+                yield iter(child.stdout)
+                fed.result()
+            except BaseException:
+                child.kill()
+                raise
+        if child.returncode != 0:
+            said.seek(0)
+            raise StorageError(f"nothing was restored: {reason('pg_restore', child.returncode, said.read())}")
+
+
+def _feed(pipe: IO[bytes], archive: Archive, progress: Progress) -> None:
+    """Give the dump to ``pg_restore``. It is read to its end even if nobody listens: only then is its checksum compared."""
+    total = archive.manifest.members[DUMP].bytes >> 20
+    done = 0
+    listening = True
+    for chunk in archive.stream(DUMP):
+        progress("restore", done >> 20, total)
+        if listening:
+            try:
+                pipe.write(chunk)
+            except BrokenPipeError:
+                listening = False
+        done += len(chunk)
+    with suppress(BrokenPipeError):
+        pipe.close()
+    progress("restore", total, total)
+
+
+def _run(connection: Connection, lines: Iterator[bytes]) -> None:
+    """Run pg_restore's SQL: statements together up to the next table's rows, rows by COPY. Both in batches of about a MiB."""
+    statements: list[bytes] = []
+    for line in lines:
+        if line.startswith(_COPY) and line.endswith(_COPY_ENDS):
+            _execute(connection, statements)
+            with connection.cursor().copy(line) as copy:
+                for batch in _rows(lines):
+                    copy.write(batch)
+        elif not line.startswith(_PSQL_ONLY) and line != _SETTING_OF_17:
+            statements.append(line)
+    _execute(connection, statements)
+
+
+def _execute(connection: Connection, statements: list[bytes]) -> None:
+    if statements:
+        connection.execute(b"".join(statements))
+        statements.clear()
+
+
+def _rows(lines: Iterator[bytes]) -> Iterator[bytes]:
+    """The rows of one COPY, in batches. Raises StorageError when the script ends within them."""
+    batch: list[bytes] = []
+    size = 0
+    for line in lines:
+        if line == _DATA_ENDS:
+            yield b"".join(batch)
+            return
+        batch.append(line)
+        size += len(line)
+        if size > _BATCH:
+            yield b"".join(batch)
+            batch, size = [], 0
+    raise StorageError("nothing was restored: pg_restore stopped in the middle of a table")
+
+
+def _compare(connection: Connection, manifest: Manifest, progress: Progress) -> None:
+    found = table_sums(connection, tables_of(connection), progress, "compare")
+    wrong = sorted(name for name in {*found, *manifest.tables} if found.get(name) != manifest.tables.get(name))
+    if wrong:
+        want, have = manifest.tables.get(wrong[0]), found.get(wrong[0])
+        raise StorageError(
+            f"the restored rows are not those of the backup, so nothing was kept: {wrong[0]}: expected {want}, found {have}"
+            + (f"; {len(wrong) - 1} more tables differ" if len(wrong) > 1 else "")
+        )
+
+
+def _rewrite(connection: Connection, paths: Mapping[str, str]) -> None:
+    """Rows name their folders where they are now. One statement: no path is rewritten twice."""
+    for table, column in (("models", "path"), ("run_days", "journal")):
+        connection.execute(
+            f"""UPDATE public.{table} SET {column} = new FROM unnest(%s::text[], %s::text[]) AS moved (old, new)
+                WHERE {column} = old AND old <> new""",  # nosec B608: our own names
+            (list(paths), list(paths.values())),
+        )

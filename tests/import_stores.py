@@ -8,8 +8,9 @@ from datetime import date, timedelta
 
 import numpy as np
 
-from intraday.domain.arrays import BAR, Bars, empty, session_number
+from intraday.domain.arrays import BAR, MINUTE_NS, Bars, empty, session_number
 from intraday.domain.errors import StorageFull
+from intraday.domain.gaps import NOT_IN_FILE, PADDING, runs
 from intraday.domain.instruments import Instrument
 from intraday.domain.ports import Gap, Quarantined, Source, WriteReport
 
@@ -90,6 +91,19 @@ class MemoryBars:
         n = sum(self.missing.get(key) != gap for key, gap in new.items())
         self.missing |= new
         return n
+
+    def settle_gaps(self, instrument: Instrument, start_ns: int, end_ns: int, found: Sequence[Gap]) -> int:
+        old = {(g.start_ns, g.end_ns) for g in self.gaps([instrument.id], start_ns, end_ns)}
+        quiet = {row.ts_ns for row in self.quarantined.values() if row.symbol == instrument.symbol and row.reason == PADDING}
+        have = quiet | set(self.best.get((instrument.id, Source.IMPORT), {}))
+        spans = old | {(g.start_ns, g.end_ns) for g in found}
+        missing = {t for a, b in spans for t in range(a, b, MINUTE_NS)} - have
+        left = {(a, b): NOT_IN_FILE for a, b in runs(np.array(sorted(missing), dtype=np.int64)).tolist()}
+        for a, b in old:
+            del self.missing[instrument.id, a, b]
+        for (a, b), reason in left.items():
+            self.missing[instrument.id, a, b] = Gap(instrument.id, a, b, reason, (b - a) // MINUTE_NS)
+        return len(old ^ left.keys())
 
     def gaps(self, ids: Sequence[int], start_ns: int, end_ns: int) -> list[Gap]:
         return [gap for key, gap in sorted(self.missing.items()) if key[0] in ids and start_ns <= key[1] < end_ns]

@@ -12,7 +12,7 @@ import pytest
 
 from broker_cases import SESSIONS, Asked, MemoryFetches, PlainBroker
 from intraday.broker.backfill import FAILURES_MAX, NO_ANSWER, REFUSED, BackfillManager, BackfillReport, Target
-from intraday.broker.candles import KEPT_MAX, NO_CANDLE, NO_SESSION, SCATTERED
+from intraday.broker.candles import KEPT_MAX
 from intraday.domain.arrays import DAY_NS, MINUTE_NS
 from intraday.domain.clock import Clock
 from intraday.domain.errors import (
@@ -27,6 +27,7 @@ from intraday.domain.errors import (
     StorageUnavailable,
     TokenDead,
 )
+from intraday.domain.gaps import NO_CANDLE, NO_SESSION, SCATTERED
 from intraday.domain.instruments import Instrument, Kind
 from intraday.domain.ports import Gap, WriteReport
 from intraday.domain.session import Session, midnight_ns

@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from broker_cases import SESSIONS
-from intraday.broker.candles import NO_CANDLE, RUNS_MAX, auction_rule, missing_minutes
+from intraday.broker.candles import RUNS_MAX, auction_rule, missing_minutes
 from intraday.broker.chunks import Chunk, cut, plan, recut, spans
 from intraday.domain.arrays import DAY_NS, MINUTE_NS
+from intraday.domain.gaps import NO_CANDLE
 from intraday.domain.membership import Span
 
 FIRST, LAST = date(2025, 4, 1), date(2025, 6, 27)

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from broker_cases import SESSIONS, MemoryFetches, PlainBroker
 from intraday.broker.backfill import BackfillManager, BackfillReport, Target
-from intraday.broker.candles import AGAIN_NS, NO_CANDLE, NO_SESSION
+from intraday.broker.candles import AGAIN_NS
 from intraday.domain.arrays import DAY_NS, MINUTE_NS, Bars
 from intraday.domain.clock import Clock
+from intraday.domain.gaps import NO_CANDLE, NO_SESSION
 from intraday.domain.instruments import Instrument
 from intraday.domain.ports import WriteReport
 from intraday.domain.session import midnight_ns

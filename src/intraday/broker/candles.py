@@ -11,14 +11,12 @@ import numpy as np
 from intraday.core.validate import REASONS, CandleValidator, RejectReason, Validation
 from intraday.domain.arrays import DAY_NS, I8, MINUTE_NS, Bars
 from intraday.domain.broker import Fetched
+from intraday.domain.gaps import NO_CANDLE, NO_SESSION, SCATTERED, expected_minutes, runs
 from intraday.domain.instruments import Instrument
 from intraday.domain.membership import Span
 from intraday.domain.ports import Gap, Quarantined
 from intraday.domain.session import Session, midnight_ns
 
-NO_SESSION = "no candles of this session at the broker"
-NO_CANDLE = "no candle at the broker"
-SCATTERED = "minutes without a candle at the broker, here and there"
 RUNS_MAX = 5  # more runs of missing minutes in one session are one gap: a thinly traded stock would fill the table
 KEPT_MAX = 100  # rejected rows of one reason kept of one answer; more of them tell nothing new, such as futures' last minutes
 ORIGIN = "broker, minute candles"
@@ -149,19 +147,16 @@ def last_final_ns(session: Session, final_ns: int) -> int:
 def missing_minutes(instrument_id: int, session: Session, until_ns: int, seen_ns: I8) -> list[Gap]:
     """Minutes of the session before ``until_ns`` that are not in ``seen_ns`` (ascending): one gap a run of them, one in all where
     there are more than RUNS_MAX runs or nothing was seen. ``n_minutes`` counts what is missing, pauses are not."""
-    grid = np.arange(session.open_ns, until_ns, MINUTE_NS)
-    for start, end in session.pauses:
-        grid = grid[(grid < start) | (grid >= end)]
+    grid = expected_minutes([session], until_ns)
     seen = seen_ns[np.searchsorted(seen_ns, session.open_ns) : np.searchsorted(seen_ns, until_ns)]
     missing = grid if seen.size == 0 else np.setdiff1d(grid, seen, assume_unique=True)
     if missing.size == 0:
         return []
-    first = np.concatenate(([True], np.diff(missing) != MINUTE_NS))
-    if seen.size == 0 or np.count_nonzero(first) > RUNS_MAX:
+    spans = runs(missing)
+    if seen.size == 0 or len(spans) > RUNS_MAX:
         reason = SCATTERED if seen.size else NO_SESSION
         return [Gap(instrument_id, int(missing[0]), int(missing[-1]) + MINUTE_NS, reason, missing.size)]
-    starts, ends = missing[first].tolist(), (missing[np.append(first[1:], True)] + MINUTE_NS).tolist()
-    return [Gap(instrument_id, a, b, NO_CANDLE, (b - a) // MINUTE_NS) for a, b in zip(starts, ends, strict=True)]
+    return [Gap(instrument_id, a, b, NO_CANDLE, (b - a) // MINUTE_NS) for a, b in spans.tolist()]
 
 
 def untried(
@@ -179,8 +174,7 @@ def untried(
 
 def _seen(rows: Bars, found: Validation) -> I8:
     """Minutes that are not missing: accepted ones, and those the broker says had no trade."""
-    padding = [row for row in np.flatnonzero(found.code) if found.reason(int(row)) is RejectReason.NO_TRADE_PADDING]
-    return np.sort(rows["ts_ns"][np.concatenate((found.accepted, np.array(padding, dtype=np.int64)))])
+    return np.asarray(np.sort(rows["ts_ns"][found.judged]), dtype=np.int64)
 
 
 def _quarantined(instrument: Instrument, bars: Bars, found: Validation) -> tuple[Quarantined, ...]:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from intraday.domain.arrays import DAY_NS, F8, I8, IST_NS, MINUTE_NS, Bars, Mask
+from intraday.domain.gaps import PADDING, runs
 from intraday.domain.session import EPOCH, SessionTable
 
 UNIT_RATIO = 50.0  # paise for rupees is 100; no split or circuit limit moves a price by 50 from one bar to the next
@@ -32,7 +33,7 @@ class RejectReason(StrEnum):
     UNIT_JUMP = "unit_jump"
     DUPLICATE = "duplicate"
     CONFLICT = "conflict"
-    NO_TRADE_PADDING = "no_trade_padding"
+    NO_TRADE_PADDING = PADDING
 
     @property
     def description(self) -> str:
@@ -79,6 +80,11 @@ class Validation:
         return None if code == 0 else REASONS[code - 1]
 
     @property
+    def judged(self) -> Mask:
+        """bool[n]: rows that say something of their minute: accepted, or that it had no trade."""
+        return _judged(self.code)
+
+    @property
     def gap_minutes(self) -> int:
         """How many minutes are missing in all."""
         return int((self.gaps[:, 1] - self.gaps[:, 0]).sum() // MINUTE_NS)
@@ -111,8 +117,7 @@ class CandleValidator:
         if has_volume:
             _reject_padding(code, bars, ts)
         accepted = _by_time(np.flatnonzero(code == 0), ts)
-        padding = REASONS.index(RejectReason.NO_TRADE_PADDING) + 1
-        seen = np.sort(ts[(code == 0) | (code == padding)])
+        seen = np.sort(ts[_judged(code)])
         return Validation(code, accepted, self.gaps(seen))
 
     def in_session(self, ts_ns: I8) -> Mask:
@@ -134,11 +139,11 @@ class CandleValidator:
         grid = np.repeat(self._open_ns[lo:hi], minutes) + (np.arange(start.size) - start) * MINUTE_NS
         at = np.minimum(np.searchsorted(seen_ns, grid), seen_ns.size - 1)
         missing = grid[(seen_ns[at] != grid) & self.in_session(grid)]
-        if missing.size == 0:
-            return np.empty((0, 2), dtype=np.int64)
-        first = np.concatenate(([True], np.diff(missing) != MINUTE_NS))  # a night or a pause ends a run too
-        last = np.concatenate((first[1:], [True]))
-        return np.column_stack((missing[first], missing[last] + MINUTE_NS))
+        return runs(missing)
+
+
+def _judged(code: NDArray[np.int8]) -> Mask:
+    return np.asarray((code == 0) | (code == REASONS.index(RejectReason.NO_TRADE_PADDING) + 1), dtype=np.bool_)
 
 
 def _mark(code: NDArray[np.int8], reason: RejectReason, bad: Mask) -> None:

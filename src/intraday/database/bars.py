@@ -29,9 +29,11 @@ from intraday.database.copying import (
     time_literal,
     times,
 )
+from intraday.database.gaps import insert_gaps, settle
 from intraday.database.partitions import ensure_partitions, key_of, range_condition, rows_of
 from intraday.database.pool import Connection, Database
 from intraday.domain.arrays import BAR, I8, MINUTE_NS, Bars, Mask, empty
+from intraday.domain.instruments import Instrument
 from intraday.domain.ports import Gap, Quarantined, Source, WriteReport
 
 _ROW_BYTES = 320  # a bar with its index entries, its share of the timeframes, and their log
@@ -140,6 +142,10 @@ class BarRepository:
         with self._db.transaction() as connection:
             return insert_gaps(connection, gaps)
 
+    def settle_gaps(self, instrument: Instrument, start_ns: int, end_ns: int, found: Sequence[Gap]) -> int:
+        """The importer's gaps of whole days, of all its files together; see ``GapStore``."""
+        return settle(self._db, instrument, start_ns, end_ns, found)
+
     def gaps(self, ids: Sequence[int], start_ns: int, end_ns: int) -> list[Gap]:
         """Known gaps that begin in the range, ordered by (instrument, start)."""
         with self._db.autocommit() as connection:
@@ -172,23 +178,6 @@ class BarRepository:
             old = floats(table, name)[match]
             same &= (old == new.bars[name]) | (np.isnan(old) & np.isnan(new.bars[name].astype(np.float64)))
         return ~known, same
-
-
-def insert_gaps(connection: Connection, gaps: Sequence[Gap]) -> int:
-    """Store gaps inside the connection's transaction; returns how many rows were new or changed."""
-    done = connection.execute(
-        """INSERT INTO candle_gaps AS g (instrument_id, start_ts, end_ts, reason, n_minutes)
-           SELECT DISTINCT ON (i, s, e) i, s, e, r, n
-           FROM unnest(%s::integer[], %s::timestamptz[], %s::timestamptz[], %s::text[], %s::integer[]) AS u (i, s, e, r, n)
-           ON CONFLICT (instrument_id, start_ts, end_ts) DO UPDATE
-             SET reason = excluded.reason, n_minutes = excluded.n_minutes
-           WHERE (g.reason, g.n_minutes) IS DISTINCT FROM (excluded.reason, excluded.n_minutes)""",
-        (
-            [g.instrument_id for g in gaps], [stamp(g.start_ns) for g in gaps], [stamp(g.end_ns) for g in gaps],
-            [g.reason for g in gaps], [g.n_minutes for g in gaps],
-        ),
-    )  # fmt: skip
-    return done.rowcount
 
 
 @dataclass(frozen=True, slots=True)

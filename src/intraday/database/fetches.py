@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import date
 
-from intraday.database.bars import BarRepository, insert_gaps
+from intraday.database.bars import BarRepository
 from intraday.database.copying import nanoseconds, stamp
+from intraday.database.gaps import insert_gaps
 from intraday.database.pool import Connection, Database
 from intraday.domain.arrays import Bars
 from intraday.domain.broker import Fetched

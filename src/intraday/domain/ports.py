@@ -153,6 +153,11 @@ class GapStore(Protocol):
         """Store what is new or changed; returns how many rows that was."""
         ...
 
+    def settle_gaps(self, instrument: Instrument, start_ns: int, end_ns: int, found: Sequence[Gap]) -> int:
+        """Make the importer's gaps that begin in ``start_ns <= t < end_ns`` (whole days) those of all files together: what the file
+        at hand lacks (``found``) and others lack too. Returns how many rows came or went."""
+        ...
+
     def gaps(self, ids: Sequence[int], start_ns: int, end_ns: int) -> list[Gap]:
         """Gaps that begin in the range, ordered by (instrument, start)."""
         ...

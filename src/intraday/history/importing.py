@@ -13,16 +13,16 @@ from pathlib import Path
 import numpy as np
 
 from intraday.core.validate import CandleValidator, RejectReason, Validation
-from intraday.domain.arrays import I8, MINUTE_NS, Bars
+from intraday.domain.arrays import DAY_NS, I8, MINUTE_NS, Bars
 from intraday.domain.errors import InputError
+from intraday.domain.gaps import NOT_IN_FILE
 from intraday.domain.instruments import Instrument, Kind
 from intraday.domain.ports import BarStore, Gap, GapStore, InstrumentStore, Progress, Quarantined, Source, WriteReport
-from intraday.domain.session import SessionTable
+from intraday.domain.session import SessionTable, day_of, midnight_ns
 from intraday.history.manifest import BarFile, discover, is_index_name
 from intraday.history.readers import RawBars, ReadOptions, read_bars
 from intraday.history.timezone import clock_is_wrong, explain_bad_hours
 
-GAP_REASON = "not in the imported file"  # the same for every file, so that a second import changes nothing
 DIFFERS = "differs_from_stored"
 
 
@@ -144,7 +144,7 @@ class Importer:
         if rows.size:
             written = self._bars.write([instrument.id], raw.bars[rows], Source.IMPORT, self._now_ns())
         self._quarantine(file.path, instrument, raw.bars, found, differing)
-        self._save_gaps(instrument, found)
+        self._save_gaps(instrument, raw.bars, found)
         report = _report(file.path, instrument, kind_reason, raw.bars, found, written, unchanged, differing.size)
         return replace(report, rounded=rounded)
 
@@ -183,10 +183,12 @@ class Importer:
             return rows[~same], int(same.sum()), rows[:0]
         return rows[~there], int(same.sum()), rows[differs]
 
-    def _save_gaps(self, instrument: Instrument, found: Validation) -> None:
-        if self._gaps is not None and found.gaps.size:
-            spans = [(int(start), int(end)) for start, end in found.gaps]
-            self._gaps.save_gaps([Gap(instrument.id, start, end, GAP_REASON, (end - start) // MINUTE_NS) for start, end in spans])
+    def _save_gaps(self, instrument: Instrument, bars: Bars, found: Validation) -> None:
+        ts = bars["ts_ns"][found.judged]
+        if self._gaps is not None and ts.size:
+            start_ns, end_ns = midnight_ns(day_of(int(ts.min()))), midnight_ns(day_of(int(ts.max()))) + DAY_NS
+            gaps = [Gap(instrument.id, a, b, NOT_IN_FILE, (b - a) // MINUTE_NS) for a, b in found.gaps.tolist()]
+            self._gaps.settle_gaps(instrument, start_ns, end_ns, gaps)
 
     def _quarantine(self, path: Path, instrument: Instrument, bars: Bars, found: Validation, differing: I8) -> None:
         reasons = {int(row): str(found.reason(int(row))) for row in np.flatnonzero(found.code)}

@@ -1,30 +1,32 @@
-"""The schema's life: make it, migrate it, say where it stands. Alembic, driven from here; there is no alembic.ini.
+"""The schema's life: make it, migrate it up and down, say where it stands. Alembic, driven from here; there is no alembic.ini.
 
-Two programs starting at once take turns on an advisory lock. A schema newer than this program is refused, never touched.
+A migration is one transaction: it succeeds as a whole or leaves the revision that was there. Programs starting at once take turns
+on an advisory lock, and it begins only when it has every table to itself, so that it never waits for a writer that waits for it. A
+schema newer than this program is refused, never touched.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import psycopg
 from alembic import command
-from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, create_engine
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
-from intraday.database import timescale
+from intraday.database import roles, timescale
 from intraday.database.errors import mapped
 from intraday.database.pool import check_server
-from intraday.domain.errors import StorageError
+from intraday.database.revisions import HEAD, Chain, Revision
+from intraday.domain.errors import StorageError, StorageUnavailable
 
 _LOCK = 0x696E7472_61646179  # "intraday"
-_MIGRATIONS = Path(__file__).parent / "migrations"
+_LOCK_TIMEOUT = "30s"
+_PATIENCE = 600  # attempts to have all tables, a twentieth of a second apart
 
 
 def init(dsn: str) -> str:
@@ -39,56 +41,109 @@ def init(dsn: str) -> str:
     return migrate(dsn)
 
 
-def migrate(dsn: str) -> str:
-    """Bring the schema to this program's revision in one transaction; returns the revision. A second call changes nothing.
+def migrate(dsn: str, to: str = HEAD, *, lose_data: bool = False, patience: int = _PATIENCE) -> str:
+    """Bring the schema to a revision, this program's by default, in one transaction; returns it. A second call changes nothing.
 
-    Raises StorageError on a schema newer than the program, StorageUnavailable without a server.
+    ``to`` may lie below: the way down refuses to lose rows unless ``lose_data``. Raises StorageError then, for a schema newer than
+    the program and for an unknown revision; StorageUnavailable without a server and while others use the tables, who are tried
+    ``patience`` times.
     """
     with mapped(), _connected(dsn) as connection:
-        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_LOCK})")
-        config = _config()
-        script = ScriptDirectory.from_config(config)
-        found, head = _found(connection), script.get_current_head()
-        _refuse_newer(found, script)
-        if found != head:
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+        driver = _driver(connection)
+        driver.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
+        chain = Chain()
+        found, target = chain.known(_found(connection)), chain.target(to)
+        if found != target:
+            _stand_alone(driver, patience)
+            driver.execute("SELECT set_config('intraday.lose_data', %s, true)", ("on" if lose_data else "off",))
+            chain.config.attributes["connection"] = connection
+            with _explained(found, target):
+                (command.upgrade if chain.below(found, target) else command.downgrade)(chain.config, target)
+                roles.grant(driver)
         connection.commit()
-        return str(head)
+        return target
+
+
+def plan(dsn: str, to: str = HEAD) -> list[Revision]:
+    """The revisions ``migrate`` would put in (``applied`` False) or take out (True), in that order. Changes nothing."""
+    with mapped(), _connected(dsn) as connection:
+        chain = Chain()
+        return chain.steps(chain.known(_found(connection)), chain.target(to))
+
+
+def history(dsn: str) -> list[Revision]:
+    """All revisions, the oldest first, and which of them the database has."""
+    with mapped(), _connected(dsn) as connection:
+        chain = Chain()
+        return chain.history(chain.known(_found(connection)))
 
 
 def current(dsn: str) -> tuple[str | None, str]:
     """(revision in the database or None, revision of this program)."""
     with mapped(), _connected(dsn) as connection:
-        return _found(connection), str(ScriptDirectory.from_config(_config()).get_current_head())
+        return _found(connection), Chain().head
 
 
-def require_current(dsn: str) -> None:
-    """Raise StorageError unless the schema is this program's, saying what to run."""
-    found, head = current(dsn)
-    if found != head:
-        _refuse_newer(found, ScriptDirectory.from_config(_config()))
-        raise StorageError(f"expected schema revision {head}, found {found or 'no schema'}: run 'make db-migrate'")
+def _stand_alone(driver: psycopg.Connection[Any], patience: int) -> None:
+    """Lock every table at once or none, until it succeeds: waiting for one while holding another is how deadlocks are made.
+
+    A parent's lock keeps everybody from its partitions or chunks too; those are not locked one by one, there may be thousands.
+    """
+    rows = driver.execute(
+        """SELECT quote_ident(relname) FROM pg_class WHERE relkind IN ('r', 'p') AND NOT relispartition
+             AND relnamespace = current_schema::regnamespace ORDER BY 1"""
+    ).fetchall()
+    tables = ", ".join(f"ONLY {row[0]}" for row in rows)
+    for _ in range(patience if rows else 0):
+        try:
+            with driver.transaction():
+                driver.execute(f"LOCK TABLE {tables} IN ACCESS EXCLUSIVE MODE NOWAIT")
+            break
+        except psycopg.errors.LockNotAvailable:
+            driver.execute("SELECT pg_sleep(0.05)")
+    else:
+        if rows:
+            raise StorageUnavailable(_busy(driver))
+    driver.execute(f"SET LOCAL lock_timeout = '{_LOCK_TIMEOUT}'")
 
 
-def _refuse_newer(found: str | None, script: ScriptDirectory) -> None:
-    known = [revision.revision for revision in script.walk_revisions()]
-    if found is not None and found not in known:
+def _busy(driver: psycopg.Connection[Any]) -> str:
+    """Who is in the way."""
+    rows = driver.execute(
+        """SELECT DISTINCT coalesce(nullif(application_name, ''), 'a program') || ' (server process ' || pid || ')'
+           FROM pg_locks l JOIN pg_stat_activity a USING (pid) JOIN pg_class c ON c.oid = l.relation
+           WHERE c.relnamespace = current_schema::regnamespace AND pid <> pg_backend_pid() ORDER BY 1"""
+    ).fetchall()
+    who = ", ".join(row[0] for row in rows) or "others"
+    return (
+        f"the migration needs all tables for a moment, and {who} did not let go of them; nothing was changed. "
+        "Stop what runs on this database, then run `intraday db migrate` again"
+    )
+
+
+@contextmanager
+def _explained(found: str, target: str) -> Iterator[None]:
+    """Say what to do about the two ways in which a migration that is right can fail."""
+    try:
+        yield
+    except psycopg.errors.InsufficientPrivilege as error:
         raise StorageError(
-            f"the database's schema has revision {found}, this program knows up to {known[0]}: "
-            "it was made by a newer intraday, update this one"
-        )
+            f"expected schema revision {target}, found {found}, and this role may not change it ({str(error).splitlines()[0]}): "
+            "run `intraday db migrate` with a DSN of the tables' owner or of a member of intraday_owner"
+        ) from None
+    except psycopg.errors.LockNotAvailable:
+        raise StorageUnavailable(
+            "a program kept a partition that the migration needs; nothing was changed. Stop what runs on this database, then run "
+            "`intraday db migrate` again"
+        ) from None
 
 
 def _found(connection: Connection) -> str | None:
     return MigrationContext.configure(connection).get_current_revision()
 
 
-def _config() -> Config:
-    config = Config()
-    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
-    config.set_main_option("path_separator", "os")
-    return config
+def _driver(connection: Connection) -> psycopg.Connection[Any]:
+    return cast("psycopg.Connection[Any]", connection.connection.driver_connection)
 
 
 @contextmanager
@@ -96,7 +151,7 @@ def _connected(dsn: str) -> Iterator[Connection]:
     """A SQLAlchemy connection over psycopg, in UTC; driver errors come out as psycopg's own."""
 
     def connect() -> psycopg.Connection[Any]:
-        connection = psycopg.connect(dsn, client_encoding="UTF8")
+        connection = psycopg.connect(dsn, client_encoding="UTF8", application_name="intraday db migrate")
         connection.execute("SET TIME ZONE 'UTC'")
         connection.commit()
         return connection
@@ -105,5 +160,9 @@ def _connected(dsn: str) -> Iterator[Connection]:
     try:
         with engine.connect() as connection:
             yield connection
+    except DBAPIError as error:
+        if isinstance(error.orig, psycopg.Error):
+            raise error.orig from None
+        raise
     finally:
         engine.dispose()

@@ -4,6 +4,7 @@ from intraday.database.series import run_file, run_variant
 
 revision = "0001"
 down_revision = None
+made = "2026-11-22"
 branch_labels = None
 depends_on = None
 

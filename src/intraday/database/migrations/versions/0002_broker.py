@@ -4,6 +4,7 @@ from intraday.database.series import run_file
 
 revision = "0002"
 down_revision = "0001"
+made = "2026-11-22"
 branch_labels = None
 depends_on = None
 

@@ -130,7 +130,7 @@ def test_refused_statements_are_ours(database: Database) -> None:
 
 def test_a_statement_that_takes_too_long_is_stopped(dsn: str) -> None:
     with Database(dsn, statement_timeout_s=0.2) as database:
-        with pytest.raises(StorageError, match="statement timeout"), database.autocommit() as connection:
+        with pytest.raises(StorageError, match="database.statement_timeout_s"), database.autocommit() as connection:
             connection.execute("SELECT pg_sleep(60)")
 
 

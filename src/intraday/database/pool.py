@@ -1,4 +1,4 @@
-"""Connections to the database: checked once, reused, their errors ours.
+"""Connections to the database: checked once, reused, bounded in number, their errors ours.
 
 Writes go through psycopg, bulk reads through ADBC to Arrow (1.4 M rows/s against 0.5-0.8 M: docs/adr/0012-database-drivers.md).
 Safe to use from several threads; not across a fork.
@@ -7,41 +7,60 @@ Safe to use from several threads; not across a fork.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TypeVar, cast
 
 import psycopg
 import pyarrow as pa
 
 from intraday.database import timescale
 from intraday.database.embedded import EmbeddedServer
-from intraday.database.errors import Room, check_room, mapped
-from intraday.domain.errors import ConfigError, StorageError
+from intraday.database.errors import TRIES, Contended, Room, check_room, mapped
+from intraday.database.exclusive import Fence, check, hold
+from intraday.database.link import Connection, Link, Reader
+from intraday.database.places import Kind, Places
+from intraday.domain.errors import StorageError, StorageUnavailable
 
-if TYPE_CHECKING:
-    from adbc_driver_manager import dbapi as adbc_manager
+__all__ = ["Connection", "Database", "check_server", "open_database"]
 
-Connection = psycopg.Connection[Any]
 SERVER_MIN = 15
-_IDLE_MAX = 4
+_Answer = TypeVar("_Answer")
 
 
 class Database:
-    """A database by DSN. ``room`` tells the bytes left on its disk, where that can be known (our own server)."""
+    """A database by DSN. ``room`` tells the bytes left on its disk, where that can be known (our own server).
+
+    ``connections``: most of them at a time, writers' and readers' together; who waits longer than ``wait_s`` for one gets an error.
+    A live run has two of its own beside them, for its lock and its writer. ``statement_timeout_s`` 0: none; ``live_timeout_s``:
+    the live writer's. ``commit_bars``, ``commit_derived``: whether a commit waits for the disk, see ``transaction``.
+    ``application``: what the server's list of sessions calls us.
+    """
 
     def __init__(
-        self, dsn: str, *, statement_timeout_s: float = 0.0, connect_timeout_s: float = 10.0, room: Room | None = None
+        self,
+        dsn: str,
+        *,
+        statement_timeout_s: float = 0.0,
+        live_timeout_s: float = 10.0,
+        connect_timeout_s: float = 10.0,
+        connections: int = 8,
+        wait_s: float = 60.0,
+        commit_bars: bool = True,
+        commit_derived: bool = False,
+        application: str = "intraday",
+        room: Room | None = None,
     ) -> None:
         self.dsn = dsn
         self.room = room
-        self._statement_timeout_ms = int(statement_timeout_s * 1000)
-        self._connect_timeout_s = max(2, int(connect_timeout_s))
+        self._link = Link(dsn, application, statement_timeout_s, connect_timeout_s, commit_bars)
+        self.live_link = self._link.limited(live_timeout_s)
+        self._commit = {True: commit_bars, False: commit_derived}
+        self._places = Places(connections, wait_s)
         self._lock = threading.Lock()
-        self._idle: list[Connection] = []
-        self._readers: list[adbc_manager.Connection] = []
+        self._fences: tuple[Fence, ...] = ()
         self._checked = False
         self.partitions: set[tuple[str, str]] = set()  # (table, month) known to exist
 
@@ -54,96 +73,115 @@ class Database:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
+    @property
+    def fences(self) -> tuple[Fence, ...]:
+        """What this program holds exclusively. Every transaction that writes looks first whether that is still so."""
+        return self._fences
+
     @contextmanager
-    def transaction(self, need: int = 0) -> Iterator[Connection]:
+    def transaction(self, need: int = 0, durable: bool = True) -> Iterator[Connection]:
         """One transaction: committed when the block ends, rolled back when it raises. ``need`` is about how many bytes it writes.
 
-        Raises StorageUnavailable, StorageFull or StorageError for anything the driver raises.
+        ``durable`` False: what it stores can be made again (features, labels), so the commit need not wait for the disk; whether it
+        does, either way, the settings say. A crash loses such a commit at worst, never half of one.
+
+        Raises StorageUnavailable, StorageFull or StorageError for anything the driver raises, and StorageError when another program
+        has taken over what this one held exclusively.
         """
         check_room(self.room, need)
-        with mapped(self.room):
-            connection = self._take()
+        with self._writer() as connection, connection.transaction():
+            if self._commit[durable] != self._link.durable:
+                connection.execute(f"SET LOCAL synchronous_commit = {'on' if self._commit[durable] else 'off'}")
+            check(connection, self._fences)
+            yield connection
+
+    def run(self, work: Callable[[Connection], _Answer], need: int = 0, durable: bool = True) -> _Answer:
+        """``work`` in a ``transaction``; all of it again, at most twice, where another transaction got in its way."""
+        for _ in range(TRIES - 1):
             try:
-                with connection.transaction():
-                    yield connection
-            except BaseException:
-                # An interrupted COPY or a lost link leaves a connection nobody should meet again.
-                connection.close()
-                raise
-            self._give(connection)
+                with self.transaction(need, durable) as connection:
+                    return work(connection)
+            except Contended:
+                continue
+        with self.transaction(need, durable) as connection:
+            return work(connection)
 
     @contextmanager
     def autocommit(self) -> Iterator[Connection]:
         """A connection outside any transaction, for DDL and single reads."""
-        with mapped(self.room):
-            connection = self._take()
-            try:
-                yield connection
-            except BaseException:
-                connection.close()
-                raise
-            self._give(connection)
+        with self._writer() as connection:
+            yield connection
 
     def arrow(self, query: str) -> pa.Table:
         """All rows of ``query`` as an Arrow table, in a transaction of its own. Callers quote: ADBC binds no arrays."""
-        with mapped(self.room):
-            reader = self._take_reader()
-            try:
-                with reader.cursor() as cursor:
-                    cursor.execute(query)
-                    table = cursor.fetch_arrow_table()
-                reader.rollback()
-            except BaseException:
-                _close(reader)
-                raise
-            with self._lock:
-                self._readers.append(reader)
-            return table
+        if not self._checked:  # the checks are made on the writing side
+            with self.autocommit():
+                pass
+        reader = cast("Reader | None", self._places.take(Kind.READER))
+        try:
+            if reader is not None:
+                try:
+                    return self._fetch(reader, query)
+                except StorageUnavailable:  # the server was restarted since: the others are dead too
+                    for dead in (reader, *self._places.drain(Kind.READER)):
+                        dead.close()
+                    reader = None
+            with mapped(self.room):
+                reader = Reader(self._link)
+            return self._fetch(reader, query)
+        except BaseException:
+            if reader is not None:
+                reader.close()
+            reader = None
+            raise
+        finally:
+            self._places.give(Kind.READER, reader)
 
     @contextmanager
     def exclusive(self, what: str) -> Iterator[None]:
-        """Only one program at a time does ``what`` on this database while the block runs. ConfigError in the second one."""
+        """Only one program at a time does ``what`` on this database while the block runs. ConfigError in the second one.
+
+        Where the connection that holds it dies, a second one may begin; then every write of the first is refused.
+        """
         with mapped(self.room):
             connection = self._connect()
         try:
             with mapped(self.room):
-                taken = connection.execute("SELECT pg_try_advisory_lock(hashtext('exclusive'), hashtext(%s))", (what,)).fetchone()
-                if taken is None or not taken[0]:
-                    raise ConfigError(_busy(connection, what))
-            yield
+                fence = hold(connection, what)
+            with self._lock:
+                self._fences += (fence,)
+            try:
+                yield
+            finally:
+                with self._lock:
+                    self._fences = tuple(other for other in self._fences if other is not fence)
         finally:
             connection.close()
 
     def close(self) -> None:
         """Close idle connections; the object may be used again."""
-        with self._lock:
-            idle, self._idle = self._idle, []
-            readers, self._readers = self._readers, []
-        for connection in idle:
+        for connection in self._places.drain():
             connection.close()
-        for reader in readers:
-            _close(reader)
 
-    def _take(self) -> Connection:
-        with self._lock:
-            while self._idle:
-                connection = self._idle.pop()
-                if not connection.closed and _alive(connection):
-                    return connection
-        return self._connect()
-
-    def _give(self, connection: Connection) -> None:
-        with self._lock:
-            if len(self._idle) < _IDLE_MAX and not connection.closed:
-                self._idle.append(connection)
-                return
-        connection.close()
+    @contextmanager
+    def _writer(self) -> Iterator[Connection]:
+        with mapped(self.room):
+            kept = cast("Connection | None", self._places.take(Kind.WRITER))
+            connection: Connection | None = None
+            try:
+                connection = kept if kept is not None and _alive(kept) else self._connect()
+                yield connection
+            except BaseException:
+                # An interrupted COPY or a lost link leaves a connection nobody should meet again.
+                if connection is not None:
+                    connection.close()
+                raise
+            finally:
+                self._places.give(Kind.WRITER, None if connection is None or connection.closed else connection)
 
     def _connect(self) -> Connection:
-        connection = psycopg.connect(self.dsn, connect_timeout=self._connect_timeout_s, autocommit=True, client_encoding="UTF8")
+        connection = self._link.connect()
         try:
-            connection.execute("SET TIME ZONE 'UTC'")
-            connection.execute(f"SET statement_timeout = {self._statement_timeout_ms}")
             if not self._checked:
                 check_server(connection)
                 self._checked = True
@@ -152,35 +190,9 @@ class Database:
             raise
         return connection
 
-    def _take_reader(self) -> adbc_manager.Connection:
-        with self._lock:
-            if self._readers:
-                return self._readers.pop()
-        if not self._checked:  # the checks are made on the writing side
-            self._give(self._connect())
-        from adbc_driver_postgresql import dbapi as adbc  # it brings pandas: only who reads bars waits for it
-
-        reader: adbc_manager.Connection = adbc.connect(self.dsn)
-        return reader
-
-
-def _close(reader: adbc_manager.Connection) -> None:
-    from adbc_driver_manager.dbapi import Error
-
-    with suppress(Error):
-        reader.close()
-
-
-def _busy(connection: Connection, what: str) -> str:
-    row = connection.execute(
-        """SELECT to_char(min(a.backend_start) AT TIME ZONE 'Asia/Kolkata', 'YYYY-MM-DD HH24:MI')
-           FROM pg_locks l JOIN pg_stat_activity a USING (pid)
-           WHERE l.locktype = 'advisory' AND l.granted AND l.classid = (hashtext('exclusive')::bigint & 4294967295)::oid
-             AND l.objid = (hashtext(%s)::bigint & 4294967295)::oid""",
-        (what,),
-    ).fetchone()
-    since = f" since {row[0]} IST" if row and row[0] else ""
-    return f"another `intraday {what}` writes to this database{since}: stop it first, or set system.data_dir to another folder"
+    def _fetch(self, reader: Reader, query: str) -> pa.Table:
+        with mapped(self.room):
+            return reader.fetch(query)
 
 
 def check_server(connection: Connection) -> None:
@@ -215,16 +227,25 @@ def open_database(
     data_dir: Path,
     *,
     statement_timeout_s: float = 0.0,
+    live_timeout_s: float = 10.0,
     connect_timeout_s: float = 10.0,
     start_timeout_s: float = 300.0,
+    connections: int = 8,
+    commit_bars: bool = True,
+    commit_derived: bool = False,
+    application: str = "intraday",
 ) -> Iterator[Database]:
     """The configured database: the server at ``dsn``, or without one our own under ``<data_dir>/pg`` while the block runs."""
+
+    def opened(where: str, room: Room | None = None) -> Database:
+        return Database(
+            where, statement_timeout_s=statement_timeout_s, live_timeout_s=live_timeout_s, connect_timeout_s=connect_timeout_s,
+            connections=connections, commit_bars=commit_bars, commit_derived=commit_derived, application=application, room=room,
+        )  # fmt: skip
+
     if dsn:
-        with Database(dsn, statement_timeout_s=statement_timeout_s, connect_timeout_s=connect_timeout_s) as database:
+        with opened(dsn) as database:
             yield database
         return
-    with EmbeddedServer(data_dir, start_timeout_s=start_timeout_s) as server:
-        with Database(
-            server.dsn, statement_timeout_s=statement_timeout_s, connect_timeout_s=connect_timeout_s, room=server.free_bytes
-        ) as database:
-            yield database
+    with EmbeddedServer(data_dir, start_timeout_s=start_timeout_s) as server, opened(server.dsn, server.free_bytes) as database:
+        yield database

@@ -1,0 +1,196 @@
+"""A minute's rows for the live writer: COPY's binary form where nobody has stored them yet, arrays for ``unnest`` otherwise."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from intraday.database.copying import Column, encode, stamp
+from intraday.domain.arrays import I8, Bars
+from intraday.domain.events import Alert, CountRejects, SaveFeatures, Signal
+
+_HEADER, _TRAILER = b"PGCOPY\n\xff\r\n\0" + bytes(8), b"\xff\xff"
+
+ANY_BARS = "SELECT EXISTS (SELECT 1 FROM ohlcv_1min WHERE instrument_id = ANY ($1) AND ts BETWEEN $2 AND $3)"
+STORE_BARS = "SELECT best_changed FROM store_bars($1::text::source, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
+
+ANY_FEATURES = """
+SELECT EXISTS (SELECT 1 FROM features
+  WHERE ts = $1 AND source = $2::text::source AND feature_set_id = $3 AND instrument_id = ANY ($4))"""
+STORE_FEATURES = """
+INSERT INTO features AS f (instrument_id, ts, source, feature_set_id, vector)
+SELECT i, $1, $2::text::source, $3, v FROM unnest($4::integer[], $5::bytea[]) AS u (i, v)
+ON CONFLICT (feature_set_id, source, instrument_id, ts) DO UPDATE SET vector = excluded.vector WHERE f.vector <> excluded.vector"""
+
+ANY_SIGNALS = """
+SELECT EXISTS (SELECT 1 FROM signals
+  WHERE ts BETWEEN $1 AND $2 AND source = $3::text::source AND model_id = ANY ($4) AND instrument_id = ANY ($5))"""
+STORE_SIGNALS = """
+INSERT INTO signals AS s (source, feature_set_id, run_id, instrument_id, ts, decided_ns, valid_until_ns, action,
+  confidence, p_down, p_hold, p_up, price, stop, target, observe, model_id)
+SELECT $1::text::source, $2, $3, u.* FROM unnest($4::integer[], $5::timestamptz[], $6::bigint[], $7::bigint[], $8::text[],
+  $9::float8[], $10::float8[], $11::float8[], $12::float8[], $13::float8[], $14::float8[], $15::float8[], $16::boolean[],
+  $17::text[]) AS u
+ON CONFLICT (source, model_id, instrument_id, ts) DO UPDATE SET feature_set_id = excluded.feature_set_id,
+  run_id = excluded.run_id, decided_ns = excluded.decided_ns, valid_until_ns = excluded.valid_until_ns,
+  action = excluded.action, confidence = excluded.confidence, p_down = excluded.p_down, p_hold = excluded.p_hold,
+  p_up = excluded.p_up, price = excluded.price, stop = excluded.stop, target = excluded.target, observe = excluded.observe
+WHERE (s.feature_set_id, s.decided_ns, s.valid_until_ns, s.action, s.confidence, s.p_down, s.p_hold, s.p_up, s.price,
+  s.stop, s.target, s.observe)
+  IS DISTINCT FROM (excluded.feature_set_id, excluded.decided_ns, excluded.valid_until_ns, excluded.action,
+  excluded.confidence, excluded.p_down, excluded.p_hold, excluded.p_up, excluded.price, excluded.stop, excluded.target,
+  excluded.observe)"""
+
+STORE_REJECTS = """
+INSERT INTO tick_rejects (run_id, counted_ns, instrument_id, ts, reason, n)
+SELECT $1, $2, i, t, r, sum(n) FROM unnest($3::integer[], $4::timestamptz[], $5::text[], $6::bigint[]) AS u (i, t, r, n)
+GROUP BY i, t, r
+ON CONFLICT (run_id, counted_ns, instrument_id, ts, reason) DO NOTHING"""
+STORE_ALERT = """
+INSERT INTO alerts (digest, run_id, source, at_ns, level, topic, content)
+VALUES ($1, $2, $3::text::source, $4, $5, $6, $7) ON CONFLICT (digest) DO NOTHING"""
+
+
+class Whose(NamedTuple):
+    """What every row of a run says."""
+
+    source: str
+    feature_set_id: str
+    run_id: str
+
+
+class Copied(NamedTuple):
+    """Rows for COPY: the columns in their order, and the whole stream in binary form."""
+
+    columns: tuple[str, ...]
+    stream: bytes
+
+
+def bars_to_copy(ids: I8, bars: Bars, source: str, known_ns: int) -> Copied:
+    """First versions of minutes. ``ids``: the database's, by bar."""
+    volume = bars["volume"]
+    parts = []
+    for missing in (False, True):
+        rows = np.flatnonzero(np.isnan(volume) == missing)
+        b = bars[rows]
+        parts.append([
+            Column("instrument_id", "integer", ids[rows]),
+            Column("ts", "timestamptz", b["ts_ns"]),
+            *(Column(name, "double", b[name]) for name in ("open", "high", "low", "close")),
+            Column("volume", "null") if missing else Column("volume", "bigint", b["volume"].astype(np.int64)),
+            Column("n_ticks", "integer", b["n_ticks"]),
+            Column("version", "integer", np.ones(b.shape, np.int64)),
+            Column("known_at", "timestamptz", np.full(b.shape, known_ns)),
+            Column("source", "text", source),
+            Column("flags", "smallint", b["flags"]),
+        ])  # fmt: skip
+    return _joined(parts)
+
+
+def bars_to_store(ids: I8, bars: Bars, source: str, known_ns: int) -> tuple[Any, ...]:
+    """Arguments of STORE_BARS."""
+    volume = [None if np.isnan(v) else int(v) for v in bars["volume"].tolist()]
+    return (
+        source, stamp(known_ns // 1000 * 1000), ids.tolist(), stamps(bars["ts_ns"]), bars["open"].tolist(), bars["high"].tolist(),
+        bars["low"].tolist(), bars["close"].tolist(), volume, bars["n_ticks"].tolist(), bars["flags"].tolist(),
+    )  # fmt: skip
+
+
+def features_to_copy(ids: I8, effect: SaveFeatures, whose: Whose) -> Copied:
+    """Vectors nobody has stored."""
+    x = np.ascontiguousarray(effect.x, dtype="<f4")
+    return _joined([[
+        Column("instrument_id", "integer", ids),
+        Column("ts", "timestamptz", np.full(ids.shape, effect.bar_ns)),
+        Column("source", "text", whose.source),
+        Column("feature_set_id", "text", whose.feature_set_id),
+        Column("vector", "bytes", x.view(np.uint8).reshape(ids.shape[0], -1)),
+    ]])  # fmt: skip
+
+
+def features_to_store(ids: I8, effect: SaveFeatures, whose: Whose) -> tuple[Any, ...]:
+    """Arguments of STORE_FEATURES."""
+    x = np.ascontiguousarray(effect.x, dtype="<f4")
+    return stamp(effect.bar_ns), whose.source, whose.feature_set_id, ids.tolist(), [row.tobytes() for row in x]
+
+
+def signals_to_copy(ids: I8, signals: Sequence[Signal], whose: Whose) -> Copied:
+    """Signals nobody has stored. ``ids``: the database's, by signal."""
+    kinds: dict[tuple[str, str, bool, bool], list[int]] = {}
+    for k, s in enumerate(signals):
+        kinds.setdefault((s.action.value, s.model_id, np.isnan(s.stop), np.isnan(s.target)), []).append(k)
+    return _joined([_signal_columns(ids[rows], [signals[k] for k in rows], kind, whose) for kind, rows in kinds.items()])
+
+
+def _signal_columns(ids: I8, signals: Sequence[Signal], kind: tuple[str, str, bool, bool], whose: Whose) -> list[Column]:
+    action, model_id, no_stop, no_target = kind
+
+    def column(name: str, code: str, of: str | None = None) -> Column:
+        return Column(name, code, np.array([getattr(s, of or name) for s in signals]))
+
+    return [
+        Column("source", "text", whose.source),
+        Column("feature_set_id", "text", whose.feature_set_id),
+        Column("run_id", "text", whose.run_id),
+        Column("instrument_id", "integer", ids),
+        column("ts", "timestamptz", "bar_ns"),
+        column("decided_ns", "bigint"),
+        column("valid_until_ns", "bigint"),
+        Column("action", "text", action),
+        *(column(name, "double") for name in ("confidence", "p_down", "p_hold", "p_up", "price")),
+        Column("stop", "null") if no_stop else column("stop", "double"),
+        Column("target", "null") if no_target else column("target", "double"),
+        Column("observe", "bytes", np.array([[s.observe] for s in signals], np.uint8)),
+        Column("model_id", "text", model_id),
+    ]
+
+
+def signals_to_store(ids: I8, signals: Sequence[Signal], whose: Whose) -> tuple[Any, ...]:
+    """Arguments of STORE_SIGNALS."""
+    rows = [
+        (
+            number, stamp(s.bar_ns), s.decided_ns, s.valid_until_ns, s.action.value, s.confidence, s.p_down, s.p_hold, s.p_up,
+            s.price, _or_null(s.stop), _or_null(s.target), s.observe, s.model_id,
+        )
+        for number, s in zip(ids.tolist(), signals, strict=True)
+    ]  # fmt: skip
+    return whose.source, whose.feature_set_id, whose.run_id, *(list(column) for column in zip(*rows, strict=True))
+
+
+def rejects_to_store(ids: I8, effect: CountRejects, run_id: str) -> tuple[Any, ...]:
+    """Arguments of STORE_REJECTS. ``ids``: the database's, by dense row; instruments the run did not know become 0."""
+    known = (effect.inst >= 0) & (effect.inst < len(ids))
+    whose = np.where(known, ids[np.where(known, effect.inst, 0)], 0).tolist()
+    minutes = stamps(np.maximum(effect.minute_ns, 0))
+    return run_id, effect.now_ns, whose, minutes, list(effect.reason), effect.n.tolist()
+
+
+def alert_to_store(a: Alert, whose: Whose) -> tuple[Any, ...]:
+    """Arguments of STORE_ALERT."""
+    key = "\x1f".join((whose.source, str(a.now_ns), a.level, a.topic, a.text))
+    digest = hashlib.sha256(key.encode()).digest()[:16]
+    return digest, whose.run_id, whose.source, a.now_ns, a.level, a.topic, a.text
+
+
+def stamps(ts_ns: Any) -> list[datetime]:
+    """Datetimes of int64 ns, of which few differ."""
+    known = {ns: stamp(ns) for ns in np.unique(ts_ns).tolist()}
+    return [known[ns] for ns in ts_ns.tolist()]
+
+
+def _joined(parts: Sequence[Sequence[Column]]) -> Copied:
+    """One stream of rows whose missing values and texts differ; the parts name the same columns in the same order."""
+    stream = [block for part in parts if (n := _rows(part)) for block in encode(part, n)]
+    return Copied(tuple(c.name for c in parts[0]), b"".join([_HEADER, *stream, _TRAILER]))
+
+
+def _rows(columns: Sequence[Column]) -> int:
+    return next(len(c.values) for c in columns if c.kind not in ("text", "null"))
+
+
+def _or_null(value: float) -> float | None:
+    return None if np.isnan(value) else value

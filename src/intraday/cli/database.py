@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from intraday.cli import move, query
 from intraday.cli.common import DEFAULT_CONFIG, ConfigOption, JsonOption, Session, VerboseOption, session
 
 if TYPE_CHECKING:
@@ -15,11 +16,13 @@ if TYPE_CHECKING:
 def register(root: typer.Typer) -> None:
     """Add the group to the command line."""
     group = typer.Typer(
-        no_args_is_help=True, rich_markup_mode=None, help="Make the database's schema, migrate it, show where it stands."
+        no_args_is_help=True, rich_markup_mode=None, help="The database: schema, status, questions in SQL, checks, moves."
     )
     group.command("init")(init)
     group.command("migrate")(migrate)
     group.command("status")(status)
+    query.register(group)
+    move.register(group)
     root.add_typer(group, name="db")
 
 

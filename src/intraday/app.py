@@ -114,7 +114,11 @@ def open_configured(settings: Settings) -> Iterator[Database]:
         server.dsn_text,
         settings.system.data_dir,
         statement_timeout_s=server.statement_timeout_s,
+        live_timeout_s=server.live_timeout_s,
         start_timeout_s=server.embedded_start_timeout_s,
+        connections=server.connections,
+        commit_bars=server.commit.bars,
+        commit_derived=server.commit.derived,
     ) as database:
         yield database
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from intraday.cli import move, query
+from intraday.cli import move, query, upgrade
 from intraday.cli.common import DEFAULT_CONFIG, ConfigOption, JsonOption, Session, VerboseOption, session
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ def register(root: typer.Typer) -> None:
     group.command("status")(status)
     query.register(group)
     move.register(group)
+    upgrade.register(group)
     root.add_typer(group, name="db")
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from intraday.database.copying import ids_literal, ints, nanoseconds, stamp, text_literal, times
+from intraday.database.copying import nanoseconds, stamp, text_literal, times
 from intraday.database.partitions import range_condition
 from intraday.database.pool import Connection, Database
 from intraday.domain.arrays import I8, MINUTE_NS
@@ -18,8 +18,8 @@ from intraday.domain.ports import Gap, Source
 def settle(database: Database, instrument: Instrument, start_ns: int, end_ns: int, found: Sequence[Gap]) -> int:
     """Make the importer's gaps that begin in ``start_ns <= t < end_ns`` (whole days) those of all files together.
 
-    ``found`` is what one file lacks. What other files lack too stays a gap, what one of them has or calls a minute without trades is
-    none. Returns how many rows came or went.
+    ``found`` is what one file lacks. What other files lack too stays a gap; what one of them has, or calls a minute without trades,
+    is none. Returns how many rows came or went.
     """
     with database.transaction() as connection:
         connection.execute("SELECT lock_instruments(%s)", ([instrument.id],))

@@ -7,13 +7,18 @@ from dataclasses import fields, replace
 from datetime import date, timedelta
 from pathlib import Path
 
+import numpy as np
+
 from intraday.app import System, build_historical, build_importer, build_market, open_system
 from intraday.config.settings import RateLimits, Settings
 from intraday.core.anchor import EPOCH
 from intraday.core.synthetic import SyntheticMarket
+from intraday.domain.arrays import MINUTE_NS, Bars
 from intraday.domain.clock import Clock
 from intraday.domain.errors import ConfigError
-from intraday.domain.ports import Progress, Source, WriteReport
+from intraday.domain.gaps import NOT_IN_FILE, expected_minutes, runs
+from intraday.domain.ports import Gap, Progress, Source, WriteReport
+from intraday.domain.session import Session
 from intraday.history.importing import FileReport, ImportOptions
 from intraday.history.plan import HistoricalResult
 from intraday.jobs import page
@@ -104,10 +109,21 @@ def fill_synthetic(system: System, market: SyntheticMarket, which: range, progre
     total = WriteReport()
     for done, i in enumerate(which):
         progress("synthetic market", done, len(which))
-        total += system.stores.bars.write(ids, market.bars(i), Source.IMPORT, system.clock.now_ns())
+        bars = market.bars(i)
+        total += system.stores.bars.write(ids, bars, Source.IMPORT, system.clock.now_ns())
+        system.stores.bars.save_gaps(_untraded(ids, market.sessions[i], bars))
     progress("synthetic market", len(which), len(which))
     system.stores.instruments.save_sessions(list(market.sessions))
     return total
+
+
+def _untraded(ids: Sequence[int], session: Session, bars: Bars) -> list[Gap]:
+    """Minutes without trades: an import of the same bars would miss them too."""
+    grid = expected_minutes([session])
+    missing = [runs(np.setdiff1d(grid, bars["ts_ns"][bars["inst"] == k])) for k in range(len(ids))]
+    return [
+        Gap(i, a, b, NOT_IN_FILE, (b - a) // MINUTE_NS) for i, spans in zip(ids, missing, strict=True) for a, b in spans.tolist()
+    ]
 
 
 def historical_report(system: System, result: HistoricalResult) -> ReportInput:

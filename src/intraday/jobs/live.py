@@ -115,7 +115,7 @@ async def _over_the_wire(
         watched = Watched(feed, session, f"live {session.day}", progress)
         now_ns = endpoint.clock.now_ns()
         from_ns = now_ns - now_ns % MINUTE_NS if now_ns > session.open_ns else 0
-        result = await runner.run(session, watched, alerts, feed, from_ns)
+        result = await runner.run(session, watched, alerts, feed, from_ns, system.stores.rollups)
     plan = ReplayPlan(tuple(instruments), (session,), lambda _: np.empty(0, TICK), source)
     return plan, result, gathered.summary() | {"connections": connection_summary(connections.reports())}
 

@@ -1,8 +1,8 @@
 """The thin asynchronous shell around the engine: source → queue → journal → engine → effects.
 
-Four tasks, each bounded: one listens, one decides, one writes, one alerts. The journal has an event before the engine does;
-effects reach the database in order, one transaction for what was decided together; alerts go out beside the writes and never
-wait for them.
+Four tasks, each bounded: one listens, one decides, one writes, one alerts; in a live run a fifth keeps the longer timeframes. The
+journal has an event before the engine does; effects reach the database in order, one transaction for what was decided together;
+alerts go out beside the writes and never wait for them.
 """
 
 from __future__ import annotations
@@ -71,6 +71,22 @@ class Repairs(Protocol):
         ...
 
 
+class Timeframes(Protocol):
+    """What makes the longer timeframes from stored minutes: ``live.timeframes.TimeframeLoop``."""
+
+    def stored(self, now_ns: int) -> None:
+        """Minutes were stored at ``now_ns``; never waits, never raises."""
+        ...
+
+    async def run(self) -> None:
+        """Refresh until closed."""
+        ...
+
+    def close(self) -> None:
+        """Let ``run`` end."""
+        ...
+
+
 @dataclass(slots=True)
 class SessionCounts:
     """What went through one session."""
@@ -118,6 +134,7 @@ class StreamConsumer:
         alerts: Alerts,
         repairs: Repairs | None = None,
         from_ns: int = 0,
+        timeframes: Timeframes | None = None,
         batches_max: int = 8,
     ) -> None:
         self._queue = queue
@@ -127,6 +144,7 @@ class StreamConsumer:
         self._alerts = alerts
         self._from_ns = from_ns
         self._repairs = repairs  # None: recorded ticks, whose broker cannot be asked any more
+        self._timeframes = timeframes  # None: whoever runs the day makes them at its end
         self._writes: asyncio.Queue[list[Effect] | None] = asyncio.Queue(batches_max)
         self.counts = SessionCounts()
         self.now_ns = 0
@@ -139,6 +157,8 @@ class StreamConsumer:
                 tasks.create_task(self._decide())
                 tasks.create_task(self._write())
                 tasks.create_task(self._alerts.run())
+                if self._timeframes is not None:
+                    tasks.create_task(self._timeframes.run())
         except BaseExceptionGroup as group:
             raise first_of(group) from None  # a caller knows our errors by type; a group would hide them
         return self.counts
@@ -182,6 +202,10 @@ class StreamConsumer:
     async def _write(self) -> None:
         while (effects := await self._writes.get()) is not None:
             await self._writer.write(effects)
+            if self._timeframes is not None:
+                self._timeframes.stored(self.now_ns)
+        if self._timeframes is not None:
+            self._timeframes.close()
 
 
 def since(effect: Effect, from_ns: int) -> Effect | None:

@@ -12,12 +12,13 @@ from intraday.domain.arrays import DAY_NS
 from intraday.domain.errors import StorageError
 from intraday.domain.events import Alert
 from intraday.domain.instruments import Instrument
-from intraday.domain.ports import BarStore, DayStore, EffectWriter, EventSource, RunDay, RunStore, Source
+from intraday.domain.ports import BarStore, DayStore, EffectWriter, EventSource, RollupStore, RunDay, RunStore, Source
 from intraday.domain.session import Session, SessionTable, midnight_ns
 from intraday.live.assembly import LoadedModel
 from intraday.live.consumer import Alerts, Repairs, SessionCounts, StreamConsumer
 from intraday.live.journal import JournalHeader, JournalWriter
 from intraday.live.queue import TickQueue
+from intraday.live.timeframes import TimeframeLoop
 from intraday.live.warmup import WarmUp, warm
 from intraday.state.system import StateTrail, SystemState
 
@@ -70,12 +71,18 @@ class DayRunner:
         self._now_ns = now_ns
 
     async def run(
-        self, session: Session, feed: EventSource, alerts: Alerts, repairs: Repairs | None = None, from_ns: int = 0
+        self,
+        session: Session,
+        feed: EventSource,
+        alerts: Alerts,
+        repairs: Repairs | None = None,
+        from_ns: int = 0,
+        rollups: RollupStore | None = None,
     ) -> DayResult:
         """One session from its first event to its last effect. What an earlier run of the same source stored of it is replaced.
 
         ``from_ns``: the feed cannot tell what was before; a run that starts within the session answers for the minutes from then
-        on, and what an earlier run stored before stays.
+        on, and what an earlier run stored before stays. ``rollups``: whose timeframes follow the day while it lasts.
 
         Every change of state is an audit row. On a failure or an interruption the journal is kept as far as it got, and every
         minute written so far is whole.
@@ -88,7 +95,7 @@ class DayRunner:
             if not start.anchored:
                 alerts.offer(self._no_anchor(session))
             trail.move(SystemState.LIVE)
-            counts = await self._through(session, run, calculator, start, feed, alerts, repairs)
+            counts = await self._through(session, run, calculator, start, feed, alerts, repairs, rollups)
         except BaseException as error:
             with suppress(StorageError):  # it may be the database that is gone
                 trail.move(SystemState.FAILED if isinstance(error, Exception) else SystemState.STOPPING)
@@ -106,6 +113,7 @@ class DayRunner:
         feed: EventSource,
         alerts: Alerts,
         repairs: Repairs | None,
+        rollups: RollupStore | None,
     ) -> SessionCounts:
         """The feed through journal, engine and database; the journal is closed only when all of it went through."""
         plan, start_ns = self._plan, midnight_ns(session.day)
@@ -116,7 +124,9 @@ class DayRunner:
         journal = JournalWriter(Path(run.journal), header, calculator.snapshot(), plan.fsync)
         try:
             async with self._open_writer(run) as writer:
-                consumer = StreamConsumer(TickQueue(plan.queue_max), journal, engine, writer, alerts, repairs, run.from_ns)
+                timeframes = None if rollups is None else TimeframeLoop(rollups)
+                queue = TickQueue(plan.queue_max)
+                consumer = StreamConsumer(queue, journal, engine, writer, alerts, repairs, run.from_ns, timeframes)
                 counts = await consumer.run(feed)
         except BaseException:
             journal.abandon()

@@ -40,7 +40,7 @@ class FeatureRepository:
                     "INSERT INTO feature_sets (id, timeframe, names, definition) VALUES (%s, %s, %s, %s)",
                     (record.id, record.timeframe, list(record.names), record.definition),
                 )
-                _create_view(connection, record)
+                create_view(connection, record)
             elif row != (record.timeframe, list(record.names)):
                 raise StorageError(f"feature set {record.id} is known with other columns: expected {row}, found {record.names}")
 
@@ -94,7 +94,8 @@ def _condition(set_id: str, source: Source) -> str:
     return f"feature_set_id = {text_literal(set_id)} AND source = {text_literal(source.value)}"
 
 
-def _create_view(connection: Connection, record: FeatureSetRecord) -> None:
+def create_view(connection: Connection, record: FeatureSetRecord) -> None:
+    """Make the view ``features_<id>`` of a registered set, which has none."""
     quoted = [name.replace('"', '""') for name in record.names]
     columns = "".join(f', feature_at(vector, {k}) AS "{name}"' for k, name in enumerate(quoted))
     view = f'"features_{record.id}"'

@@ -18,7 +18,7 @@ import struct
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -129,7 +129,7 @@ class ArchiveWriter:
 
     def finish(self, manifest: Manifest) -> Manifest:
         """Write the manifest, completed with the members, and close the archive; returns it."""
-        whole = Manifest(**{name: getattr(manifest, name) for name in Manifest.__slots__} | {"members": self._members})
+        whole = replace(manifest, members=self._members)
         self._zip.writestr(_MANIFEST, whole.to_json())
         self._zip.close()
         self._out.sign()

@@ -10,7 +10,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from intraday.database.dump_archive import Archive, ArchiveWriter, Folder, of_disk
-from intraday.domain.errors import InputError
+from intraday.domain.errors import InputError, StorageUnavailable
 from intraday.domain.ports import Progress
 
 _CHUNK = 1 << 20
@@ -49,6 +49,8 @@ def placed(archive: Archive, roots: Mapping[str, Path]) -> Iterator[dict[str, st
         except OSError as error:
             raise of_disk(error, targets[folder]) from None
         yield {folder.path: str(target) for folder, target in targets.items()}
+    except StorageUnavailable:
+        raise  # the link broke, perhaps within the commit: rows may name them
     except BaseException:
         for target in made:
             shutil.rmtree(target, ignore_errors=True)

@@ -20,8 +20,8 @@ from alembic.script import ScriptDirectory
 from intraday.database import schema, timescale
 from intraday.database.dump_archive import DUMP, Archive, Manifest
 from intraday.database.dump_tools import Tools, connection_of, reason
-from intraday.database.dumping import table_sums, tables_of
-from intraday.database.errors import check_room, mapped
+from intraday.database.dumping import patient, table_sums, tables_of
+from intraday.database.errors import check_room
 from intraday.database.pool import Connection, Database
 from intraday.domain.errors import StorageError
 from intraday.domain.ports import Progress
@@ -36,14 +36,9 @@ _MOVE = "a backup goes back to the kind of server it came from; `intraday db mov
 # ------------------------------------------------------------------------------------------------- may it go there at all
 
 
-def known_revisions() -> list[str]:
-    """The schema revisions this program can bring up to date, the newest first."""
-    return [found.revision for found in ScriptDirectory(str(Path(schema.__file__).parent / "migrations")).walk_revisions()]
-
-
 def check_revision(revision: str) -> None:
     """Raise StorageError for a schema that is newer than this program."""
-    known = known_revisions()
+    known = [found.revision for found in ScriptDirectory(str(Path(schema.__file__).parent / "migrations")).walk_revisions()]
     if revision not in known:
         raise StorageError(
             f"the schema has revision {revision}, this program knows up to {known[0]}: it was made by a newer intraday, "
@@ -120,7 +115,7 @@ def _filled(connection: Connection) -> list[str]:
 @contextmanager
 def alone(database: Database) -> Iterator[None]:
     """No other restore into this database while the block runs. Raises StorageError in the second one."""
-    with mapped(database.room), Database(database.dsn) as patient, patient.autocommit() as connection:
+    with patient(database, "intraday restore") as connection:
         row = connection.execute("SELECT pg_try_advisory_lock(hashtext('intraday restore'), 0)").fetchone()
         if row != (True,):
             raise StorageError("another `intraday restore` fills this database: wait for it to end")
@@ -134,30 +129,35 @@ def load(database: Database, archive: Archive, tools: Tools, paths: Mapping[str,
     """
     manifest = archive.manifest
     hyper = manifest.timescaledb is not None
-    with mapped(database.room), Database(database.dsn) as patient, patient.autocommit() as connection:  # no statement timeout
+    with patient(database, "intraday restore") as connection:
         if hyper and not timescale.installed(connection):
             connection.execute(f"CREATE EXTENSION timescaledb VERSION '{manifest.timescaledb}'")
-    with mapped(database.room), Database(database.dsn) as patient, patient.autocommit() as connection:
-        with connection.transaction():
-            if hyper:
-                connection.execute("SELECT timescaledb_pre_restore()")
-            elif tables_of(connection):
-                connection.execute(_CLEAR)
-            with _script(archive, tools, progress) as lines:
-                _run(connection, lines)
-            connection.execute("RESET search_path")
-            if hyper:
-                connection.execute("SELECT timescaledb_post_restore()")
-            _compare(connection, manifest, progress)
-            _rewrite(connection, paths)
+    with patient(database, "intraday restore") as connection, connection.transaction():
+        if hyper:
+            connection.execute("SELECT timescaledb_pre_restore()")
+        elif tables_of(connection):
+            connection.execute(_CLEAR)
+        with _script(archive, tools, progress) as lines:
+            _run(connection, lines)
+        connection.execute("RESET search_path")
+        if hyper:
+            connection.execute("SELECT timescaledb_post_restore()")
+        if connection.execute("SELECT to_regprocedure('grant_roles()') IS NOT NULL").fetchone() == (True,):
+            connection.execute("SELECT grant_roles()")  # the dump's own rights name roles that may not be on this server
+        _compare(connection, manifest, progress)
+        _rewrite(connection, paths)
+
+
+def analyze(database: Database) -> None:
+    """Give the planner its statistics: they are not in a dump."""
+    with patient(database, "intraday restore") as connection:
         connection.execute("ANALYZE")
-    database.partitions.clear()
 
 
 @contextmanager
 def _script(archive: Archive, tools: Tools, progress: Progress) -> Iterator[Iterator[bytes]]:
     """The dump as SQL, line by line. Raises when the block ends, unless the dump was whole and ``pg_restore`` happy with it."""
-    command: list[str | Path] = [tools.bindir / "pg_restore", "--file=-", "--no-owner", "--no-tablespaces"]
+    command: list[str | Path] = [tools.bindir / "pg_restore", "--file=-", "--no-owner", "--no-privileges", "--no-tablespaces"]
     _, env = connection_of("", os.environ)
     with tempfile.TemporaryFile() as said, ThreadPoolExecutor(1) as feeder:
         with subprocess.Popen(  # nosec B603

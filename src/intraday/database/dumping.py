@@ -115,9 +115,17 @@ class Frozen:
 
 
 @contextmanager
+def patient(database: Database, name: str) -> Iterator[Connection]:
+    """A connection of its own without a statement timeout, called ``name`` in the server's list of sessions."""
+    with mapped(database.room), Database(database.dsn) as other, other.autocommit() as connection:
+        connection.execute("SELECT set_config('application_name', %s, false)", (name,))
+        yield connection
+
+
+@contextmanager
 def frozen(database: Database) -> Iterator[Frozen]:
     """Hold the moment while the block runs. Raises StorageError where there is no schema, or somebody keeps changing it."""
-    with mapped(database.room), Database(database.dsn) as patient, patient.autocommit() as connection:  # no statement timeout
+    with patient(database, "intraday backup") as connection:
         if connection.execute("SELECT to_regclass('public.alembic_version')").fetchone() == (None,):
             raise StorageError("nothing to back up: expected a database made by intraday, found no schema (intraday db init)")
         connection.execute("SET idle_in_transaction_session_timeout = 0")  # it waits for pg_dump

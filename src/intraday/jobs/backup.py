@@ -16,7 +16,7 @@ from intraday.config.settings import Settings
 from intraday.database import dump_archive, schema
 from intraday.database.dump_archive import DUMP, SUFFIX, Manifest, of_disk, opened, remove_drafts, verify_whole, written
 from intraday.database.dump_files import add_folders, placed
-from intraday.database.dump_load import alone, check_revision, check_target, load
+from intraday.database.dump_load import alone, analyze, check_revision, check_target, load
 from intraday.database.dump_tools import Tools, choose, installed
 from intraday.database.dumping import Frozen, frozen
 from intraday.database.pool import Database
@@ -158,6 +158,7 @@ def run_restore(settings: Settings, file: Path, to: str | None, clock: Clock, pr
         roots = {"model": settings.model_dir, "journal": settings.system.data_dir.absolute() / "journal"}
         with placed(archive, roots) as paths:
             load(database, archive, _tools_for(database, manifest), paths, progress)
+        analyze(database)
         revision = schema.migrate(database.dsn)
         done = Restored(
             file, manifest.rows, len(manifest.tables), *_kinds(manifest), manifest.revision, revision,

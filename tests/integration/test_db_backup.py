@@ -1,0 +1,341 @@
+"""The restore drill, and backups and restores that are disturbed: the whole or nothing, and nobody's rows but the backup's."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+
+import psutil
+import psycopg
+import pytest
+from psycopg.conninfo import conninfo_to_dict
+
+import backup_cases
+from backup_cases import PLAIN, archive_file
+from database_cases import Backend
+from intraday.config.settings import Settings
+from intraday.database import schema
+from intraday.database.digests import digests
+from intraday.database.dump_archive import DUMP, Folder, TableSum, opened, written
+from intraday.database.dump_load import check_target
+from intraday.database.dumping import frozen, tables_of
+from intraday.database.pool import Database
+from intraday.domain.clock import SystemClock
+from intraday.domain.errors import InputError, StorageError, StorageFull
+from intraday.jobs.backup import run_backup, run_check, run_restore
+from intraday.jobs.historical import run_historical
+from intraday.jobs.verify import run_verify
+from job_cases import fill, quiet, settings_on
+
+pytestmark = pytest.mark.integration
+CLOCK = SystemClock()
+
+
+def rows(dsn: str, query: str) -> list[tuple[object, ...]]:
+    with psycopg.connect(dsn) as connection:
+        return connection.execute(query).fetchall()
+
+
+def is_empty(dsn: str) -> bool:
+    with Database(dsn) as database, database.autocommit() as connection:
+        return tables_of(connection) == []
+
+
+def contents(dsn: str) -> dict[str, tuple[int, str]]:
+    with Database(dsn) as database:
+        return {name: (found.rows, found.content) for name, found in digests(database).items()}
+
+
+def children(name: str) -> list[psutil.Process]:
+    """This process's children of that name that are alive."""
+    return [p for p in psutil.Process().children() if p.status() != psutil.STATUS_ZOMBIE and p.name() == name]
+
+
+@pytest.fixture
+def small(dsn: str) -> str:
+    """A database with a few rows, and three MB of noise so that a dump takes more than one breath."""
+    with psycopg.connect(dsn) as connection:
+        connection.execute(
+            "INSERT INTO instruments (exchange, symbol, kind, tick_size, lot_size) VALUES ('NSE', 'X', 'equity', 5, 1)"
+        )
+        connection.execute(
+            """INSERT INTO events (at, kind, detail)
+               SELECT now(), 'noise', to_jsonb(string_agg(md5(random()::text), ''))
+               FROM generate_series(1, 1500) i, generate_series(1, 100) j GROUP BY i"""
+        )
+    return dsn
+
+
+@pytest.mark.slow
+def test_the_restore_drill(lived: Settings, lived_dsn: str, empty_dsn: str, tmp_path: Path) -> None:
+    """A system that lived a day, restored elsewhere: the same rows, its own files, and it goes on as the first one would have."""
+    before = contents(lived_dsn)
+    done = run_backup(lived, tmp_path, None, CLOCK, quiet)
+    assert (done.models, done.journals, done.missing, done.removed) == (1, 1, (), [])
+    assert run_check(done.file, quiet).rows == done.rows > 30_000
+    there = settings_on(empty_dsn, tmp_path / "elsewhere")
+    restored = run_restore(there, done.file, None, CLOCK, quiet)
+    assert (restored.rows, restored.models, restored.journals) == (done.rows, 1, 1)
+    assert restored.revision == restored.backup_revision == schema.current(lived_dsn)[1]
+
+    after = contents(empty_dsn)
+    assert {name: found for name, found in after.items() if name != "models"} == {n: f for n, f in before.items() if n != "models"}
+    for query in ("SELECT path FROM models", "SELECT journal FROM run_days"):
+        ((old,),), ((new,),) = rows(lived_dsn, query), rows(empty_dsn, query)
+        assert str(new).startswith(str(tmp_path / "elsewhere"))
+        names = [{p.name: p.read_bytes() for p in Path(str(folder)).iterdir()} for folder in (old, new)]
+        assert names[0] == names[1]
+    assert rows(empty_dsn, "SELECT kind FROM events ORDER BY id DESC LIMIT 1") == [("restore",)]
+    assert rows(lived_dsn, "SELECT kind FROM events ORDER BY id DESC LIMIT 1") == [("backup",)]
+
+    proof, first = run_verify(there, None, None, CLOCK, quiet), run_verify(lived, None, None, CLOCK, quiet)
+    assert all(check.passed for check in proof.checks)
+    assert proof == first
+    ((last,),) = rows(empty_dsn, "SELECT trained_to FROM models")
+    assert isinstance(last, date)
+    with Database(empty_dsn) as database:
+        was = digests(database)
+        run_historical(there, CLOCK, quiet, last=last)
+        assert digests(database) == was, "a second historical run writes nothing"
+    again = run_backup(there, tmp_path, None, CLOCK, quiet)
+    with opened(done.file) as one, opened(again.file) as two:
+        grown = {"public.runs", "public.events", "public.models", "public.run_days"}
+        assert {k: v for k, v in two.manifest.tables.items() if k not in grown} == {
+            k: v for k, v in one.manifest.tables.items() if k not in grown
+        }
+        assert len(one.manifest.tables) > 30
+
+
+def test_no_secret_is_in_the_file(small: str, tmp_path: Path) -> None:
+    """Not even packed; nor on the command line of pg_dump."""
+    password = str(conninfo_to_dict(small).get("password") or "no-password-at-all")
+    seen: list[str] = []
+
+    def look(what: str, done: int, total: int) -> None:
+        seen.extend(" ".join(process.cmdline()) for process in children("pg_dump"))
+
+    file = run_backup(settings_on(small, tmp_path / "var"), tmp_path, None, CLOCK, look).file
+    assert any("--snapshot=" in line for line in seen)
+    assert not any(password in line for line in seen)
+    with zipfile.ZipFile(file) as archive:
+        assert not any(password.encode() in archive.read(name) for name in archive.namelist())
+
+
+def test_a_backup_while_others_write_is_of_one_moment(small: str, backend: Backend, empty_dsn: str, tmp_path: Path) -> None:
+    """Two tables are always written together; the writer writes between every two steps of the backup."""
+    written_pairs = 0
+
+    def write(what: str, done: int, total: int) -> None:
+        nonlocal written_pairs
+        written_pairs += 1
+        with psycopg.connect(small) as connection:
+            connection.execute("INSERT INTO events (at, kind, detail) VALUES (now(), 'pair', '{}')")
+            connection.execute(
+                "INSERT INTO runs (id, command, config, started_at) VALUES (%s, 'pair', '{}', now())", (str(written_pairs),)
+            )
+            connection.execute("UPDATE instruments SET lot_size = lot_size + 1")
+
+    write("before", 0, 0)
+    file = run_backup(settings_on(small, tmp_path / "var"), tmp_path, None, CLOCK, write).file
+    assert written_pairs > 30
+    run_restore(settings_on(empty_dsn, tmp_path / "new"), file, None, CLOCK, quiet)
+    pairs = (
+        "SELECT (SELECT count(*) FROM events WHERE kind = 'pair'), (SELECT count(*) FROM runs), (SELECT lot_size FROM instruments)"
+    )
+    assert rows(empty_dsn, pairs) == [(1, 1, 2)]
+    assert rows(small, pairs) == [(written_pairs, written_pairs, written_pairs + 1)]
+
+
+# ------------------------------------------------------------------------------------------------------------- disturbed
+
+
+def child(*args: object) -> int:
+    """Run a backup or a restore in another process; its return code."""
+    path = os.pathsep.join(p for p in sys.path if p)
+    command = [sys.executable, backup_cases.__file__, *map(str, args)]
+    return subprocess.run(command, check=False, env=os.environ | {"PYTHONPATH": path}, capture_output=True).returncode
+
+
+def test_a_killed_pg_dump_leaves_no_file(small: str, tmp_path: Path) -> None:
+    def kill(what: str, done: int, total: int) -> None:
+        for process in children("pg_dump"):
+            process.kill()
+
+    with pytest.raises(StorageError, match="no backup: pg_dump was killed by signal 9"):
+        run_backup(settings_on(small, tmp_path / "var"), tmp_path / "b", None, CLOCK, kill)
+    assert list((tmp_path / "b").iterdir()) == []
+
+
+@pytest.mark.slow
+def test_a_killed_backup_leaves_nothing_that_looks_like_one(small: str, tmp_path: Path) -> None:
+    folder = tmp_path / "b"
+    assert child("backup", small, tmp_path / "var", folder, "dump, MiB") == -signal.SIGKILL
+    assert [path.suffix for path in folder.iterdir()] == [".part"]
+    done = run_backup(settings_on(small, tmp_path / "var"), folder, 1, CLOCK, quiet)
+    assert list(folder.iterdir()) == [done.file]
+    run_check(done.file, quiet)
+
+
+@pytest.mark.slow
+def test_a_killed_restore_leaves_an_empty_database(small: str, empty_dsn: str, tmp_path: Path) -> None:
+    """Killed at the last moment: every row is there, and not committed."""
+    file = run_backup(settings_on(small, tmp_path / "var"), tmp_path, None, CLOCK, quiet).file
+    assert child("restore", empty_dsn, tmp_path / "new", file, "compare") == -signal.SIGKILL
+    wait_for_others(empty_dsn)
+    assert is_empty(empty_dsn)
+    run_restore(settings_on(empty_dsn, tmp_path / "new"), file, None, CLOCK, quiet)
+    assert contents(empty_dsn) == contents(small)
+
+
+def wait_for_others(dsn: str) -> None:
+    """The server notices a dead client when it next speaks to it."""
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        for _ in range(100):
+            n = connection.execute(
+                """SELECT count(*), pg_sleep(0.05) FROM pg_stat_activity
+                   WHERE datname = current_database() AND application_name = 'intraday restore'"""
+            ).fetchone()
+            if n is not None and n[0] == 0:
+                return
+    raise AssertionError("the killed restore's sessions are still there")
+
+
+def test_a_killed_pg_restore_leaves_an_empty_database(small: str, empty_dsn: str, tmp_path: Path) -> None:
+    file = run_backup(settings_on(small, tmp_path / "var"), tmp_path, None, CLOCK, quiet).file
+
+    def kill(what: str, done: int, total: int) -> None:
+        for process in children("pg_restore"):
+            process.kill()
+
+    with pytest.raises(StorageError, match="pg_restore"):
+        run_restore(settings_on(empty_dsn, tmp_path / "new"), file, None, CLOCK, kill)
+    assert is_empty(empty_dsn)
+
+
+def forged(file: Path, tmp_path: Path, change: Callable[[dict[str, TableSum]], None]) -> Path:
+    """The same dump under another manifest, well signed."""
+    path = tmp_path / "forged.backup"
+    with opened(file) as archive, written(path) as other:
+        tables = dict(archive.manifest.tables)
+        change(tables)
+        other.add(DUMP, archive.stream(DUMP), packed=True)
+        other.add("models/m/model.txt", [b"tree"])
+        there = (*archive.manifest.folders, Folder("model", "/old/m", "models/m"))
+        other.finish(replace(archive.manifest, tables=tables, folders=there))
+    return path
+
+
+def one_row_more(tables: dict[str, TableSum]) -> None:
+    tables["public.events"] = replace(tables["public.events"], rows=tables["public.events"].rows + 1)
+
+
+def other_values(tables: dict[str, TableSum]) -> None:
+    tables["public.events"] = replace(tables["public.events"], content="7")
+
+
+def no_such_table(tables: dict[str, TableSum]) -> None:
+    tables["public.nothing"] = TableSum(0, "0")
+
+
+@pytest.mark.parametrize("change", [one_row_more, other_values, no_such_table])
+def test_rows_that_differ_are_not_kept(
+    small: str, empty_dsn: str, tmp_path: Path, change: Callable[[dict[str, TableSum]], None]
+) -> None:
+    file = run_backup(settings_on(small, tmp_path / "var"), tmp_path, None, CLOCK, quiet).file
+    with pytest.raises(StorageError, match=r"nothing was kept: public\.(events|nothing): expected "):
+        run_restore(settings_on(empty_dsn, tmp_path / "new"), forged(file, tmp_path, change), None, CLOCK, quiet)
+    assert is_empty(empty_dsn)
+    assert not list((tmp_path / "new").rglob("*.txt"))
+
+
+# --------------------------------------------------------------------------------------------------------------- refused
+
+
+def test_a_damaged_file_is_refused_before_anything_is_touched(small: str, tmp_path: Path) -> None:
+    """There is no server at that address: nobody was asked."""
+    file = run_backup(settings_on(small, tmp_path / "var"), tmp_path, None, CLOCK, quiet).file
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+    nowhere = settings_on("postgresql://me@127.0.0.1:1/x", tmp_path / "new")
+    for call in (lambda: run_check(file, quiet), lambda: run_restore(nowhere, file, None, CLOCK, quiet)):
+        with pytest.raises(InputError, match="it was altered or damaged"):
+            call()
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_database_with_rows_is_refused(small: str, tmp_path: Path) -> None:
+    file = run_backup(settings_on(small, tmp_path / "var"), tmp_path, None, CLOCK, quiet).file
+    before = contents(small)
+    with pytest.raises(
+        StorageError, match=r"expected an empty database to restore into, found rows in public\.\w+ and 1 more tables"
+    ):
+        run_restore(settings_on(small, tmp_path / "new"), file, None, CLOCK, quiet)
+    assert contents(small) == before
+
+
+def test_a_schema_without_rows_gives_way_where_it_can(small: str, backend: Backend, tmp_path: Path) -> None:
+    file = run_backup(settings_on(small, tmp_path / "var"), tmp_path, None, CLOCK, quiet).file
+    target = backend.create()
+    try:
+        if backend.kind == "postgresql":
+            run_restore(settings_on(target, tmp_path / "new"), file, None, CLOCK, quiet)
+            assert contents(target) == contents(small)
+        else:
+            with pytest.raises(StorageError, match="expected a database without a schema"):
+                run_restore(settings_on(target, tmp_path / "new"), file, None, CLOCK, quiet)
+    finally:
+        backend.drop(target)
+
+
+def test_another_kind_of_server_is_refused(database: Database, empty_dsn: str) -> None:
+    with frozen(database) as moment:
+        facts = moment.facts()
+    manifest = replace(PLAIN, timescaledb=facts.timescaledb)
+    with Database(empty_dsn) as target:
+        check_target(target, manifest)
+        other = replace(manifest, timescaledb="2.28.3" if facts.timescaledb is None else None)
+        with pytest.raises(StorageError, match=r"the backup is of .*, the target is a .*: .*`intraday db move`"):
+            check_target(target, other)
+        if facts.timescaledb is not None:
+            with pytest.raises(StorageError, match=r"the backup is of TimescaleDB 2\.0\.0, the target has 2\..*same version"):
+                check_target(target, replace(manifest, timescaledb="2.0.0"))
+        with pytest.raises(StorageError, match="has 1000000 tables and indexes, .* set max_locks_per_transaction = "):
+            check_target(target, replace(manifest, relations=1_000_000))
+    assert is_empty(empty_dsn)
+
+
+def test_a_newer_schema_is_refused_and_an_older_one_migrated(small: str, empty_dsn: str, tmp_path: Path) -> None:
+    newer = tmp_path / "newer.backup"
+    archive_file(newer, revision="9999")
+    with pytest.raises(StorageError, match="the schema has revision 9999, this program knows up to"):
+        run_restore(settings_on(empty_dsn, tmp_path / "new"), newer, None, CLOCK, quiet)
+    assert is_empty(empty_dsn)
+    schema.migrate(small, "0002", lose_data=True)
+    file = run_backup(settings_on(small, tmp_path / "var"), tmp_path, None, CLOCK, quiet).file
+    done = run_restore(settings_on(empty_dsn, tmp_path / "new"), file, None, CLOCK, quiet)
+    assert (done.backup_revision, done.revision) == ("0002", schema.current(empty_dsn)[1])
+    assert rows(empty_dsn, "SELECT symbol FROM instruments") == [("X",)]
+
+
+def test_a_database_that_is_not_ours_is_not_backed_up(empty_dsn: str, tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match="nothing to back up: expected a database made by intraday"):
+        run_backup(settings_on(empty_dsn, tmp_path / "var"), tmp_path / "b", None, CLOCK, quiet)
+    assert list((tmp_path / "b").iterdir()) == []
+
+
+def test_a_full_disk_leaves_no_backup(small: str, small_disk: Path, tmp_path: Path) -> None:
+    settings = settings_on(small, tmp_path / "var")
+    filler = fill(small_disk, 1 << 20)
+    with pytest.raises(StorageFull, match="no room left on the disk of"):
+        run_backup(settings, small_disk / "b", None, CLOCK, quiet)
+    assert list((small_disk / "b").iterdir()) == []
+    filler.unlink()
+    run_check(run_backup(settings, small_disk / "b", None, CLOCK, quiet).file, quiet)

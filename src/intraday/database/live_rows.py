@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from datetime import datetime
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,20 +16,13 @@ from intraday.domain.events import Alert, CountRejects, SaveFeatures, Signal
 
 _HEADER, _TRAILER = b"PGCOPY\n\xff\r\n\0" + bytes(8), b"\xff\xff"
 
-ANY_BARS = "SELECT EXISTS (SELECT 1 FROM ohlcv_1min WHERE instrument_id = ANY ($1) AND ts BETWEEN $2 AND $3)"
 STORE_BARS = "SELECT best_changed FROM store_bars($1::text::source, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
 
-ANY_FEATURES = """
-SELECT EXISTS (SELECT 1 FROM features
-  WHERE ts = $1 AND source = $2::text::source AND feature_set_id = $3 AND instrument_id = ANY ($4))"""
 STORE_FEATURES = """
 INSERT INTO features AS f (instrument_id, ts, source, feature_set_id, vector)
 SELECT i, $1, $2::text::source, $3, v FROM unnest($4::integer[], $5::bytea[]) AS u (i, v)
 ON CONFLICT (feature_set_id, source, instrument_id, ts) DO UPDATE SET vector = excluded.vector WHERE f.vector <> excluded.vector"""
 
-ANY_SIGNALS = """
-SELECT EXISTS (SELECT 1 FROM signals
-  WHERE ts BETWEEN $1 AND $2 AND source = $3::text::source AND model_id = ANY ($4) AND instrument_id = ANY ($5))"""
 STORE_SIGNALS = """
 INSERT INTO signals AS s (source, feature_set_id, run_id, instrument_id, ts, decided_ns, valid_until_ns, action,
   confidence, p_down, p_hold, p_up, price, stop, target, observe, model_id)
@@ -53,6 +47,13 @@ ON CONFLICT (run_id, counted_ns, instrument_id, ts, reason) DO NOTHING"""
 STORE_ALERT = """
 INSERT INTO alerts (digest, run_id, source, at_ns, level, topic, content)
 VALUES ($1, $2, $3::text::source, $4, $5, $6, $7) ON CONFLICT (digest) DO NOTHING"""
+
+
+_SIGNAL = np.dtype([
+    ("bar_ns", "i8"), ("decided_ns", "i8"), ("valid_until_ns", "i8"), ("confidence", "f8"), ("p_down", "f8"), ("p_hold", "f8"),
+    ("p_up", "f8"), ("price", "f8"), ("stop", "f8"), ("target", "f8"), ("observe", "?"),
+])  # fmt: skip
+_VALUES = attrgetter(*(_SIGNAL.names or ()))
 
 
 class Whose(NamedTuple):
@@ -120,31 +121,35 @@ def features_to_store(ids: I8, effect: SaveFeatures, whose: Whose) -> tuple[Any,
 
 def signals_to_copy(ids: I8, signals: Sequence[Signal], whose: Whose) -> Copied:
     """Signals nobody has stored. ``ids``: the database's, by signal."""
-    kinds: dict[tuple[str, str, bool, bool], list[int]] = {}
+    values = np.array([_VALUES(s) for s in signals], _SIGNAL)
+    kinds: dict[tuple[str, str], list[int]] = {}
     for k, s in enumerate(signals):
-        kinds.setdefault((s.action.value, s.model_id, np.isnan(s.stop), np.isnan(s.target)), []).append(k)
-    return _joined([_signal_columns(ids[rows], [signals[k] for k in rows], kind, whose) for kind, rows in kinds.items()])
+        kinds.setdefault((s.action, s.model_id), []).append(k)
+    parts = []
+    for (action, model_id), numbers in kinds.items():
+        chosen = values[numbers]
+        no_stop, no_target = np.isnan(chosen["stop"]), np.isnan(chosen["target"])
+        for stop, target in ((False, False), (True, True), (False, True), (True, False)):
+            rows = np.flatnonzero((no_stop == stop) & (no_target == target))
+            names = (action, model_id, *(("stop",) if stop else ()), *(("target",) if target else ()))
+            parts.append(_signal_columns(ids[numbers][rows], chosen[rows], names, whose))
+    return _joined(parts)
 
 
-def _signal_columns(ids: I8, signals: Sequence[Signal], kind: tuple[str, str, bool, bool], whose: Whose) -> list[Column]:
-    action, model_id, no_stop, no_target = kind
-
-    def column(name: str, code: str, of: str | None = None) -> Column:
-        return Column(name, code, np.array([getattr(s, of or name) for s in signals]))
-
+def _signal_columns(ids: I8, values: Any, names: Sequence[str], whose: Whose) -> list[Column]:
+    """``names``: action, model, and which columns are missing."""
+    action, model_id, *missing = names
     return [
         Column("source", "text", whose.source),
         Column("feature_set_id", "text", whose.feature_set_id),
         Column("run_id", "text", whose.run_id),
         Column("instrument_id", "integer", ids),
-        column("ts", "timestamptz", "bar_ns"),
-        column("decided_ns", "bigint"),
-        column("valid_until_ns", "bigint"),
+        Column("ts", "timestamptz", values["bar_ns"]),
+        *(Column(name, "bigint", values[name]) for name in ("decided_ns", "valid_until_ns")),
         Column("action", "text", action),
-        *(column(name, "double") for name in ("confidence", "p_down", "p_hold", "p_up", "price")),
-        Column("stop", "null") if no_stop else column("stop", "double"),
-        Column("target", "null") if no_target else column("target", "double"),
-        Column("observe", "bytes", np.array([[s.observe] for s in signals], np.uint8)),
+        *(Column(name, "double", values[name]) for name in ("confidence", "p_down", "p_hold", "p_up", "price")),
+        *(Column(name, "null") if name in missing else Column(name, "double", values[name]) for name in ("stop", "target")),
+        Column("observe", "bytes", values["observe"].view(np.uint8)[:, None]),
         Column("model_id", "text", model_id),
     ]
 

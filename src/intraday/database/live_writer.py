@@ -22,7 +22,7 @@ from intraday.database.errors import TRIES, Contended, check_room, mapped
 from intraday.database.exclusive import HELD
 from intraday.database.partitions import missing_months
 from intraday.database.pool import Database
-from intraday.domain.arrays import MINUTE_NS
+from intraday.domain.arrays import I8, MINUTE_NS, BarFlag
 from intraday.domain.events import Alert, CountRejects, Effect, SaveBars, SaveFeatures, SaveSignals, Signal
 from intraday.domain.ports import Source
 
@@ -41,6 +41,7 @@ class LiveWriter:
         self._ids = np.asarray(ids, dtype=np.int64)
         self._whose = rows.Whose(source.value, feature_set_id, run_id)
         self._connection: asyncpg.Connection | None = None
+        self._first = True  # nobody was met who had stored these minutes before
 
     async def __aenter__(self) -> LiveWriter:
         with mapped(self._db.room):
@@ -77,7 +78,7 @@ class LiveWriter:
                         if await connection.fetchval(HELD, fence.what, fence.number) is None:
                             raise fence.lost()
                     # All at once and in order: one by one, two writers of two batches could each wait for the other.
-                    await connection.execute("SELECT lock_instruments($1)", self._owners(effects))
+                    await connection.execute("SELECT lock_instruments($1)", self._ids[_touched(effects)].tolist())
                     for effect in effects:
                         await self._apply(connection, effect)
             except BaseException:
@@ -123,36 +124,35 @@ class LiveWriter:
         bars, source = effect.bars, self._whose.source
         ids = self._ids[bars["inst"]]
         first, last = int(bars["ts_ns"].min()), int(bars["ts_ns"].max())
-        changed = True
-        if await connection.fetchval(rows.ANY_BARS, ids.tolist(), stamp(first), stamp(last)):
-            changed = await connection.fetchval(rows.STORE_BARS, *rows.bars_to_store(ids, bars, source, effect.known_ns))
+        if self._first and not (bars["flags"] & BarFlag.LATE).any():
+            await self._copy(connection, "ohlcv_1min", rows.bars_to_copy(ids, bars, source, effect.known_ns))
+            changed = True
         else:
-            await _copy(connection, "ohlcv_1min", rows.bars_to_copy(ids, bars, source, effect.known_ns))
+            changed = await connection.fetchval(rows.STORE_BARS, *rows.bars_to_store(ids, bars, source, effect.known_ns))
         if changed:
             await connection.execute("SELECT note_rollups($1, $2, $3)", ids.tolist(), stamp(first), stamp(last + MINUTE_NS))
 
     async def _features(self, connection: Any, effect: SaveFeatures) -> None:
         ids, whose = self._ids[effect.inst], self._whose
-        key = stamp(effect.bar_ns), whose.source, whose.feature_set_id
-        if await connection.fetchval(rows.ANY_FEATURES, *key, ids.tolist()):
-            await connection.execute(rows.STORE_FEATURES, *rows.features_to_store(ids, effect, whose))
+        if self._first:
+            await self._copy(connection, "features", rows.features_to_copy(ids, effect, whose))
         else:
-            await _copy(connection, "features", rows.features_to_copy(ids, effect, whose))
+            await connection.execute(rows.STORE_FEATURES, *rows.features_to_store(ids, effect, whose))
 
     async def _signals(self, connection: Any, signals: Sequence[Signal]) -> None:
         ids = self._ids[[s.inst for s in signals]]
-        first, last = min(s.bar_ns for s in signals), max(s.bar_ns for s in signals)
-        models = sorted({s.model_id for s in signals})
-        if await connection.fetchval(rows.ANY_SIGNALS, stamp(first), stamp(last), self._whose.source, models, ids.tolist()):
-            await connection.execute(rows.STORE_SIGNALS, *rows.signals_to_store(ids, signals, self._whose))
+        if self._first:
+            await self._copy(connection, "signals", rows.signals_to_copy(ids, signals, self._whose))
         else:
-            await _copy(connection, "signals", rows.signals_to_copy(ids, signals, self._whose))
+            await connection.execute(rows.STORE_SIGNALS, *rows.signals_to_store(ids, signals, self._whose))
 
-    def _owners(self, effects: Sequence[Effect]) -> list[int]:
-        """Database ids of all bars."""
-        dense = [effect.bars["inst"] for effect in effects if isinstance(effect, SaveBars)]
-        found: list[int] = np.unique(self._ids[np.concatenate(dense)]).tolist() if dense else []
-        return found
+    async def _copy(self, connection: Any, table: str, copied: rows.Copied) -> None:
+        """Without asking first, the key's index knows: rows that exist undo the transaction, and it is done again with care."""
+        try:
+            await connection.copy_to_table(table, source=BytesIO(copied.stream), columns=copied.columns, format="binary")
+        except asyncpg.UniqueViolationError:
+            self._first = False
+            raise Contended(f"rows of {table} were stored by somebody before; do the same again") from None
 
     async def _ensure_partitions(self, connection: Any, effects: Sequence[Effect]) -> None:
         """In a transaction of their own, so that attaching one never waits for our rows."""
@@ -164,12 +164,20 @@ class LiveWriter:
                     self._db.partitions.add((table, month))
 
 
-async def _copy(connection: Any, table: str, copied: rows.Copied) -> None:
-    """Contended when somebody stored the same in this moment: the next try sees their rows."""
-    try:
-        await connection.copy_to_table(table, source=BytesIO(copied.stream), columns=copied.columns, format="binary")
-    except asyncpg.UniqueViolationError:
-        raise Contended(f"the database refused rows of {table}: another program stored the same at the same moment") from None
+def _touched(effects: Sequence[Effect]) -> I8:
+    """Dense rows of the instruments something is stored of."""
+    touched: list[int] = []
+    for effect in effects:
+        match effect:
+            case SaveBars():
+                touched += effect.bars["inst"].tolist()
+            case SaveFeatures():
+                touched += effect.inst.tolist()
+            case SaveSignals():
+                touched += [s.inst for s in effect.signals]
+            case _:
+                pass
+    return np.unique(np.array(touched, dtype=np.int64))
 
 
 def _spans(effect: Effect) -> list[tuple[str, int, int]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import shutil
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -12,6 +13,7 @@ import psutil
 import psycopg
 
 from intraday.database import schema, timescale
+from intraday.database.pool import Database
 
 
 def on_database(dsn: str, name: str) -> str:
@@ -67,6 +69,20 @@ class Backend:
     def _admin(self, statement: str) -> None:
         with psycopg.connect(on_database(self._dsn, "postgres"), autocommit=True) as connection:
             connection.execute(statement)
+
+
+def make_known(database: Database, ids: Iterable[int] = (), runs: Iterable[str] = (), sets: Iterable[str] = ()) -> None:
+    """Rows that others refer to: instruments by number, runs by name, feature and label sets by name."""
+    with database.transaction() as connection:
+        connection.execute(
+            "INSERT INTO instruments SELECT i, 'NSE', 'S' || i, 'equity', 5, 1 FROM unnest(%s::integer[]) AS i", (list(ids),)
+        )
+        connection.execute(
+            "INSERT INTO runs (id, command, config, started_at) SELECT r, 'live', '{}', now() FROM unnest(%s::text[]) AS r",
+            (list(runs),),
+        )
+        connection.execute("INSERT INTO feature_sets SELECT s, 5, '{x}', '{}' FROM unnest(%s::text[]) AS s", (list(sets),))
+        connection.execute("INSERT INTO label_sets SELECT s, '{}' FROM unnest(%s::text[]) AS s", (list(sets),))
 
 
 def remove_server(folder: Path) -> None:

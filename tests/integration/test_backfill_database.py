@@ -10,6 +10,7 @@ import psycopg
 import pytest
 
 from broker_cases import SESSIONS, PlainBroker
+from database_cases import make_known
 from intraday.broker.backfill import BackfillManager, BackfillReport, Target
 from intraday.database.bars import BarRepository
 from intraday.database.digests import digests
@@ -35,6 +36,7 @@ ALL = (0, 2**63 - 1)
 
 @pytest.fixture
 def store(database: Database) -> FetchRepository:
+    make_known(database, [5, 6])
     return FetchRepository(database, BarRepository(database))
 
 

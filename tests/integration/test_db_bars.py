@@ -6,6 +6,7 @@ from datetime import date
 import numpy as np
 import pytest
 
+from database_cases import make_known
 from intraday.database.bars import BarRepository
 from intraday.database.digests import digest, digests
 from intraday.database.pool import Database
@@ -263,6 +264,7 @@ def test_refused_rows_are_kept_once(store: BarRepository, database: Database) ->
 
 
 def test_gaps(store: BarRepository, database: Database) -> None:
+    make_known(database, [7, 41])
     gaps = [Gap(7, DAY, DAY + 5 * MINUTE_NS, "missing", 5), Gap(41, DAY, DAY + DAY_NS, "session missing", 375)]
     assert store.save_gaps(gaps[::-1]) == 2
     before = digests(database)

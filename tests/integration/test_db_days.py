@@ -7,6 +7,7 @@ from datetime import datetime, timedelta, timezone
 import numpy as np
 import pytest
 
+from database_cases import make_known
 from intraday.database.bars import BarRepository
 from intraday.database.days import DayRepository
 from intraday.database.digests import digests
@@ -132,6 +133,7 @@ def test_the_rest_of_a_day_is_forgotten_and_its_start_stays(database: Database, 
 
 
 def test_a_day_that_is_cleared_in_part_has_no_whole_run_any_more(database: Database) -> None:
+    make_known(database, runs=["r"])
     runs = RunRepository(database)
     day = datetime.fromtimestamp(OPEN // 10**9, timezone(timedelta(hours=5, minutes=30))).date()
     for source in (Source.TICK, Source.REPLAY):

@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from database_cases import make_known
 from intraday.database.bars import BarRepository
 from intraday.database.digests import digests
 from intraday.database.features import FeatureRepository
@@ -19,6 +20,11 @@ pytestmark = [pytest.mark.integration, pytest.mark.asyncio]
 DAY = GRID_ORIGIN_NS + 7305 * DAY_NS
 IDS = (41, 7, 300)
 SET = FeatureSetRecord("abc123", 5, ("rsi", "sigma"), "{}")
+
+
+@pytest.fixture(autouse=True)
+def runs(database: Database) -> None:
+    make_known(database, runs=["r1", "r2"])
 
 
 def minute_of(k: int) -> Bars:

@@ -7,6 +7,7 @@ from datetime import date
 import numpy as np
 import pytest
 
+from database_cases import make_known
 from intraday.database import schema
 from intraday.database.digests import digest, digests
 from intraday.database.features import FeatureRepository
@@ -176,6 +177,7 @@ def test_sessions(database: Database) -> None:
 
 
 def test_models(database: Database) -> None:
+    make_known(database, sets=["abc", "def", "tb1"])
     store = ModelRepository(database)
     one = ModelRecord("m1", "abc", "tb1", "var/models/m1", "edge", date(2021, 1, 1), date(2021, 2, 1), '{"z": 1,  "a": 0.1}')
     two = ModelRecord("m2", "def", "tb1", "var/models/m2", "no tradable edge", date(2021, 1, 1), date(2021, 2, 1), "{}")
@@ -209,6 +211,7 @@ def test_runs(database: Database) -> None:
     assert store.days() == [day, older]
     assert store.days(day.day) == [day]
     assert store.days(source=Source.TICK) == []
+    make_known(database, runs=["r2"])
     again = RunDay("r2", Source.REPLAY, day.day, "var/journal/r2", "abc", "m2", (7,), 15)
     store.save_day(again)
     assert store.days(day.day, Source.REPLAY) == [again]

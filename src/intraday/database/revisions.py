@@ -17,6 +17,7 @@ from intraday.domain.errors import StorageError
 
 BASE = "base"
 HEAD = "head"
+_GRANT = "DO $$ BEGIN IF to_regprocedure('grant_roles()') IS NOT NULL THEN PERFORM grant_roles(); END IF; END $$;\n\n"
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
 
@@ -98,7 +99,8 @@ def script(to: str = HEAD, start: str = BASE, *, timescaledb: bool, lose_data: b
     if timescaledb and found == BASE and upwards:
         head += "CREATE EXTENSION IF NOT EXISTS timescaledb;\n"
     loss = "SET LOCAL intraday.lose_data = 'on';\n" if lose_data else ""
-    return head + buffer.getvalue().replace("BEGIN;\n", "BEGIN;\n\n" + loss + _guard(found), 1)
+    steps = buffer.getvalue().replace("BEGIN;\n", "BEGIN;\n\n" + loss + _guard(found), 1)
+    return head + steps.replace("COMMIT;", _GRANT + "COMMIT;")
 
 
 def _guard(found: str) -> str:

@@ -11,6 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from loguru import logger
+
 from intraday.database import timescale
 from intraday.database.pool import Connection, Database
 from intraday.domain.ports import Progress
@@ -52,17 +54,30 @@ class RollupRepository:
     def refresh(self, progress: Progress | None = None) -> int:
         """Bring the timeframes up to date; returns how many months were worked on. One program at a time, others wait.
 
-        Stopped in the middle, the next call does the rest.
+        Stopped in the middle, the next call does the rest. A role that may not (continuous aggregates are their owner's) leaves the
+        notes to one that may, and says so in the log.
         """
         if not self.pending():
             return 0
         with self._db.autocommit() as connection:
+            if not _may(connection):
+                logger.warning("the timeframes stay behind: only their owner refreshes them, as does `intraday db maintain`")
+                return 0
             connection.execute("SELECT pg_advisory_lock(hashtext('rollups'), 0)")
             try:
                 return _refresh(connection, progress)
             finally:
                 if not connection.closed and not connection.broken:
                     connection.execute("SELECT pg_advisory_unlock(hashtext('rollups'), 0)")
+
+
+def _may(connection: Connection) -> bool:
+    """Tables take a writer's rows; views here are continuous aggregates, which only their owner refreshes."""
+    row = connection.execute(
+        "SELECT relkind <> 'v' OR pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = 'ohlcv_5min'::regclass"
+    ).fetchone()
+    assert row is not None
+    return bool(row[0])
 
 
 def _refresh(connection: Connection, progress: Progress | None) -> int:

@@ -123,9 +123,11 @@ def _busy(driver: psycopg.Connection[Any]) -> str:
 
 @contextmanager
 def _explained(found: str, target: str) -> Iterator[None]:
-    """Say what to do about the two ways in which a migration that is right can fail."""
+    """Say what to do about the ways in which a migration that is right can fail."""
     try:
         yield
+    except psycopg.errors.RaiseException as error:  # a migration's own refusal
+        raise StorageError(f"{str(error).splitlines()[0]}; nothing was changed") from None
     except psycopg.errors.InsufficientPrivilege as error:
         raise StorageError(
             f"expected schema revision {target}, found {found}, and this role may not change it ({str(error).splitlines()[0]}): "

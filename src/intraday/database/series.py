@@ -25,12 +25,12 @@ _LOSS = """DO $$
 DECLARE
     filled text[] := '{{}}';
     what text;
-    some boolean;
+    has_rows boolean;
 BEGIN
     IF coalesce(current_setting('intraday.lose_data', true), 'off') = 'on' THEN RETURN; END IF;
     FOREACH what IN ARRAY ARRAY[{0}] LOOP
-        EXECUTE 'SELECT EXISTS (SELECT 1 FROM ' || what || ')' INTO some;
-        IF some THEN filled := filled || what; END IF;
+        EXECUTE 'SELECT EXISTS (SELECT 1 FROM ' || what || ')' INTO has_rows;
+        IF has_rows THEN filled := filled || what; END IF;
     END LOOP;
     IF cardinality(filled) > 0 THEN
         RAISE EXCEPTION 'the way down from revision {1} loses the rows of %; keep the schema, or repeat it with --lose-data',

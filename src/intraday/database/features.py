@@ -95,12 +95,5 @@ def _condition(set_id: str, source: Source) -> str:
 
 
 def create_view(connection: Connection, record: FeatureSetRecord) -> None:
-    """Make the view ``features_<id>`` of a registered set, which has none."""
-    quoted = [name.replace('"', '""') for name in record.names]
-    columns = "".join(f', feature_at(vector, {k}) AS "{name}"' for k, name in enumerate(quoted))
-    view = f'"features_{record.id}"'
-    connection.execute(
-        f"CREATE VIEW {view} AS SELECT instrument_id, ts, source{columns} FROM features "
-        f"WHERE feature_set_id = {text_literal(record.id)}"  # nosec B608
-    )
-    connection.execute(f"COMMENT ON VIEW {view} IS 'Named columns of feature set {record.id}, {record.timeframe} minute bars.'")
+    """Make or renew the view ``features_<id>`` of a registered set; with the tables' owner's rights, a writer has none to do it."""
+    connection.execute("SELECT create_feature_view(%s)", (record.id,))

@@ -1,0 +1,364 @@
+"""Retention, compression and the rest of `db maintain`: the same rows go and stay on both kinds of server, timeframes always."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+
+from intraday.database import schema, timescale
+from intraday.database.bars import BarRepository
+from intraday.database.features import FeatureRepository
+from intraday.database.kept import check_kept, kept_from
+from intraday.database.maintenance import Policy, Report, maintain
+from intraday.database.pool import Connection, Database
+from intraday.database.rollups import TIMEFRAMES, RollupRepository
+from intraday.domain.arrays import BAR, DAY_NS, MINUTE_NS, Bars, empty
+from intraday.domain.errors import StorageError
+from intraday.domain.ports import FeatureSetRecord, Gap, Source
+
+pytestmark = pytest.mark.integration
+THURSDAY = datetime(2025, 1, 2, tzinfo=UTC)
+SECOND_NS = 10**9
+FIRST_NS = int(THURSDAY.timestamp()) * SECOND_NS  # 05:30 IST, before any session
+IDS = [5, 9]
+N_DAYS = 60
+NOW_NS = FIRST_NS + N_DAYS * DAY_NS
+SET = FeatureSetRecord("fee1", 5, ("a", "b"), "{}")
+MONTH = Policy({"bars": 35, "features": 35, "labels": None, "signals": None}, compress_after_days=1)
+LIMIT = THURSDAY + timedelta(days=21)  # 60 - 35 = 25 days after the first Thursday, rounded down
+
+
+def bars_of(days: range, minutes: int = 65) -> Bars:
+    """The first minutes of the Indian trading day, both instruments, on each day from ``THURSDAY`` on."""
+    start = FIRST_NS + 225 * MINUTE_NS + DAY_NS * np.array(days, dtype=np.int64)
+    ts = (start[:, None] + MINUTE_NS * np.arange(minutes)).ravel()
+    bars = empty(BAR, 2 * ts.shape[0])
+    bars["ts_ns"] = np.repeat(ts, 2)
+    bars["inst"] = np.tile([0, 1], ts.shape[0])
+    bars["open"] = np.round(100 + np.random.default_rng(3).random(bars.shape[0]), 2)
+    for name, by in (("high", 1.0), ("low", -1.0), ("close", 0.5)):
+        bars[name] = bars["open"] + by
+    bars["volume"], bars["n_ticks"] = 10, 1
+    return bars
+
+
+@pytest.fixture
+def filled(database: Database) -> Database:
+    """Sixty days of bars of two sources, and features; timeframes made; one candle gap at the beginning."""
+    store = BarRepository(database)
+    bars = bars_of(range(N_DAYS))
+    store.write(IDS, bars, Source.IMPORT, 1)
+    better = bars[bars["ts_ns"] % (40 * MINUTE_NS) == 0]
+    better["close"] += 0.25
+    store.write(IDS, better, Source.BROKER, 2)
+    store.save_gaps([Gap(5, FIRST_NS + DAY_NS, FIRST_NS + DAY_NS + MINUTE_NS, "missing", 1)])
+    features = FeatureRepository(database)
+    features.register(SET)
+    ts = bars["ts_ns"][bars["ts_ns"] % (5 * MINUTE_NS) == 0]
+    inst = bars["inst"][bars["ts_ns"] % (5 * MINUTE_NS) == 0].astype(np.int32)
+    features.write(SET.id, Source.HISTORY, IDS, ts, inst, np.random.default_rng(4).random((ts.shape[0], 2)).astype(np.float32))
+    RollupRepository(database).refresh()
+    return database
+
+
+def rows(database: Database, query: str, *values: object) -> list[tuple[object, ...]]:
+    with database.autocommit() as connection:
+        return connection.execute(query, values).fetchall()
+
+
+def contents(database: Database, *names: str) -> dict[str, list[tuple[object, ...]]]:
+    return {name: rows(database, f"SELECT md5(string_agg(t::text, ',' ORDER BY t::text)) FROM {name} t") for name in names}
+
+
+def timeframes(database: Database) -> dict[str, list[tuple[object, ...]]]:
+    return contents(database, *TIMEFRAMES)
+
+
+def has_timescale(database: Database) -> bool:
+    with database.autocommit() as connection:
+        return timescale.installed(connection)
+
+
+def compress_all(database: Database) -> int:
+    """Compress every chunk, where there are chunks; returns how many."""
+    if not has_timescale(database):
+        return 0
+    return len(rows(database, "SELECT compress_chunk(chunk) FROM chunks_to_compress('infinity')"))
+
+
+def note_everything(connection: Connection) -> None:
+    connection.execute("SELECT note_rollups(%s, '2020-01-01', '2030-01-01')", (IDS,))
+
+
+# ------------------------------------------------------------------------------------------------------------- retention
+
+
+def test_limits_are_rounded_down_to_thursdays_where_chunks_begin(filled: Database) -> None:
+    for day, kept in ((0, 0), (1, 0), (6, 0), (7, 7), (24, 21)):
+        at = THURSDAY + timedelta(days=day, hours=13)
+        assert rows(filled, "SELECT drop_before('labels', %s)", at) == [(THURSDAY + timedelta(days=kept),)]
+    if has_timescale(filled):
+        starts = rows(
+            filled, "SELECT DISTINCT range_start FROM timescaledb_information.chunks WHERE hypertable_name = 'ohlcv_1min'"
+        )
+        assert {(start - THURSDAY) % timedelta(days=7) for (start,) in starts} == {timedelta(0)}  # type: ignore[operator]
+
+
+def test_the_limit_never_goes_back(filled: Database) -> None:
+    assert rows(filled, "SELECT drop_before('features', %s)", LIMIT) == [(LIMIT,)]
+    assert rows(filled, "SELECT drop_before('features', %s)", THURSDAY) == [(LIMIT,)]
+    with filled.autocommit() as connection:
+        assert kept_from(connection) == {"features": FIRST_NS + 21 * DAY_NS}
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_exactly_the_older_rows_go(filled: Database, compressed: bool) -> None:
+    bars, limit_ns = bars_of(range(N_DAYS)), FIRST_NS + 21 * DAY_NS
+    if compressed:
+        compress_all(filled)
+    names = ("ohlcv_1min", "bar_superseded", "features")
+    younger = {name: rows(filled, f"SELECT * FROM {name} WHERE ts >= %s ORDER BY ts, instrument_id", LIMIT) for name in names}
+    report = maintain(filled, MONTH, NOW_NS)
+    assert report.count("retention") == 2
+    for name in names:
+        assert rows(filled, f"SELECT * FROM {name} ORDER BY ts, instrument_id") == younger[name]
+        assert len(younger[name]) > 0
+    kept = BarRepository(filled).read(IDS, 0, 2**62, Source.IMPORT)
+    assert kept.tolist() == bars[bars["ts_ns"] >= limit_ns].tolist()
+    assert len(BarRepository(filled).gaps(IDS, 0, 2**62)) == 1
+    assert rows(filled, "SELECT series, ts FROM kept_from ORDER BY 1") == [("bars", LIMIT), ("features", LIMIT)]
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_the_timeframes_never_lose_what_was_rolled_up_of_dropped_minutes(filled: Database, compressed: bool) -> None:
+    """The trap: after the minutes are gone, a refresh over their time finds nothing and would roll up nothing."""
+    if compressed:
+        compress_all(filled)
+    before = timeframes(filled)
+    maintain(filled, MONTH, NOW_NS)
+    assert timeframes(filled) == before
+    with filled.autocommit() as connection:
+        note_everything(connection)
+    assert RollupRepository(filled).refresh() > 0
+    assert timeframes(filled) == before
+    with filled.autocommit() as connection:
+        note_everything(connection)
+        if timescale.installed(connection):
+            connection.execute("CALL refresh_noted()")
+            assert connection.execute("SELECT count(*) FROM rollup_pending").fetchone() == (0,)
+        else:
+            connection.execute("SELECT refresh_rollups(%s, '2020-01-01', '2030-01-01')", (IDS,))
+    assert timeframes(filled) == before
+
+
+def test_younger_minutes_are_still_rolled_up_after_retention(filled: Database) -> None:
+    maintain(filled, MONTH, NOW_NS)
+    before = timeframes(filled)
+    late = bars_of(range(21, 22), minutes=1)  # the first minute that is kept
+    late["high"] += 7
+    BarRepository(filled).write(IDS, late, Source.BROKER, 9)
+    RollupRepository(filled).refresh()
+    after = timeframes(filled)
+    assert all(after[name] != before[name] for name in TIMEFRAMES)
+    with filled.autocommit() as connection:
+        found = connection.execute("SELECT max(high) FROM ohlcv_60min WHERE ts < %s", (LIMIT + timedelta(days=1),)).fetchone()
+    assert found == (late["high"].max(),)
+
+
+def test_why_no_refresh_may_begin_at_the_beginning_of_time(filled: Database) -> None:
+    """What docs/maintenance.md warns of: TimescaleDB's own way to refresh everything takes the history away."""
+    if not has_timescale(filled):
+        pytest.skip("plain PostgreSQL has no continuous aggregates")
+    maintain(filled, MONTH, NOW_NS)
+    before = rows(filled, "SELECT count(*) FROM ohlcv_5min")
+    with filled.autocommit() as connection:
+        connection.execute("CALL refresh_continuous_aggregate('ohlcv_5min', NULL, '2025-06-01')")
+    assert rows(filled, "SELECT count(*) FROM ohlcv_5min") < before
+
+
+def test_nothing_is_dropped_that_the_timeframes_lack(filled: Database) -> None:
+    BarRepository(filled).write([77], bars_of(range(2))[::2], Source.IMPORT, 1)
+    with filled.autocommit() as connection, pytest.raises(Exception, match="refresh them first"):
+        connection.execute("SELECT drop_before('bars', %s)", (LIMIT,))
+    with filled.autocommit() as connection:
+        assert kept_from(connection) == {}
+    maintain(filled, MONTH, NOW_NS)  # refreshes first
+    assert rows(filled, "SELECT count(*) FROM ohlcv_60min WHERE instrument_id = 77") == [(4,)]
+    assert rows(filled, "SELECT count(*) FROM ohlcv_1min WHERE instrument_id = 77") == [(0,)]
+
+
+def test_retention_waits_for_a_refresh_under_way(filled: Database) -> None:
+    with filled.autocommit() as refreshing:
+        refreshing.execute("SELECT pg_advisory_lock(hashtext('rollups'), 0)")
+        with filled.autocommit() as connection, pytest.raises(Exception, match="lock timeout"):
+            connection.execute("SET lock_timeout = 200")
+            connection.execute("SELECT drop_before('bars', %s)", (LIMIT,))
+        refreshing.execute("SELECT pg_advisory_unlock(hashtext('rollups'), 0)")
+    assert rows(filled, "SELECT count(*) FROM kept_from") == [(0,)]
+
+
+def test_minutes_older_than_what_is_kept_are_refused(filled: Database) -> None:
+    maintain(filled, MONTH, NOW_NS)
+    limit_ns = FIRST_NS + 21 * DAY_NS
+    with filled.autocommit() as connection:
+        check_kept(connection, "bars", limit_ns)
+        check_kept(connection, "labels", 0)
+        with pytest.raises(StorageError, match="expected bars from 2025-01-23 on, found some of 2025-01-22: .*bars_days"):
+            check_kept(connection, "bars", limit_ns - 1000)
+
+
+def test_rows_that_came_back_go_again(filled: Database) -> None:
+    """A writer that was not refused in time."""
+    maintain(filled, MONTH, NOW_NS)
+    maintain(filled, MONTH, NOW_NS)
+    with filled.autocommit() as connection:
+        connection.execute("SELECT ensure_partitions('features', %s, %s)", (THURSDAY, THURSDAY))
+        connection.execute("INSERT INTO features VALUES (5, %s, 'history', 'fee1', '\\x00')", (THURSDAY,))
+    assert maintain(filled, MONTH, NOW_NS).count("retention") == 1
+    assert rows(filled, "SELECT count(*) FROM features WHERE ts < %s", LIMIT) == [(0,)]
+
+
+# -------------------------------------------------------------------------------------------------------------- maintain
+
+
+def settled(database: Database) -> Report:
+    """Maintained until nothing is left to do: statistics arrive a moment late."""
+    for _ in range(4):
+        report = maintain(database, MONTH, NOW_NS)
+        if not report.done:
+            break
+    return report
+
+
+def test_maintaining_again_finds_nothing_to_do(filled: Database) -> None:
+    BarRepository(filled).write(IDS, bars_of(range(N_DAYS, N_DAYS + 1)), Source.IMPORT, 1)
+    seen: list[tuple[str, int, int]] = []
+    report = maintain(filled, MONTH, NOW_NS, lambda what, done, total: seen.append((what, done, total)))
+    kinds = {kind for kind, _ in report.done}
+    wanted = {"compression", "job"} if has_timescale(filled) else {"partitions"}
+    assert kinds - {"statistics"} == {"timeframes", "retention"} | wanted
+    assert {what for what, done, total in seen if done == total} == kinds
+    assert not {kind for kind, _ in settled(filled).done} - {"statistics"}
+
+
+def test_a_dry_run_says_it_and_does_nothing(filled: Database) -> None:
+    BarRepository(filled).write(IDS, bars_of(range(N_DAYS, N_DAYS + 1)), Source.IMPORT, 1)
+    state = "SELECT (SELECT count(*) FROM ohlcv_1min), (SELECT count(*) FROM kept_from), (SELECT count(*) FROM rollup_pending)"
+    before = rows(filled, state)
+    said = maintain(filled, MONTH, NOW_NS, dry_run=True)
+    assert said.dry_run
+    assert rows(filled, state) == before
+    done = maintain(filled, MONTH, NOW_NS)
+    same = {"timeframes", "retention", "partitions", "job"}
+    assert [w for w in said.done if w[0] in same] == [w for w in done.done if w[0] in same]
+    assert said.count("compression") >= done.count("compression")
+
+
+def test_two_at_once_take_turns(filled: Database) -> None:
+    reports: list[Report] = []
+    threads = [threading.Thread(target=lambda: reports.append(maintain(filled, MONTH, NOW_NS))) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(report.count("retention") for report in reports) == [0, 2]
+
+
+def test_time_limits_hold_again_afterwards(filled: Database) -> None:
+    with Database(filled.dsn, statement_timeout_s=77) as database:
+        maintain(database, MONTH, NOW_NS)
+        with database.autocommit() as connection:
+            assert connection.execute("SHOW statement_timeout").fetchone() == ("77s",)
+
+
+def test_without_a_policy_everything_stays(filled: Database) -> None:
+    before = contents(filled, "ohlcv_1min")
+    report = maintain(filled, Policy(), NOW_NS)
+    assert (report.count("retention"), report.count("compression")) == (0, 0)
+    assert contents(filled, "ohlcv_1min") == before
+    assert rows(filled, "SELECT count(*) FROM kept_from") == [(0,)]
+
+
+# ----------------------------------------------------------------------------------------------------- the server's own job
+
+
+@pytest.fixture
+def hyper(filled: Database) -> Database:
+    if not has_timescale(filled):
+        pytest.skip("plain PostgreSQL has no jobs and no compression")
+    return filled
+
+
+def jobs(database: Database) -> list[tuple[object, ...]]:
+    return rows(
+        database,
+        """SELECT config, scheduled, schedule_interval::text, initial_start > now()
+           FROM timescaledb_information.jobs WHERE job_id >= 1000""",
+    )
+
+
+def test_the_servers_job_follows_the_settings(hyper: Database) -> None:
+    maintain(hyper, MONTH, NOW_NS)
+    night = (True, "1 day", True)
+    assert jobs(hyper) == [({"retention": {"bars": 35, "features": 35}, "compress_after_days": 1}, *night)]
+    maintain(hyper, Policy({"bars": 70}), NOW_NS)
+    assert jobs(hyper) == [({"retention": {"bars": 70}}, *night)]
+
+
+def test_the_servers_job_does_the_same(hyper: Database) -> None:
+    """Its own clock, hence limits of today: compression of everything, retention of everything."""
+    BarRepository(hyper).write(IDS, bars_of(range(N_DAYS, N_DAYS + 1)), Source.IMPORT, 1)
+    with hyper.autocommit() as connection:
+        connection.execute("""CALL run_maintenance(0, '{"compress_after_days": 1}')""")
+    assert rows(hyper, "SELECT count(*) FROM rollup_pending") == [(0,)]
+    assert rows(hyper, "SELECT count(*) FROM chunks_to_compress(now() - interval '1 day')") == [(0,)]
+    before = timeframes(hyper)
+    with hyper.autocommit() as connection:
+        connection.execute("""CALL run_maintenance(0, '{"retention": {"bars": 35}}')""")
+        held = connection.execute("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()").fetchone()
+    assert held == (0,)
+    assert rows(hyper, "SELECT count(*) FROM ohlcv_1min") == [(0,)]
+    assert rows(hyper, "SELECT count(*) > 0 FROM features") == [(True,)]
+    assert timeframes(hyper) == before
+
+
+@pytest.mark.parametrize(("lock", "left"), [("maintain", 1), ("rollups", 1), ("other", 0)])
+def test_the_servers_job_leaves_it_to_a_program_that_is_at_it(hyper: Database, lock: str, left: int) -> None:
+    with hyper.autocommit() as connection:
+        note_everything(connection)
+    with hyper.autocommit() as busy:
+        busy.execute("SELECT pg_advisory_lock(hashtext(%s), 0)", (lock,))
+        with hyper.autocommit() as connection:
+            connection.execute("CALL run_maintenance(0, '{}')")
+        busy.execute("SELECT pg_advisory_unlock(hashtext(%s), 0)", (lock,))
+    assert rows(hyper, "SELECT count(*) FROM rollup_pending") == [(left,)]
+
+
+def test_the_schema_goes_down_and_up_again_with_compressed_rows(hyper: Database) -> None:
+    maintain(hyper, MONTH, NOW_NS)
+    tables = ("ohlcv_1min", "bar_superseded", "features", *TIMEFRAMES)
+    before = contents(hyper, *tables)
+    hyper.close()
+    schema.migrate(hyper.dsn, "0006")
+    assert jobs(hyper) == []
+    assert contents(hyper, *tables) == before
+    schema.migrate(hyper.dsn)
+    assert maintain(hyper, MONTH, NOW_NS).count("compression") > 0
+    assert contents(hyper, *tables) == before
+
+
+def test_changed_chunks_are_compressed_again(hyper: Database) -> None:
+    settled(hyper)
+    count: Callable[[], object] = lambda: rows(hyper, "SELECT count(*) FROM chunks_to_compress('infinity')")[0][0]  # noqa: E731
+    uncompressed = count()
+    late = bars_of(range(22, 23), minutes=1)
+    late["high"] += 7
+    BarRepository(hyper).write(IDS, late, Source.BROKER, 9)
+    RollupRepository(hyper).refresh()
+    assert count() > uncompressed  # type: ignore[operator]
+    assert maintain(hyper, MONTH, NOW_NS).count("compression") >= 2
+    assert count() == uncompressed

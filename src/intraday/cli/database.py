@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from intraday.cli import move, query, upgrade
+from intraday.cli import migrate, move, query, upgrade
 from intraday.cli.common import DEFAULT_CONFIG, ConfigOption, JsonOption, Session, VerboseOption, session
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ def register(root: typer.Typer) -> None:
         no_args_is_help=True, rich_markup_mode=None, help="The database: schema, status, questions in SQL, checks, moves."
     )
     group.command("init")(init)
-    group.command("migrate")(migrate)
+    migrate.register(group)
     group.command("status")(status)
     query.register(group)
     move.register(group)
@@ -40,23 +40,10 @@ def init(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False, ver
     from intraday.jobs import database
 
     with session(config, as_json, verbose) as run:
-        _show(run, database.init(run.settings))
-
-
-def migrate(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False, verbose: VerboseOption = False) -> None:
-    """Bring the schema to this program's revision.
-
-    Running it again changes nothing; a newer schema is refused.
-
-    \b
-    Examples:
-      intraday db migrate
-      intraday db migrate --json
-    """
-    from intraday.jobs import database
-
-    with session(config, as_json, verbose) as run:
-        _show(run, database.migrate(run.settings))
+        found, missing = database.init(run.settings)
+        _show(run, found)
+        if missing:
+            run.say(f"roles: {missing}")
 
 
 def status(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False, verbose: VerboseOption = False) -> None:

@@ -10,14 +10,17 @@ from typing import Any
 
 import psycopg
 
+_OURS = """
+    SELECT 1 FROM pg_class WHERE oid = to_regclass('alembic_version') AND pg_has_role(relowner, 'USAGE')
+      AND to_regprocedure('grant_roles()') IS NOT NULL"""
+
 
 def grant(connection: psycopg.Connection[Any]) -> str | None:
     """Make the roles and give them their rights, as far as we may; again changes nothing. What is missing and why, None: nothing.
 
-    In a database without schema: nothing happens.
+    Nothing happens in a database without schema, and where the tables are not ours.
     """
-    row = connection.execute("SELECT to_regprocedure('grant_roles()') IS NOT NULL").fetchone()
-    if row is None or not row[0]:
+    if connection.execute(_OURS).fetchone() is None:
         return None
     row = connection.execute("SELECT grant_roles()").fetchone()
     return None if row is None or not row[0] else str(row[0])

@@ -64,6 +64,13 @@ def migrate(dsn: str, to: str = HEAD, *, lose_data: bool = False, patience: int 
         return target
 
 
+def grant_roles(dsn: str) -> str | None:
+    """Make the roles and their rights where they are missing, as after a restore; what is still missing and why, None: nothing."""
+    with mapped(), psycopg.connect(dsn) as connection:
+        connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
+        return roles.grant(connection)
+
+
 def plan(dsn: str, to: str = HEAD) -> list[Revision]:
     """The revisions ``migrate`` would put in (``applied`` False) or take out (True), in that order. Changes nothing."""
     with mapped(), _connected(dsn) as connection:

@@ -26,18 +26,15 @@ class Status:
         return self.revision == self.expected
 
 
-def init(settings: Settings) -> Status:
-    """Bring the schema up, making our own server first where no DSN is configured. Raises StorageError."""
+def init(settings: Settings) -> tuple[Status, str | None]:
+    """Bring the schema up, making our own server first where no DSN is configured; also what is missing of the roles, and why.
+
+    Raises StorageError.
+    """
     with open_configured(settings) as database:
         schema.init(database.dsn)
-        return status_of(database)
-
-
-def migrate(settings: Settings) -> Status:
-    """Bring the schema to this program's revision; a newer one is refused. Raises StorageError."""
-    with open_configured(settings) as database:
-        schema.migrate(database.dsn)
-        return status_of(database)
+        missing = schema.grant_roles(database.dsn)
+        return status_of(database), missing
 
 
 def status(settings: Settings) -> Status:

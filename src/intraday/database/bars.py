@@ -9,35 +9,26 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date
 from typing import Any
 
-import numpy as np
 from psycopg.types.json import Jsonb
 
-from intraday.database.copying import (
-    Column,
-    copy_rows,
-    floats,
-    ids_literal,
-    ints,
-    nanoseconds,
-    stamp,
-    text_literal,
-    time_literal,
-    times,
-)
+from intraday.database.bar_rows import SELECT, bars_of
+from intraday.database.bar_writing import Incoming, store
+from intraday.database.chunks import blocks
+from intraday.database.copying import nanoseconds, stamp
 from intraday.database.gaps import insert_gaps, settle
-from intraday.database.partitions import ensure_partitions, key_of, range_condition, rows_of
+from intraday.database.kept import check_kept
+from intraday.database.partitions import ensure_partitions, range_condition
 from intraday.database.pool import Connection, Database
-from intraday.domain.arrays import BAR, I8, MINUTE_NS, Bars, Mask, empty
+from intraday.domain.arrays import MINUTE_NS, Bars
 from intraday.domain.instruments import Instrument
 from intraday.domain.ports import Gap, Quarantined, Source, WriteReport
 
 _ROW_BYTES = 320  # a bar with its index entries, its share of the timeframes, and their log
-_COLUMNS = "instrument_id, ts, open, high, low, close, volume::double precision AS volume, flags, n_ticks"
+_READ_BYTES = 320  # a bar as Arrow holds it, in its builders' spare room, as BAR, and as BAR of the piece before
 
 
 class BarRepository:
@@ -64,44 +55,48 @@ class BarRepository:
                 with self._db.transaction() as connection:
                     also(connection)
             return WriteReport()
-        new = _Incoming.of(ids, bars)
-        owners = sorted(set(new.instrument.tolist()))
-        start, stop = int(new.bars["ts_ns"].min()), int(new.bars["ts_ns"].max()) + MINUTE_NS
+        new = Incoming.of(ids, bars)
+        owners, start, stop = new.owners, int(bars["ts_ns"].min()), int(bars["ts_ns"].max()) + MINUTE_NS
         for table in ("ohlcv_1min", "bar_superseded"):
             ensure_partitions(self._db, table, start, stop)
-        with self._db.transaction(need=_ROW_BYTES * bars.shape[0]) as connection:
+
+        def work(connection: Connection) -> WriteReport:
+            check_kept(connection, "bars", start)
             connection.execute("SELECT lock_instruments(%s)", (owners,))
-            fresh, same = self._compare(connection, new, source, owners, start, stop)
-            _copy_bars(connection, "ohlcv_1min", new, fresh, source, known_ns)
-            n_new, n_same = int(fresh.sum()), int(same.sum())
-            inserted, unchanged, revised, changed = _store_others(connection, new, ~(fresh | same), source, known_ns)
-            if n_new + changed:
-                touched = new.bars["ts_ns"][~same]
-                _note(connection, owners, int(touched.min()), int(touched.max()) + MINUTE_NS)
+            report = WriteReport()
+            for block in new.blocks():
+                report += store(self._db, connection, block, source, known_ns)
             if also is not None:
                 also(connection)
-        return WriteReport(n_new + inserted, n_same + unchanged, revised)
+            return report
+
+        return self._db.run(work, need=_ROW_BYTES * bars.shape[0])
 
     def read(self, ids: Sequence[int], start_ns: int, end_ns: int, source: Source | None = None) -> Bars:
         """Bars with ``start_ns <= ts < end_ns``, ordered by (ts, inst). ``source`` None: the best version of each minute;
         otherwise that source's newest version."""
         where = range_condition(ids, start_ns, end_ns)
         if source is None:
-            query = f"SELECT {_COLUMNS} FROM ohlcv_1min WHERE {where}"  # nosec B608
+            query = f"SELECT {SELECT} FROM ohlcv_1min WHERE {where}"  # nosec B608
         else:
             query = (
-                f"SELECT DISTINCT ON (instrument_id, ts) {_COLUMNS} FROM bar_versions "
+                f"SELECT DISTINCT ON (instrument_id, ts) {SELECT} FROM bar_versions "
                 f"WHERE {where} AND source = '{source.value}' ORDER BY instrument_id, ts, known_at DESC, version DESC"  # nosec B608
             )
-        table = self._db.arrow(query)
-        bars = empty(BAR, table.num_rows)
-        bars["ts_ns"] = times(table, "ts")
-        bars["inst"] = rows_of(ids, ints(table, "instrument_id"))
-        for name in ("open", "high", "low", "close", "volume"):
-            bars[name] = floats(table, name)
-        for name in ("flags", "n_ticks"):
-            bars[name] = ints(table, name)
-        return bars[np.lexsort((bars["inst"], bars["ts_ns"]))]
+        return bars_of(self._db.arrow(query), ids)
+
+    def chunks(
+        self, ids: Sequence[int], start_ns: int, end_ns: int, mib: int, source: Source | None = None
+    ) -> Iterator[tuple[Sequence[int], Bars]]:
+        """The same in pieces, each some of ``ids`` over some months: (those ids, their bars with ``inst`` by position among them).
+
+        Together with the piece before, which the caller may still hold, a piece takes at most ``mib`` MiB while it is read.
+        Pieces without bars are left out. Each is a look at the database of its own: what is written meanwhile is in some of them.
+        """
+        for block in blocks(self._db, "ohlcv_1min", ids, start_ns, end_ns, mib=mib, row_bytes=_READ_BYTES):
+            bars = self.read(block.ids, block.start_ns, block.end_ns, source)
+            if bars.shape[0]:
+                yield block.ids, bars
 
     def coverage(self) -> list[tuple[int, date, int]]:
         """(instrument id, IST day, number of best bars), ordered."""
@@ -155,90 +150,6 @@ class BarRepository:
                 (list(ids), stamp(start_ns), stamp(end_ns)),
             ).fetchall()
         return [Gap(i, nanoseconds(start), nanoseconds(end), reason, n) for i, start, end, reason, n in rows]
-
-    def _compare(
-        self, connection: Connection, new: _Incoming, source: Source, owners: Sequence[int], start_ns: int, end_ns: int
-    ) -> tuple[Mask, Mask]:
-        """(nobody has a bar for it yet, this source's best bar is the same) for each incoming row."""
-        n = new.keys.shape[0]
-        where = range_condition(owners, start_ns, end_ns)
-        if connection.execute(f"SELECT 1 FROM ohlcv_1min WHERE {where} LIMIT 1").fetchone() is None:  # nosec B608
-            return np.ones(n, dtype=np.bool_), np.zeros(n, dtype=np.bool_)
-        # Another connection may read: whoever could change these rows waits for our lock.
-        table = self._db.arrow(
-            f"SELECT {_COLUMNS}, source = {text_literal(source.value)}::source AS own FROM ohlcv_1min WHERE {where}"  # nosec B608
-        )
-        keys = key_of(ints(table, "instrument_id"), times(table, "ts"))
-        order = np.argsort(keys)
-        at = np.minimum(np.searchsorted(keys, new.keys, sorter=order), keys.shape[0] - 1)
-        match = order[at]
-        known = keys[match] == new.keys
-        same = known & np.asarray(table.column("own").to_numpy(), dtype=np.bool_)[match]
-        for name in ("open", "high", "low", "close", "volume", "flags", "n_ticks"):
-            old = floats(table, name)[match]
-            same &= (old == new.bars[name]) | (np.isnan(old) & np.isnan(new.bars[name].astype(np.float64)))
-        return ~known, same
-
-
-@dataclass(frozen=True, slots=True)
-class _Incoming:
-    """Bars to store, in the order of the primary key."""
-
-    bars: Bars
-    instrument: I8
-    keys: I8
-
-    @classmethod
-    def of(cls, ids: Sequence[int], bars: Bars) -> _Incoming:
-        assert bool((bars["ts_ns"] % MINUTE_NS == 0).all()), "bars are named by a whole minute"
-        instrument = np.asarray(ids, dtype=np.int64)[bars["inst"]]
-        keys = key_of(instrument, bars["ts_ns"])
-        if not bool((keys[1:] > keys[:-1]).all()):
-            order = np.argsort(keys, kind="stable")
-            bars, instrument, keys = bars[order], instrument[order], keys[order]
-            assert bool((keys[1:] > keys[:-1]).all()), "two bars for one minute of an instrument"
-        return cls(bars, instrument, keys)
-
-
-def _copy_bars(connection: Connection, table: str, new: _Incoming, keep: Mask, source: Source, known_ns: int) -> None:
-    """COPY the kept rows; those without volume in a second run, since a missing value has another width."""
-    bars = new.bars
-    base = [
-        Column("instrument_id", "integer", new.instrument),
-        Column("ts", "timestamptz", bars["ts_ns"]),
-        *(Column(name, "double", bars[name]) for name in ("open", "high", "low", "close")),
-        Column("n_ticks", "integer", bars["n_ticks"]),
-        Column("version", "integer", np.broadcast_to(np.int64(1), bars.shape)),
-        Column("known_at", "timestamptz", np.broadcast_to(np.int64(known_ns), bars.shape)),
-        Column("source", "text", source.value),
-        Column("flags", "smallint", bars["flags"]),
-    ]
-    none = np.isnan(bars["volume"])
-    copy_rows(
-        connection, table, [*base, Column("volume", "bigint", np.where(none, 0.0, bars["volume"]).astype(np.int64))], keep & ~none
-    )
-    copy_rows(connection, table, [*base, Column("volume", "null")], keep & none)
-
-
-def _store_others(connection: Connection, new: _Incoming, keep: Mask, source: Source, known_ns: int) -> tuple[int, int, int, int]:
-    """The slow road: (inserted, unchanged, revised, best rows changed) by ``store_bars``."""
-    if not keep.any():
-        return 0, 0, 0, 0
-    connection.execute("CREATE TEMP TABLE incoming (LIKE ohlcv_1min) ON COMMIT DROP")
-    _copy_bars(connection, "incoming", new, keep, source, known_ns)
-    row: Any = connection.execute(
-        """SELECT inserted, unchanged, revised, best_changed FROM (
-             SELECT array_agg(instrument_id) a, array_agg(ts) b, array_agg(open) c, array_agg(high) d, array_agg(low) e,
-                    array_agg(close) f, array_agg(volume) g, array_agg(n_ticks) h, array_agg(flags) i FROM incoming) x
-           CROSS JOIN LATERAL store_bars(%s::source, %s::timestamptz, a, b, c, d, e, f, g, h, i)""",
-        (source.value, stamp(known_ns // 1000 * 1000)),
-    ).fetchone()
-    connection.execute("DROP TABLE incoming")
-    return int(row[0]), int(row[1]), int(row[2]), int(row[3])
-
-
-def _note(connection: Connection, ids: Sequence[int], start_ns: int, end_ns: int) -> None:
-    connection.execute(f"SELECT note_rollups({ids_literal(ids)}, {time_literal(start_ns)}, {time_literal(end_ns)})")
 
 
 def _refused(row: Quarantined) -> tuple[Any, ...]:

@@ -17,6 +17,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from intraday.domain.arrays import F8, I8
+from intraday.domain.errors import StorageError
 
 PG_EPOCH_NS = 946_684_800_000_000_000  # 2000-01-01 UTC
 _HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
@@ -42,31 +43,32 @@ def copy_rows(connection: psycopg.Connection[Any], table: str, columns: Sequence
 
     Rows of which some lack a value in a column are written by two calls, one with the column as ``null``.
     """
-    picked = columns if keep is None else [_pick(c, keep) for c in columns]
-    n = _count(picked) if keep is None else int(keep.sum() if keep.dtype == bool else keep.shape[0])
+    rows = None if keep is None else np.flatnonzero(keep) if keep.dtype == bool else keep
+    n = _count(columns) if rows is None else rows.shape[0]
     if n == 0:
         return 0
     names = ", ".join(c.name for c in columns)
     with connection.cursor().copy(f"COPY {table} ({names}) FROM STDIN (FORMAT binary)") as copy:
         copy.write(_HEADER)
-        for block in encode(picked, n):
+        for block in encode(columns, n, rows):
             copy.write(block)
         copy.write(_TRAILER)
     return n
 
 
-def encode(columns: Sequence[Column], n: int) -> Iterator[bytes]:
-    """The rows in COPY's binary form, without header and trailer, in blocks."""
+def encode(columns: Sequence[Column], n: int, rows: NDArray[Any] | None = None) -> Iterator[bytes]:
+    """The first ``n`` rows, or the ``n`` of these numbers, in COPY's binary form, without header and trailer, in blocks."""
     layout = _layout(columns)
     for start in range(0, n, _BLOCK):
         stop = min(start + _BLOCK, n)
-        rows = np.zeros(stop - start, dtype=layout)
-        rows["n"] = len(columns)
+        picked = slice(start, stop) if rows is None else rows[start:stop]
+        block = np.zeros(stop - start, dtype=layout)
+        block["n"] = len(columns)
         for k, column in enumerate(columns):
-            rows[f"l{k}"] = -1 if column.kind == "null" else layout[f"v{k}"].itemsize
+            block[f"l{k}"] = -1 if column.kind == "null" else layout[f"v{k}"].itemsize
             if column.kind != "null":
-                rows[f"v{k}"] = _values(column, start, stop)
-        yield rows.tobytes()
+                block[f"v{k}"] = _values(column, picked)
+        yield block.tobytes()
 
 
 def _layout(columns: Sequence[Column]) -> np.dtype[Any]:
@@ -82,15 +84,11 @@ def _layout(columns: Sequence[Column]) -> np.dtype[Any]:
     return np.dtype(fields)
 
 
-def _values(column: Column, start: int, stop: int) -> Any:
+def _values(column: Column, rows: slice | NDArray[Any]) -> Any:
     if column.kind == "text":
         return column.values.encode()
-    part = column.values[start:stop]
+    part = column.values[rows]
     return (part - PG_EPOCH_NS) // 1000 if column.kind == "timestamptz" else part
-
-
-def _pick(column: Column, keep: NDArray[Any]) -> Column:
-    return column if column.kind in {"text", "null"} else Column(column.name, column.kind, column.values[keep])
 
 
 def _count(columns: Sequence[Column]) -> int:
@@ -115,16 +113,31 @@ def times(table: pa.Table, name: str) -> I8:
     return np.asarray(column.cast(pa.int64()).to_numpy(), dtype=np.int64) * 1000
 
 
-def vectors(table: pa.Table, name: str, width: int) -> NDArray[np.uint8]:
-    """A bytea column, every value ``width`` bytes long, as uint8 [n, width]."""
-    out = np.empty((table.num_rows, width), dtype=np.uint8)
+def vectors(table: pa.Table, name: str, width: int, order: I8 | None = None) -> NDArray[np.uint8]:
+    """A bytea column, every value ``width`` bytes long, as uint8 [n, width]; row ``k`` is that of number ``order[k]``.
+
+    StorageError when a value has another length.
+    """
+    n = table.num_rows
+    place = np.arange(n)
+    if order is not None:
+        place[order] = np.arange(n)
+    out = np.empty((n, width), dtype=np.uint8)
     at = 0
-    for chunk in table.column(name).cast(pa.binary(width)).chunks:
-        n = len(chunk)
-        raw = np.frombuffer(chunk.buffers()[1], dtype=np.uint8, count=(chunk.offset + n) * width)
-        out[at : at + n] = raw[chunk.offset * width :].reshape(n, width)
-        at += n
+    for chunk in table.column(name).chunks:
+        out[place[at : at + len(chunk)]] = _bytes(chunk, width)
+        at += len(chunk)
     return out
+
+
+def _bytes(chunk: pa.Array, width: int) -> NDArray[np.uint8]:
+    """The values of a piece of a binary column as uint8 [n, width], nothing copied."""
+    n = len(chunk)
+    ends = np.frombuffer(chunk.buffers()[1], dtype=np.int32, count=chunk.offset + n + 1)[chunk.offset :] if n else np.zeros(1)
+    if not bool((np.diff(ends) == width).all()):
+        raise StorageError(f"expected vectors of {width} bytes, found others: `intraday db check` tells which")
+    first = int(ends[0])
+    return np.frombuffer(chunk.buffers()[2] or b"", dtype=np.uint8, count=n * width, offset=first).reshape(n, width)
 
 
 def time_literal(ns: int) -> str:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pyarrow as pa
 
+from intraday.database.chunks import blocks
 from intraday.database.copying import Column, ints, text_literal, times, vectors
 from intraday.database.partitions import range_condition, rows_of
 from intraday.database.pool import Connection, Database
@@ -16,6 +17,8 @@ from intraday.domain.arrays import F4, I4, I8
 from intraday.domain.errors import StorageError
 from intraday.domain.ports import FeatureSetRecord, Source, WriteReport
 
+_COPIES = 4  # of a row that is read: as Arrow has it, in its builders' spare room, in the matrix, and in the piece before
+_KEY_BYTES = 32
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,40}")
 
 
@@ -51,7 +54,7 @@ class FeatureRepository:
         """
         if ts_ns.shape[0] == 0:
             return WriteReport()
-        width = self._width(set_id)
+        width, _ = self._shape(set_id)
         assert x.shape[1] * 4 == width, f"feature set {set_id} has {width // 4} columns, the matrix {x.shape[1]}"
         payload = np.ascontiguousarray(x, dtype="<f4").view(np.uint8)
         new = Rows(np.asarray(ids, dtype=np.int64)[inst], ts_ns, payload)
@@ -72,22 +75,37 @@ class FeatureRepository:
 
     def read(self, set_id: str, source: Source, ids: Sequence[int], start_ns: int, end_ns: int) -> tuple[I8, I4, F4]:
         """(ts_ns [n], inst [n], x [n, F]) ordered by (ts, inst)."""
-        width = self._width(set_id)
+        width, _ = self._shape(set_id)
         where = f"{_condition(set_id, source)} AND {range_condition(ids, start_ns, end_ns)}"
         table = self._db.arrow(f"SELECT instrument_id, ts, vector FROM features WHERE {where}")  # nosec B608
         ts_ns = times(table, "ts")
         inst = rows_of(ids, ints(table, "instrument_id")).astype(np.int32)
-        x = vectors(table, "vector", width).view("<f4")
         order = np.lexsort((inst, ts_ns))
-        return ts_ns[order], inst[order], x[order]
+        return ts_ns[order], inst[order], vectors(table, "vector", width, order).view("<f4")
 
-    def _width(self, set_id: str) -> int:
-        """Bytes of a vector of the set. Raises StorageError when it was never registered."""
+    def chunks(
+        self, set_id: str, source: Source, ids: Sequence[int], start_ns: int, end_ns: int, mib: int
+    ) -> Iterator[tuple[Sequence[int], I8, I4, F4]]:
+        """The same in pieces of at most ``mib`` MiB, each some of ``ids`` over some months: (those ids, ts_ns, inst among them, x).
+
+        As ``BarRepository.chunks``; the labels of a piece are ``LabelRepository.read(ids, ts_ns[0], ts_ns[-1] + 1)``.
+        """
+        width, minutes = self._shape(set_id)
+        row_bytes = _COPIES * (width + _KEY_BYTES)
+        for block in blocks(self._db, "features", ids, start_ns, end_ns, mib=mib, row_bytes=row_bytes, minutes=minutes):
+            ts_ns, inst, x = self.read(set_id, source, block.ids, block.start_ns, block.end_ns)
+            if ts_ns.shape[0]:
+                yield block.ids, ts_ns, inst, x
+
+    def _shape(self, set_id: str) -> tuple[int, int]:
+        """(bytes of a vector of the set, minutes of its bars). Raises StorageError when it was never registered."""
         with self._db.autocommit() as connection:
-            row = connection.execute("SELECT cardinality(names) FROM feature_sets WHERE id = %s", (set_id,)).fetchone()
+            row = connection.execute(
+                "SELECT 4 * cardinality(names), timeframe FROM feature_sets WHERE id = %s", (set_id,)
+            ).fetchone()
         if row is None:
             raise StorageError(f"expected a registered feature set, found no {set_id!r} in feature_sets")
-        return 4 * int(row[0])
+        return int(row[0]), int(row[1])
 
 
 def _condition(set_id: str, source: Source) -> str:

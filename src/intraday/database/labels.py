@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pyarrow as pa
 
+from intraday.database.chunks import blocks
 from intraday.database.copying import Column, floats, ints, text_literal, times
 from intraday.database.partitions import range_condition, rows_of
 from intraday.database.pool import Database
 from intraday.database.ranges import Range, Rows, replace_range
-from intraday.domain.arrays import I8, LABEL, Labels, empty
+from intraday.domain.arrays import I8, LABEL, Labels
 from intraday.domain.errors import StorageError
 from intraday.domain.ports import WriteReport
 
+_READ_BYTES = 256  # a label as Arrow holds it, in its builders' spare room, as LABEL, and as LABEL of the piece before
 _SELECT = "instrument_id, ts, entry_ts, t1, ret_long, ret_short, sigma, label, barrier"
 
 
@@ -55,30 +57,44 @@ class LabelRepository:
         """LABEL rows ordered by (ts, inst)."""
         where = f"{_condition(set_id)} AND {range_condition(ids, start_ns, end_ns)}"
         table = self._db.arrow(f"SELECT {_SELECT} FROM labels WHERE {where}")  # nosec B608
-        labels = _labels(table, rows_of(ids, ints(table, "instrument_id")))
-        return labels[np.lexsort((labels["inst"], labels["ts_ns"]))]
+        inst, ts_ns = rows_of(ids, ints(table, "instrument_id")), times(table, "ts")
+        return _labels(table, inst, ts_ns, np.lexsort((inst, ts_ns)))
+
+    def chunks(
+        self, set_id: str, ids: Sequence[int], start_ns: int, end_ns: int, mib: int, minutes: int = 1
+    ) -> Iterator[tuple[Sequence[int], Labels]]:
+        """The same in pieces of at most ``mib`` MiB, each some of ``ids`` over some months: (those ids, LABEL rows).
+
+        As ``BarRepository.chunks``. ``minutes`` between decision bars; pieces are smaller than they could be where it is too low.
+        """
+        for block in blocks(self._db, "labels", ids, start_ns, end_ns, mib=mib, row_bytes=_READ_BYTES, minutes=minutes):
+            labels = self.read(set_id, block.ids, block.start_ns, block.end_ns)
+            if labels.shape[0]:
+                yield block.ids, labels
 
 
 def _condition(set_id: str) -> str:
     return f"label_set_id = {text_literal(set_id)}"
 
 
-def _labels(table: pa.Table, inst: I8) -> Labels:
-    labels = empty(LABEL, table.num_rows)
-    labels["inst"] = inst
-    for name, column in (("ts_ns", "ts"), ("entry_ns", "entry_ts"), ("t1_ns", "t1")):
-        labels[name] = times(table, column)
+def _labels(table: pa.Table, inst: I8, ts_ns: I8, order: I8) -> Labels:
+    """Row ``k`` is that of number ``order[k]``; column by column, as bars are read."""
+    labels = np.empty(table.num_rows, dtype=LABEL)
+    labels["ts_ns"] = ts_ns.take(order)
+    labels["inst"] = inst.take(order)
+    for name, column in (("entry_ns", "entry_ts"), ("t1_ns", "t1")):
+        labels[name] = times(table, column).take(order)
     for name in ("ret_long", "ret_short", "sigma"):
-        labels[name] = floats(table, name)
+        labels[name] = floats(table, name).take(order)
     for name in ("label", "barrier"):
-        labels[name] = ints(table, name)
+        labels[name] = ints(table, name).take(order)
     return labels
 
 
 def _rows(table: pa.Table) -> Rows:
-    instrument = ints(table, "instrument_id")
-    labels = _labels(table, np.zeros_like(instrument))
-    return Rows(instrument, labels["ts_ns"], _payload(labels))
+    instrument, ts_ns = ints(table, "instrument_id"), times(table, "ts")
+    n = table.num_rows
+    return Rows(instrument, ts_ns, _payload(_labels(table, np.zeros(n, dtype=np.int64), ts_ns, np.arange(n))))
 
 
 def _payload(labels: Labels) -> np.ndarray[tuple[int, int], np.dtype[np.uint8]]:

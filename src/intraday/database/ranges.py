@@ -10,10 +10,13 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from intraday.database.copying import Column, copy_rows, time_literal
+from intraday.database.kept import check_kept
 from intraday.database.partitions import ensure_partitions, key_of, range_condition
 from intraday.database.pool import Connection, Database
 from intraday.domain.arrays import I8, Mask
 from intraday.domain.ports import WriteReport
+
+_BLOCK = 1 << 14
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +58,10 @@ def replace_range(database: Database, target: Range, new: Rows, columns: Sequenc
     assert np.unique(keys).shape == keys.shape, f"two rows of {target.table} for one instrument and time"
     if keys.shape[0]:
         ensure_partitions(database, target.table, int(new.ts_ns.min()), int(new.ts_ns.max()) + 1)
-    with database.transaction(need=2 * keys.shape[0] * (new.payload.shape[1] + 100)) as connection:
+
+    def work(connection: Connection) -> WriteReport:
+        if keys.shape[0]:
+            check_kept(connection, target.table, int(new.ts_ns.min()))
         connection.execute("SELECT lock_instruments(%s::integer[])", (sorted(set(target.ids)),))
         if connection.execute(f"SELECT 1 FROM {target.table} WHERE {target.where} LIMIT 1").fetchone() is None:  # nosec B608
             return WriteReport(inserted=copy_rows(connection, target.table, columns))
@@ -63,7 +69,9 @@ def replace_range(database: Database, target: Range, new: Rows, columns: Sequenc
         known, same, stale = _compare(new, keys, old)
         _delete(connection, target, old, stale)
         copy_rows(connection, target.table, columns, ~same)
-    return WriteReport(int((~known).sum()), int(same.sum()), int(stale.sum()))
+        return WriteReport(int((~known).sum()), int(same.sum()), int(stale.sum()))
+
+    return database.run(work, need=2 * keys.shape[0] * (new.payload.shape[1] + 100), durable=False)
 
 
 def _compare(new: Rows, keys: I8, old: Rows) -> tuple[Mask, Mask, Mask]:
@@ -73,11 +81,11 @@ def _compare(new: Rows, keys: I8, old: Rows) -> tuple[Mask, Mask, Mask]:
     at = np.minimum(np.searchsorted(old_keys, keys, sorter=order), old_keys.shape[0] - 1)
     match = order[at]
     known = old_keys[match] == keys
-    same = known.copy()
+    same = np.zeros_like(known)
     if old.payload.shape[1] == new.payload.shape[1]:
-        same[known] = (old.payload[match[known]] == new.payload[known]).all(axis=1)
-    else:
-        same[:] = False
+        for start in range(0, keys.shape[0], _BLOCK):  # whole vectors are picked: bounded memory
+            part = slice(start, start + _BLOCK)
+            same[part] = known[part] & (old.payload[match[part]] == new.payload[part]).all(axis=1)
     stale = np.ones(old_keys.shape[0], dtype=np.bool_)
     stale[match[same]] = False
     return known, same, stale

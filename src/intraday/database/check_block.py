@@ -94,7 +94,7 @@ def months(snap: Snapshot, scope: Scope) -> list[tuple[int, int]]:
     """(start, end) of every month that holds anything, ascending; they begin at a whole hour of the grid, when nobody trades."""
     found = series_months(snap, SERIES)
     for table, column in _DATED:
-        rows = snap.rows(f"SELECT DISTINCT date_trunc('month', {column}::timestamptz, 'UTC') FROM {table}")  # type: ignore[arg-type]  # nosec B608
+        rows = snap.rows(f"SELECT DISTINCT date_trunc('month', {column}::timestamptz, 'UTC') FROM {table}")  # nosec B608
         found |= {(at.astimezone(UTC).year, at.astimezone(UTC).month) for (at,) in rows}
     spans = []
     for year, month in sorted(found):

@@ -42,7 +42,7 @@ def registered(snap: Snapshot, tally: Tally) -> Sets:
 def check_features(snap: Snapshot, block: Block, minutes: Minutes, sets: Sets, floor_ns: int, tally: Tally) -> None:
     """Every vector of the block. ``floor_ns``: bars from then on are there."""
     groups = snap.rows(
-        f"SELECT feature_set_id, source::text FROM features WHERE {block.where} GROUP BY 1, 2 ORDER BY 1, 2"  # type: ignore[arg-type]  # nosec B608
+        f"SELECT feature_set_id, source::text FROM features WHERE {block.where} GROUP BY 1, 2 ORDER BY 1, 2"  # nosec B608
     )
     for set_id, source in groups:
         where = f"feature_set_id = {text_literal(set_id)} AND source = '{source}' AND {block.where}"
@@ -61,7 +61,7 @@ def check_features(snap: Snapshot, block: Block, minutes: Minutes, sets: Sets, f
 
 def check_labels(snap: Snapshot, block: Block, minutes: Minutes, sets: Sets, floor_ns: int, tally: Tally) -> None:
     """Every label of the block."""
-    groups = snap.rows(f"SELECT label_set_id FROM labels WHERE {block.where} GROUP BY 1 ORDER BY 1")  # type: ignore[arg-type]  # nosec B608
+    groups = snap.rows(f"SELECT label_set_id FROM labels WHERE {block.where} GROUP BY 1 ORDER BY 1")  # nosec B608
     for (set_id,) in groups:
         where = f"label_set_id = {text_literal(set_id)} AND {block.where}"
         table = snap.arrow(f"SELECT instrument_id, ts, entry_ts, t1 FROM labels WHERE {where}")  # nosec B608

@@ -27,7 +27,7 @@ class Snapshot:
 
     def rows(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
         """All rows of a small answer."""
-        return self._connection.execute(query, values or None).fetchall()  # type: ignore[call-overload, no-any-return]
+        return self._connection.execute(query, values or None).fetchall()
 
     def value(self, query: str, *values: Any) -> Any:
         """The first column of the only row."""

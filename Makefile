@@ -16,7 +16,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3 python; do \
   if $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' >/dev/null 2>&1; then echo $$p; break; fi; done)
 
 .PHONY: help install-dev lock format lint type-check contracts security quality check test test-fast test-integration validate \
-  db-init db-migrate run-historical run-live sim logs demo bench bench-backfill fuzz docs docs-serve clean
+  db-init db-migrate run-historical run-live sim logs demo bench bench-backfill fuzz torture-db docs docs-serve clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -105,6 +105,10 @@ bench-backfill: $(STAMP) ## A year of minutes of 200 instruments from the simula
 
 fuzz: $(STAMP) ## A million packets against the official parser, a million broken frames
 	INTRADAY_FUZZ_FRAMES=1000000 $(PYTEST) -q tests/golden/test_wire_official.py tests/property/test_wire_mutations.py tests/property/test_wire_fuzz.py
+
+torture-db: $(STAMP) ## kill -9 of the database server, 20 times in each kind of work; of its starters and upgraders in 40 places
+	INTRADAY_TORTURE_KILLS=20 INTRADAY_TORTURE_PLACES=40 $(PYTEST) tests/integration/test_db_torture.py \
+	  tests/integration/test_db_embedded_crash.py tests/integration/test_db_upgrade.py
 
 docs: $(STAMP) ## Build the documentation into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict

@@ -61,8 +61,7 @@ print(lines)
 @pytest.fixture(scope="module")
 def old_bindir() -> Path:
     """The newest older PostgreSQL on this machine; the wheel itself brings one."""
-    found = [folder for major in range(NOW - 1, 14, -1) for folder in installed_bindirs(major)]
-    older = [folder for folder in found if major_of(folder, Account()) < NOW]
+    older = [folder for major in range(NOW - 1, 14, -1) for folder in installed_bindirs(major)]
     if not older:
         pytest.skip(f"no PostgreSQL older than {NOW} on this machine")
     return older[0]
@@ -122,7 +121,7 @@ def test_an_old_cluster_says_what_to_do_and_is_upgraded(
         assert str(query(server.dsn, "SHOW server_version")).startswith(f"{NOW}.")
         assert query(server.dsn, "SHOW default_transaction_read_only") == "off"
         assert contents(server) == expected
-        schema.require_current(server.dsn)
+        assert len(set(schema.current(server.dsn))) == 1
         friend = server.dsn.replace("//intraday:", "//friend:").replace(server.dsn.split(":")[2].split("@")[0], "secret's")
         assert query(friend, "SHOW statement_timeout") == "5s"
         assert query(friend, "SELECT count(*) FROM ohlcv_1min") == BARS
@@ -208,7 +207,7 @@ def test_a_copy_that_differs_is_not_taken(folder: Path, template: Path, old_bind
         upgrade(data_dir, quiet)
     with EmbeddedServer(data_dir, bindir=old_bindir) as server:
         assert query(server.dsn, "SELECT count(*) FROM ohlcv_1min") == BARS
-        assert query(server.dsn, "CREATE TABLE writable AS SELECT 1; SELECT 1") == 1
+        execute(server.dsn, "CREATE TABLE writable AS SELECT 1")
     assert not list((data_dir / "pg").glob("data.*"))
 
 

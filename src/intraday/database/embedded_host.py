@@ -108,7 +108,8 @@ def installed_bindirs(major: int) -> list[Path]:
         f"/opt/homebrew/opt/postgresql@{major}/bin",
         f"/usr/local/opt/postgresql@{major}/bin",
     ]
-    return [folder for folder in [*wheel_bindirs(), *map(Path, system)] if (folder / "postgres").exists()]
+    found = [folder for folder in [*wheel_bindirs(), *map(Path, system)] if (folder / "postgres").exists()]
+    return [folder for folder in found if major_of(folder, Account()) == major]
 
 
 def refuge_for(path: Path, account: Account) -> Path | None:

@@ -95,7 +95,7 @@ def _bindir_of(major: int, given: Path | None) -> Path:
         if have != major:
             raise StorageError(f"the database was made by PostgreSQL {major}, the programs in {given} are {have}")
         return given
-    found = [folder for folder in installed_bindirs(major) if major_of(folder, Account()) == major]
+    found = installed_bindirs(major)
     if not found:
         raise StorageError(
             f"the database was made by PostgreSQL {major}, and its programs are needed once more: install them "
@@ -128,7 +128,7 @@ def _replace(
             new.make()
             new.start()
             with mapped():
-                done = copy_all(old, new, new_bindir, progress)
+                done = copy_all(old, new, old_bindir, new_bindir, progress)
         except BaseException:
             new.stop()
             old.stop()

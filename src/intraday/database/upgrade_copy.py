@@ -1,8 +1,14 @@
-"""Every database and role of one server of ours into another, dumped, restored and compared."""
+"""Every database and role of one server of ours into another, dumped, restored and compared.
+
+Dumped with the old server's own programs, restored with the new one's: a minor release may keep things in its catalogue that only
+its own pg_dump knows to leave out (PostgreSQL 15.20 notes ``pg_attver`` with every column, and 18.4's pg_dump hands that on to a
+server that refuses it).
+"""
 
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import tempfile
 from collections.abc import Sequence
@@ -25,32 +31,29 @@ _TABLES = """
     ORDER BY 1"""
 # What a dump could forget without any row being missed.
 _OBJECTS = """
-    SELECT 'relation ' || c.relkind::text || ' ' || c.oid::regclass::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-    WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
-    UNION ALL SELECT 'function ' || p.oid::regprocedure::text FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
-    WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
-    UNION ALL SELECT 'trigger ' || tgname::text || ' of ' || tgrelid::regclass::text FROM pg_trigger WHERE NOT tgisinternal
-    UNION ALL SELECT 'constraint ' || conname::text || ' of ' || conrelid::regclass::text FROM pg_constraint c
-    JOIN pg_namespace n ON n.oid = c.connamespace WHERE contype <> 'n' AND conrelid <> 0 AND n.nspname !~ '^pg_'
-      AND n.nspname <> 'information_schema'
-    UNION ALL SELECT 'sequence ' || format('%I.%I', schemaname, sequencename) || ' at ' || coalesce(last_value::text, 'its start')
-    FROM pg_sequences
-    UNION ALL SELECT 'role ' || rolname::text FROM pg_roles WHERE rolname !~ '^pg_'
-    UNION ALL SELECT 'setting ' || unnest(setconfig) || ' of ' || setrole::regrole::text FROM pg_db_role_setting
+    WITH ours AS (SELECT oid FROM pg_namespace WHERE nspname !~ '^pg_' AND nspname <> 'information_schema')
+    SELECT concat('relation ', relkind, ' ', oid::regclass) FROM pg_class WHERE relnamespace IN (SELECT oid FROM ours)
+    UNION ALL SELECT concat('function ', oid::regprocedure) FROM pg_proc WHERE pronamespace IN (SELECT oid FROM ours)
+    UNION ALL SELECT concat('trigger ', tgname, ' of ', tgrelid::regclass) FROM pg_trigger WHERE NOT tgisinternal
+    UNION ALL SELECT concat('constraint ', conname, ' of ', conrelid::regclass) FROM pg_constraint
+    WHERE contype <> 'n' AND conrelid <> 0 AND connamespace IN (SELECT oid FROM ours)
+    UNION ALL SELECT concat('sequence ', format('%I.%I', schemaname, sequencename), ' at ', last_value) FROM pg_sequences
+    UNION ALL SELECT concat('role ', rolname) FROM pg_roles WHERE rolname !~ '^pg_'
+    UNION ALL SELECT concat('setting ', unnest(setconfig), ' of ', setrole::regrole) FROM pg_db_role_setting
     ORDER BY 1"""
 
 
-def copy_all(old: Cluster, new: Cluster, bindir: Path, progress: Progress) -> tuple[int, int, int]:
-    """Everything of the running server ``old`` into ``new``, with the programs of the new one; (databases, tables, rows).
+def copy_all(old: Cluster, new: Cluster, dumps: Path, restores: Path, progress: Progress) -> tuple[int, int, int]:
+    """Everything of the running server ``old`` into ``new``, with the programs in these folders; (databases, tables, rows).
 
     Raises StorageError, and VerifyError when the copy differs.
     """
     with closing(psycopg.connect(old.dsn("postgres"), autocommit=True)) as connection:
         names = [str(row[0]) for row in connection.execute("SELECT datname FROM pg_database WHERE NOT datistemplate ORDER BY 1")]
     _check_extensions(old, new, names)
-    _copy_roles(old, new, bindir)
+    _copy_roles(old, new, dumps)
     for name in names:
-        _copy(old, new, name, bindir, progress)
+        _copy(old, new, name, (dumps / "pg_dump", restores / "pg_restore"), progress)
     tables = rows = 0
     for name in names:
         with Database(old.dsn(name)) as before, Database(new.dsn(name)) as after:
@@ -75,11 +78,11 @@ def _check_extensions(old: Cluster, new: Cluster, names: Sequence[str]) -> None:
             )
 
 
-def _copy_roles(old: Cluster, new: Cluster, bindir: Path) -> None:
+def _copy_roles(old: Cluster, new: Cluster, dumps: Path) -> None:
     """Roles, their passwords and memberships: a dump of a database does not have them."""
     target, env = connection_of(old.dsn("postgres"), os.environ)
     done = subprocess.run(
-        [bindir / "pg_dumpall", "--roles-only", f"--dbname={target}"], check=False, capture_output=True, env=env
+        [dumps / "pg_dumpall", "--roles-only", f"--dbname={target}"], check=False, capture_output=True, env=env
     )  # fmt: skip  # nosec B603
     if done.returncode != 0:
         raise StorageError(f"can't read the roles: {reason('pg_dumpall', done.returncode, done.stderr)}")
@@ -91,18 +94,18 @@ def _copy_roles(old: Cluster, new: Cluster, bindir: Path) -> None:
         connection.execute("\n".join(lines).encode())
 
 
-def _copy(old: Cluster, new: Cluster, name: str, bindir: Path, progress: Progress) -> None:
-    """One database, from pg_dump straight into pg_restore. Both are of the new version."""
+def _copy(old: Cluster, new: Cluster, name: str, programs: tuple[Path, Path], progress: Progress) -> None:
+    """One database, from pg_dump straight into pg_restore."""
     source, source_env = connection_of(old.dsn(name), os.environ)
     create = [] if name == "postgres" else ["--create"]
     target, target_env = connection_of(new.dsn("postgres"), os.environ)
     with tempfile.TemporaryFile() as dump_says, tempfile.TemporaryFile() as restore_says:
         dump = subprocess.Popen(
-            [bindir / "pg_dump", "--format=custom", "--compress=0", f"--dbname={source}"],
+            [programs[0], "--format=custom", "--compress=0", f"--dbname={source}"],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=dump_says, env=source_env,
         )  # fmt: skip  # nosec B603
         restore = subprocess.Popen(
-            [bindir / "pg_restore", "--exit-on-error", *create, f"--dbname={target}"],
+            [programs[1], "--exit-on-error", *create, f"--dbname={target}"],
             stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=restore_says, env=target_env,
         )  # fmt: skip  # nosec B603
         try:
@@ -111,10 +114,12 @@ def _copy(old: Cluster, new: Cluster, name: str, bindir: Path, progress: Progres
             for process in (dump, restore):
                 process.kill()  # nothing, where it has ended
                 process.wait()
-        for program, process, said in (("pg_restore", restore, restore_says), ("pg_dump", dump, dump_says)):
-            if process.returncode != 0:
-                said.seek(0)
-                raise StorageError(f"can't copy the database {name!r}: {reason(program, process.returncode, said.read())}")
+        if dump.returncode or restore.returncode:
+            # Where the reader stopped we had to end the dump; where the dump broke off the reader only knows that it ended early.
+            first = dump.returncode not in {0, -signal.SIGKILL}
+            program, process, said = ("pg_dump", dump, dump_says) if first else ("pg_restore", restore, restore_says)
+            said.seek(0)
+            raise StorageError(f"can't copy the database {name!r}: {reason(program, process.returncode, said.read())}")
 
 
 def _pump(dump: subprocess.Popen[bytes], restore: subprocess.Popen[bytes], name: str, progress: Progress) -> None:

@@ -100,7 +100,8 @@ def script(to: str = HEAD, start: str = BASE, *, timescaledb: bool, lose_data: b
         head += "CREATE EXTENSION IF NOT EXISTS timescaledb;\n"
     loss = "SET LOCAL intraday.lose_data = 'on';\n" if lose_data else ""
     steps = buffer.getvalue().replace("BEGIN;\n", "BEGIN;\n\n" + loss + _guard(found), 1)
-    return head + steps.replace("COMMIT;", _GRANT + "COMMIT;")
+    body, commit, end = steps.rpartition("COMMIT;")
+    return head + body + (_GRANT if commit else "") + commit + end
 
 
 def _guard(found: str) -> str:

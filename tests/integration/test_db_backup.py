@@ -26,7 +26,8 @@ from intraday.database.check import Checker
 from intraday.database.check_block import Scope
 from intraday.database.digests import DATA_TABLES
 from intraday.database.dump_archive import DUMP, Folder, TableSum, opened, written
-from intraday.database.dump_load import check_target
+from intraday.database.dump_load import check_target, load
+from intraday.database.dump_tools import installed
 from intraday.database.dumping import frozen, table_sums, tables_of
 from intraday.database.maintenance import Policy, maintain
 from intraday.database.pool import Database
@@ -184,6 +185,17 @@ def test_a_backup_while_others_write_is_of_one_moment(small: str, backend: Backe
     )
     assert rows(empty_dsn, pairs) == [(1, 1, 2)]
     assert rows(small, pairs) == [(written_pairs, written_pairs, written_pairs + 1)]
+
+
+def test_the_newest_tools_serve_an_older_server(small: str, empty_dsn: str, tmp_path: Path) -> None:
+    """pg_restore 17 and newer set what PostgreSQL 15 and 16 do not know."""
+    tools = max(installed(), key=lambda found: found.major)
+    with Database(small) as database, frozen(database) as moment, written(tmp_path / "b.backup") as archive:
+        archive.add(DUMP, moment.dump(tools, quiet), packed=True)
+        archive.finish(replace(PLAIN, timescaledb=moment.facts().timescaledb, tables=moment.sums(quiet)))
+    with Database(empty_dsn) as database, opened(tmp_path / "b.backup") as backup:
+        load(database, backup, tools, {}, quiet)
+    assert contents(empty_dsn) == contents(small)
 
 
 # ------------------------------------------------------------------------------------------------------------- disturbed
@@ -348,7 +360,7 @@ def test_another_kind_of_server_is_refused(database: Database, empty_dsn: str) -
 def test_a_newer_schema_is_refused_and_an_older_one_migrated(small: str, empty_dsn: str, tmp_path: Path) -> None:
     newer = tmp_path / "newer.backup"
     archive_file(newer, revision="9999")
-    with pytest.raises(StorageError, match="the schema has revision 9999, this program knows up to"):
+    with pytest.raises(StorageError, match="schema has revision 9999, this program knows up to"):
         run_restore(settings_on(empty_dsn, tmp_path / "new"), newer, None, CLOCK, quiet)
     assert is_empty(empty_dsn)
     schema.migrate(small, "0002", lose_data=True)

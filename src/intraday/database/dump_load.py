@@ -15,14 +15,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
-from alembic.script import ScriptDirectory
-
-from intraday.database import schema, timescale
+from intraday.database import roles, timescale
 from intraday.database.dump_archive import DUMP, Archive, Manifest
 from intraday.database.dump_tools import Tools, connection_of, reason
 from intraday.database.dumping import patient, table_sums, tables_of
 from intraday.database.errors import check_room
 from intraday.database.pool import Connection, Database
+from intraday.database.revisions import Chain
 from intraday.domain.errors import StorageError
 from intraday.domain.ports import Progress
 
@@ -36,18 +35,9 @@ _MOVE = "a backup goes back to the kind of server it came from; `intraday db mov
 # ------------------------------------------------------------------------------------------------- may it go there at all
 
 
-def check_revision(revision: str) -> None:
-    """Raise StorageError for a schema that is newer than this program."""
-    known = [found.revision for found in ScriptDirectory(str(Path(schema.__file__).parent / "migrations")).walk_revisions()]
-    if revision not in known:
-        raise StorageError(
-            f"the schema has revision {revision}, this program knows up to {known[0]}: it was made by a newer intraday, "
-            "update this one"
-        )
-
-
 def check_target(database: Database, manifest: Manifest) -> None:
-    """Raise StorageError, StorageFull unless the backup may go there: an empty database of the same kind, with room for it."""
+    """Raise StorageError, StorageFull unless it may go there: an empty database of its kind, with room, and of a known schema."""
+    Chain().known(manifest.revision)
     check_room(database.room, manifest.database_bytes)
     with database.autocommit() as connection:
         _check_kind(connection, manifest)
@@ -142,8 +132,7 @@ def load(database: Database, archive: Archive, tools: Tools, paths: Mapping[str,
         connection.execute("RESET search_path")
         if hyper:
             connection.execute("SELECT timescaledb_post_restore()")
-        if connection.execute("SELECT to_regprocedure('grant_roles()') IS NOT NULL").fetchone() == (True,):
-            connection.execute("SELECT grant_roles()")  # the dump's own rights name roles that may not be on this server
+        roles.grant(connection)  # the dump's own rights name roles that may not be on this server
         _compare(connection, manifest, progress)
         _rewrite(connection, paths)
 

@@ -16,10 +16,11 @@ from intraday.config.settings import Settings
 from intraday.database import dump_archive, schema
 from intraday.database.dump_archive import DUMP, SUFFIX, Manifest, of_disk, opened, remove_drafts, verify_whole, written
 from intraday.database.dump_files import add_folders, placed
-from intraday.database.dump_load import alone, analyze, check_revision, check_target, load
+from intraday.database.dump_load import alone, analyze, check_target, load
 from intraday.database.dump_tools import Tools, choose, installed
 from intraday.database.dumping import Frozen, frozen
 from intraday.database.pool import Database
+from intraday.database.revisions import Chain
 from intraday.database.runs import RunRepository
 from intraday.domain.clock import Clock
 from intraday.domain.errors import InputError
@@ -101,7 +102,7 @@ def run_backup(settings: Settings, folder: Path, keep: int | None, clock: Clock,
 
 def _fill(archive: dump_archive.ArchiveWriter, moment: Frozen, now_ns: int, progress: Progress) -> Manifest:
     facts = moment.facts()
-    check_revision(facts.revision)
+    Chain().known(facts.revision)  # a newer schema may name its files otherwise
     tools = choose(_major(facts.server), installed())
     sums = moment.sums(progress)
     archive.add(DUMP, moment.dump(tools, progress), packed=True)
@@ -153,7 +154,6 @@ def run_restore(settings: Settings, file: Path, to: str | None, clock: Clock, pr
     _verified(file, progress)
     with opened(file) as archive, open_configured(_aimed(settings, to)) as database, alone(database):
         manifest = archive.manifest
-        check_revision(manifest.revision)
         check_target(database, manifest)
         roots = {"model": settings.model_dir, "journal": settings.system.data_dir.absolute() / "journal"}
         with placed(archive, roots) as paths:

@@ -47,23 +47,24 @@ class Recorder:
                 result = method(*args, **options)
                 result = list(result) if isinstance(result, Iterator) else result
             except IntradayError as error:
-                self._write(name, f"{type(error).__name__}: {error}")
+                self.note(name, f"{type(error).__name__}: {error}")
                 return None
             if inspect.isawaitable(result):
                 return self._later(name, result)
             if isinstance(result, LiveWriter):
                 return _Recorded(self, name, result)
-            self._write(name, result)
+            self.note(name, result)
             return result
 
         return call
 
     async def _later(self, name: str, result: Any) -> Any:
         answer = await result
-        self._write(name, answer)
+        self.note(name, answer)
         return answer
 
-    def _write(self, name: str, result: Any) -> None:
+    def note(self, name: str, result: Any) -> None:
+        """Write down what something answered."""
         first, *more = canonical(result)
         self.lines += [f"{name} -> {first}", *(f"  {line}" for line in more)]
 
@@ -155,5 +156,5 @@ FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND N
      LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum
 WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p', 'v', 'm') AND NOT c.relispartition
   AND NOT EXISTS (SELECT 1 FROM pg_depend e WHERE e.objid = c.oid AND e.deptype = 'e')
-  AND coalesce(pg_get_expr(d.adbin, d.adrelid), '') NOT LIKE '%now()%'
+  AND coalesce(pg_get_expr(d.adbin, d.adrelid), '') NOT LIKE '%now()%' AND a.attname <> 'created_at'  -- a view's has no default
 ORDER BY c.relname COLLATE "C", a.attnum"""

@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from contract_cases import Recorder
+from contract_keeping import tell_keeping
 from contract_reference import (
     DAYS,
     OTHER_SET,
@@ -24,9 +25,12 @@ from contract_reference import (
     tell_reference,
     tell_runs,
 )
+from intraday.database.pool import Database
+from intraday.database.stores import Stores
 from intraday.domain.arrays import BAR, LABEL, MINUTE_NS, Bars, Labels, empty
 from intraday.domain.broker import Fetched
 from intraday.domain.events import Action, Alert, CountRejects, RequestBackfill, SaveBars, SaveFeatures, SaveSignals, Signal
+from intraday.domain.instruments import Instrument
 from intraday.domain.ports import FeatureSetRecord, Gap, Quarantined, RunDay, Source
 from intraday.domain.session import midnight_ns
 
@@ -40,8 +44,9 @@ def nothing(what: str, done: int, total: int) -> None:
 class Scenario:
     """The story, in chapters that build on one another. ``folder`` is for its files: the same one for the same transcript."""
 
-    def __init__(self, stores: Recorder, folder: Path, *, shuffled: bool = False) -> None:
-        self.stores = stores
+    def __init__(self, database: Database, folder: Path, *, shuffled: bool = False) -> None:
+        self.stores = Recorder(Stores(database))
+        self._database = database
         self._folder = folder
         self._rng = np.random.default_rng(20_260_725)
         self._shuffle = np.random.default_rng(1) if shuffled else None
@@ -57,11 +62,12 @@ class Scenario:
         self.vectors()
         self.labels()
         tell_models(self.stores)
-        await self.live()
         tell_runs(self.stores, self.ids)
+        await self.live()
         tell_origin(self.stores)
         self.forgetting()
         self.timeframes()
+        tell_keeping(self.stores, self._database, self.ids, self.mixed(self.bars(DAYS[4])[:90]))
 
     # --------------------------------------------------------------------------------------------------- made-up rows
 
@@ -108,6 +114,8 @@ class Scenario:
             s.read(self.ids, *EVER, source)
         s.read(self.ids[::-1], midnight_ns(DAYS[2]), midnight_ns(DAYS[3]))
         s.read(self.ids[:1], 0, 0)
+        s.chunks(self.ids, *EVER, 1)
+        s.chunks(self.ids[::-1], midnight_ns(DAYS[2]), midnight_ns(DAYS[3]), 100, Source.IMPORT)
         s.coverage()
         s.has_any(*EVER)
         s.has_any(0, 1)
@@ -115,12 +123,13 @@ class Scenario:
         refused += [Quarantined("TCS", "a.csv:4", midnight_ns(DAYS[0]), "high < low", {"high": 1.5, "größe": "é"})]
         s.quarantine(refused)
         s.quarantine([*refused, Quarantined("TCS", "a.csv:5", 1, "again", {})])
-        gaps = [
-            Gap(self.ids[k % 3], midnight_ns(day), midnight_ns(day) + k * MINUTE_NS, "feed lost", k) for k, day in enumerate(DAYS)
-        ]
+        starts = [SESSIONS.get(day).open_ns for day in DAYS]
+        gaps = [Gap(self.ids[k % 3], at, at + (k + 1) * MINUTE_NS, "feed lost", k + 1) for k, at in enumerate(starts)]
         s.save_gaps(gaps)
         s.save_gaps([*gaps[1:], Gap(self.ids[0], gaps[0].start_ns, gaps[0].end_ns, "never asked", 4)])
         s.save_gaps([])
+        holes = [Gap(self.ids[2], starts[3], starts[3] + 9 * MINUTE_NS, "not in the file", 9)]
+        s.settle_gaps(Instrument("NSE", "TCS", id=self.ids[2]), midnight_ns(DAYS[3]), midnight_ns(DAYS[3] + timedelta(1)), holes)
         s.gaps(self.ids, *EVER)
         s.gaps(self.ids[:1], midnight_ns(DAYS[0]), midnight_ns(DAYS[3]))
 
@@ -164,6 +173,7 @@ class Scenario:
             s.read(SET.id, source, self.ids, *EVER)
         s.read(OTHER_SET.id, Source.HISTORY, self.ids, *EVER)
         s.read("unknown", Source.HISTORY, self.ids, *EVER)
+        s.chunks(SET.id, Source.HISTORY, self.ids, *EVER, 1)
 
     def labels(self) -> None:
         """A label set replaced by range."""
@@ -181,6 +191,7 @@ class Scenario:
         s.read("tb1", self.ids, *EVER)
         s.read("tb1", self.ids[1:], midnight_ns(DAYS[3]), EVER[1])
         s.read("none", self.ids, *EVER)
+        s.chunks("tb1", self.ids, *EVER, 1)
 
     def _labels(self, day: date) -> Labels:
         labels = empty(LABEL, 90)

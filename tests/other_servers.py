@@ -52,7 +52,7 @@ class Installation:
 
 def second_pass(environment: Mapping[str, str]) -> list[Server]:
     """The servers with TimescaleDB: the named ones, else one of this machine, else none."""
-    if environment.get(SWITCH, "").lower() in {"off", "no", "0"}:
+    if _is_off(environment):
         return []
     named = environment.get(DSNS, "").split()
     if named:
@@ -73,9 +73,13 @@ def another_plain(major: int) -> Server | None:
 
 def no_second_pass(environment: Mapping[str, str]) -> str:
     """Why there is none, for people."""
-    if environment.get(SWITCH):
-        return f"{SWITCH} is off"
+    if _is_off(environment):
+        return f"{SWITCH} is {environment[SWITCH]}"
     return f"no PostgreSQL of this machine has it, and {DSNS} is not set"
+
+
+def _is_off(environment: Mapping[str, str]) -> bool:
+    return environment.get(SWITCH, "").lower() in {"off", "no", "0"}
 
 
 def installations() -> list[Installation]:

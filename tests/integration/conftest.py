@@ -8,8 +8,9 @@ from __future__ import annotations
 import os
 import subprocess
 import tempfile
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import ExitStack
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -58,17 +59,61 @@ def embedded() -> Iterator[EmbeddedServer]:
             yield server
 
 
-@pytest.fixture(scope="session", params=["postgresql", *_OTHERS])
-def backend(request: pytest.FixtureRequest) -> Iterator[Backend]:
-    """The server a test runs on."""
+class _Server:
+    """A server, with what is made on it once, when a test first wants it."""
+
+    def __init__(self, backend: Backend, jobs_dir: Path) -> None:
+        self.backend = backend
+        self.jobs_dir = jobs_dir  # the runs' models and journals bear their names, so that tests do not meet
+
+    @cached_property
+    def trained(self) -> str:
+        """A database after HISTORICAL_MODE."""
+        found = self.backend.create()
+        run_historical(settings_on(found, self.jobs_dir), SystemClock(), quiet)
+        return found
+
+    @cached_property
+    def lived(self) -> tuple[str, Mapping[str, Any]]:
+        """The same with the next session in it, through the live path; and what that run said."""
+        found = self.backend.copy(self.trained)
+        return found, run_live(settings_on(found, self.jobs_dir), SystemClock(), quiet).summary
+
+    def close(self) -> None:
+        """Remove all of it."""
+        made = vars(self)
+        for dsn in (made.get("trained"), made.get("lived", (None,))[0]):
+            if dsn is not None:
+                self.backend.drop(dsn)
+        self.backend.close()
+
+
+@pytest.fixture(scope="session")
+def servers(embedded: EmbeddedServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], _Server]]:
+    """Servers by kind. Once wanted, one stays for the whole session, whatever the order of the tests."""
     with ExitStack() as stack:
-        if request.param in _OTHERS:
-            other = _OTHERS[request.param]
-            server = Backend(other.kind, stack.enter_context(other.dsn), other.where)
-        else:
-            server = Backend("postgresql", request.getfixturevalue("embedded").dsn)
-        stack.callback(server.close)
+
+        @cache
+        def server(kind: str) -> _Server:
+            other = _OTHERS.get(kind)
+            backend = Backend(kind, stack.enter_context(other.dsn), other.where) if other else Backend(kind, embedded.dsn)
+            found = _Server(backend, tmp_path_factory.mktemp(kind) / "var")
+            stack.callback(found.close)
+            return found
+
         yield server
+
+
+@pytest.fixture(scope="module", params=["postgresql", *_OTHERS])
+def server(request: pytest.FixtureRequest, servers: Callable[[str], _Server]) -> _Server:
+    """The server a test runs on, with what is made once."""
+    return servers(request.param)
+
+
+@pytest.fixture(scope="module")
+def backend(server: _Server) -> Backend:
+    """The server a test runs on."""
+    return server.backend
 
 
 @pytest.hookimpl(wrapper=True)
@@ -103,27 +148,16 @@ def database(dsn: str) -> Iterator[Database]:
         yield found
 
 
-@pytest.fixture(scope="session")
-def jobs_dir(tmp_path_factory: pytest.TempPathFactory, backend: Backend) -> Path:
-    """Models and journals of the jobs' runs: their names are the runs', so that tests do not meet."""
-    return tmp_path_factory.mktemp(backend.kind) / "var"
+@pytest.fixture
+def jobs_dir(server: _Server) -> Path:
+    """Models and journals of the jobs' runs."""
+    return server.jobs_dir
 
 
-@pytest.fixture(scope="session")
-def trained_once(backend: Backend, jobs_dir: Path) -> Iterator[str]:
-    """A database after HISTORICAL_MODE; tests get copies."""
-    found = backend.create()
-    run_historical(settings_on(found, jobs_dir), SystemClock(), quiet)
-    yield found
-    backend.drop(found)
-
-
-@pytest.fixture(scope="session")
-def lived_once(backend: Backend, trained_once: str, jobs_dir: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """The same with the next session in it, through the live path; and what that run said."""
-    found = backend.copy(trained_once)
-    yield found, run_live(settings_on(found, jobs_dir), SystemClock(), quiet).summary
-    backend.drop(found)
+@pytest.fixture
+def lived_once(server: _Server) -> tuple[str, Mapping[str, Any]]:
+    """The database with a live session in it that others are copied from, and what that run said."""
+    return server.lived
 
 
 @pytest.fixture
@@ -133,11 +167,11 @@ def settings(dsn: str, tmp_path: Path) -> Settings:
 
 
 @pytest.fixture
-def trained_dsn(backend: Backend, trained_once: str) -> Iterator[str]:
+def trained_dsn(server: _Server) -> Iterator[str]:
     """A copy of the trained database."""
-    found = backend.copy(trained_once)
+    found = server.backend.copy(server.trained)
     yield found
-    backend.drop(found)
+    server.backend.drop(found)
 
 
 @pytest.fixture
@@ -147,11 +181,11 @@ def trained(trained_dsn: str, jobs_dir: Path) -> Settings:
 
 
 @pytest.fixture
-def lived_dsn(backend: Backend, lived_once: tuple[str, Mapping[str, Any]]) -> Iterator[str]:
+def lived_dsn(server: _Server) -> Iterator[str]:
     """A copy of the database with a live session in it."""
-    found = backend.copy(lived_once[0])
+    found = server.backend.copy(server.lived[0])
     yield found
-    backend.drop(found)
+    server.backend.drop(found)
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from contract_cases import Recorder, contents, public_methods
+from contract_cases import contents, public_methods
 from contract_scenario import Scenario
 from database_cases import Backend
 from intraday.database.embedded import EmbeddedServer
@@ -25,9 +25,9 @@ pytestmark = pytest.mark.integration
 def transcript(dsn: str, folder: Path, *, shuffled: bool = False) -> tuple[list[str], set[str]]:
     """(every answer and then every row, methods called)."""
     with Database(dsn) as database:
-        recorder = Recorder(Stores(database))
-        asyncio.run(Scenario(recorder, folder, shuffled=shuffled).tell())
-        return [*recorder.lines, *contents(database)], recorder.called
+        scenario = Scenario(database, folder, shuffled=shuffled)
+        asyncio.run(scenario.tell())
+        return [*scenario.stores.lines, *contents(database)], scenario.stores.called
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from intraday.cli import migrate, move, query, upgrade
+from intraday.cli import check, db_status, maintain, migrate, move, query, upgrade
 from intraday.cli.common import DEFAULT_CONFIG, ConfigOption, JsonOption, Session, VerboseOption, session
 
 if TYPE_CHECKING:
@@ -19,11 +19,8 @@ def register(root: typer.Typer) -> None:
         no_args_is_help=True, rich_markup_mode=None, help="The database: schema, status, questions in SQL, checks, moves."
     )
     group.command("init")(init)
-    migrate.register(group)
-    group.command("status")(status)
-    query.register(group)
-    move.register(group)
-    upgrade.register(group)
+    for module in (migrate, db_status, query, check, maintain, move, upgrade):
+        module.register(group)
     root.add_typer(group, name="db")
 
 
@@ -44,20 +41,6 @@ def init(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False, ver
         _show(run, found)
         if missing:
             run.say(f"roles: {missing}")
-
-
-def status(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False, verbose: VerboseOption = False) -> None:
-    """Show server, TimescaleDB and schema revision.
-
-    \b
-    Examples:
-      intraday db status
-      intraday db status --json | jq -r .revision
-    """
-    from intraday.jobs import database
-
-    with session(config, as_json, verbose) as run:
-        _show(run, database.status(run.settings))
 
 
 def _show(run: Session, found: Status) -> None:

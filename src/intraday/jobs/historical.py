@@ -24,6 +24,7 @@ from intraday.history.plan import HistoricalResult
 from intraday.jobs import page
 from intraday.jobs.exchange import OVER_THE_WIRE, open_exchange
 from intraday.jobs.gather import gather
+from intraday.jobs.maintain import keep_house
 from intraday.jobs.outcome import Outcome, Run, recorded_run
 from intraday.model.artifacts import Artifact, read_oos
 from intraday.report.assemble import coverage_of, header_of, model_parts
@@ -89,6 +90,7 @@ def _trained(
     result = train(system, progress, first, last)
     run.summary |= {**found, **result.summary()}
     report = historical_report(system, result)
+    keep_house(system)
     where = system.settings.system.data_dir / "reports" / f"historical-{result.model_id}.html"
     return Outcome({**found, **result.summary()}, report, render(report, where))
 

@@ -19,6 +19,7 @@ from intraday.domain.session import Session
 from intraday.jobs.exchange import OVER_THE_WIRE, open_exchange, run_at
 from intraday.jobs.gather import gather, gather_through
 from intraday.jobs.historical import train
+from intraday.jobs.maintain import keep_house
 from intraday.jobs.outcome import Outcome, recorded_run
 from intraday.jobs.replay import Print, ReplayPlan, Watched, live_plan, outcome, run_days, summary
 from intraday.live.assembly import LoadedModel
@@ -57,6 +58,7 @@ def run_live(
         )
         done = outcome(system, model, plan, [result], "LIVE_MODE")
         run.summary |= {**done.summary, **found}
+        keep_house(system)
         return replace(done, summary={**done.summary, **found})
 
 
@@ -77,6 +79,7 @@ def _recorded(settings: Settings, clock: Clock, progress: Progress, model_id: st
         plan = live_plan(system)
         results = run_days(system, model, plan, run.id, progress, write)
         run.summary |= summary(results, model)
+        keep_house(system)
         return outcome(system, model, plan, results, "LIVE_MODE")
 
 

@@ -17,8 +17,8 @@ from intraday.database.rollups import RollupRepository
 from intraday.domain.arrays import BAR, DAY_NS, GRID_ORIGIN_NS, MINUTE_NS, Bars, empty
 from intraday.domain.ports import Source
 
-UNITS = 10
-DAYS = 12
+UNITS = 6
+DAYS = 6
 KNOWN = 5
 SOURCES = (Source.IMPORT, Source.BROKER)
 TURNS = 3

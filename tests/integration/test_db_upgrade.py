@@ -32,7 +32,7 @@ from intraday.domain.ports import Source
 from job_cases import fill, quiet
 
 pytestmark = pytest.mark.integration
-PLACES = int(os.environ.get("INTRADAY_TORTURE_PLACES", "3"))
+PLACES = int(os.environ.get("INTRADAY_TORTURE_PLACES", "2"))
 BARS = 3000
 NOW = major_of(wheel_bindir(), Account())
 
@@ -159,8 +159,8 @@ def test_killed_while_upgrading(folder: Path, template: Path, old_bindir: Path, 
     assert said.strip().isdigit(), trouble
     lines = int(said)
     # Half of them in the last lines, where the folders are swapped.
-    places = {*np.linspace(1, lines, PLACES - PLACES // 2, dtype=int), *np.linspace(lines - 25, lines - 5, PLACES // 2, dtype=int)}
-    for place in sorted(int(n) for n in places):
+    places = [*np.linspace(1, lines, PLACES // 2 + 2)[1:-1], *np.linspace(lines - 25, lines, PLACES // 2 + 2)[1:-1]]
+    for place in sorted({int(n) for n in places}):
         data_dir = copy_of(template, folder / str(place))
         assert python(KILLED_AT, data_dir, old_bindir, str(place)).wait(120) in {-signal.SIGKILL, 0}
         for bindir in (old_bindir, wheel_bindir()):

@@ -69,6 +69,7 @@ class EmbeddedServer:
         StorageError when the cluster was made by another PostgreSQL, its password is lost, or its place can't be used.
         """
         assert self._hold is None, "started twice"
+        self._home.make()
         with self._home.starting(self._timeout_s):
             self._cluster = self._start()
             self._hold = self._home.hold()

@@ -41,12 +41,16 @@ class Home:
         """The cluster's folder."""
         return self.base / "data"
 
+    def make(self) -> None:
+        """Make the folder. Raises StorageError where PostgreSQL could not use it."""
+        with usable(self.path):
+            _check_path(self.path / "data")
+            self.path.mkdir(parents=True, exist_ok=True)
+
     @contextmanager
     def starting(self, timeout_s: float) -> Iterator[None]:
         """Only one program at a time makes, starts or stops the server. What the file system refuses comes out as ours."""
         with usable(self.path):
-            _check_path(self.path / "data")
-            self.path.mkdir(parents=True, exist_ok=True)
             handle = _flock_within(self.path / "start.lock", timeout_s)
             try:
                 yield

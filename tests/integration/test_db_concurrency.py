@@ -23,6 +23,7 @@ from intraday.database.live_writer import LiveWriter
 from intraday.database.pool import Database
 from intraday.database.rollups import RollupRepository
 from intraday.domain.arrays import DAY_NS, MINUTE_NS, Bars
+from intraday.domain.events import SaveBars
 from intraday.domain.ports import Source
 
 pytestmark = pytest.mark.integration
@@ -105,6 +106,22 @@ def test_two_programs_write_the_same_minutes(dsn: str) -> None:
             assert sum(source == "replay" for source, _ in found) == minutes + late
         best = BarRepository(database).read(IDS, DAY + DAY_NS + 6 * MINUTE_NS, DAY + DAY_NS + 7 * MINUTE_NS)
         assert best["close"].tolist() == minute_bars(DAY + DAY_NS + 6 * MINUTE_NS, 2)["close"].tolist()  # known later
+
+
+@pytest.mark.asyncio
+async def test_two_batches_in_another_order(dsn: str) -> None:
+    """Each brings two sets of instruments, one first these, the other first those: nobody waits for one who waits for him."""
+    with Database(dsn) as database:
+        ab, ba = (LiveWriter(database, IDS, source, SET.id, "r1") for source in (Source.TICK, Source.REPLAY))
+        async with ab, ba:
+            for k in range(4):
+                bars = minute_bars(DAY + k * MINUTE_NS)
+                halves = [SaveBars(half, DAY) for half in np.split(bars, 2)]
+                async with asyncio.TaskGroup() as tasks:
+                    tasks.create_task(ab.write(halves))
+                    tasks.create_task(ba.write(halves[::-1]))
+        assert deadlocks(database) == 0
+        assert stored(database) == stored(database, Source.REPLAY) == 4 * N
 
 
 def days_of_bars(days: int) -> Bars:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
+from chunk_cases import compress_all, has_timescale, rows
 from intraday.database import schema, timescale
 from intraday.database.bars import BarRepository
 from intraday.database.features import FeatureRepository
@@ -49,6 +50,12 @@ def bars_of(days: range, minutes: int = 65) -> Bars:
 @pytest.fixture
 def filled(database: Database) -> Database:
     """Sixty days of bars of two sources, and features; timeframes made; one candle gap at the beginning."""
+    with database.autocommit() as connection:
+        connection.execute(
+            """INSERT INTO instruments (id, exchange, symbol, kind, tick_size, lot_size) OVERRIDING SYSTEM VALUE
+               SELECT id, 'NSE', 'I' || id, 'equity', 5, 1 FROM unnest(%s::integer[]) AS id""",
+            ([*IDS, 77],),
+        )
     store = BarRepository(database)
     bars = bars_of(range(N_DAYS))
     store.write(IDS, bars, Source.IMPORT, 1)
@@ -65,29 +72,12 @@ def filled(database: Database) -> Database:
     return database
 
 
-def rows(database: Database, query: str, *values: object) -> list[tuple[object, ...]]:
-    with database.autocommit() as connection:
-        return connection.execute(query, values).fetchall()
-
-
 def contents(database: Database, *names: str) -> dict[str, list[tuple[object, ...]]]:
     return {name: rows(database, f"SELECT md5(string_agg(t::text, ',' ORDER BY t::text)) FROM {name} t") for name in names}
 
 
 def timeframes(database: Database) -> dict[str, list[tuple[object, ...]]]:
     return contents(database, *TIMEFRAMES)
-
-
-def has_timescale(database: Database) -> bool:
-    with database.autocommit() as connection:
-        return timescale.installed(connection)
-
-
-def compress_all(database: Database) -> int:
-    """Compress every chunk, where there are chunks; returns how many."""
-    if not has_timescale(database):
-        return 0
-    return len(rows(database, "SELECT compress_chunk(chunk) FROM chunks_to_compress('infinity')"))
 
 
 def note_everything(connection: Connection) -> None:

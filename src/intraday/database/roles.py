@@ -14,6 +14,21 @@ _OURS = """
     SELECT 1 FROM pg_class WHERE oid = to_regclass('alembic_version') AND pg_has_role(relowner, 'USAGE')
       AND to_regprocedure('grant_roles()') IS NOT NULL"""
 
+_OWNER = """
+    SELECT quote_ident(o.rolname) FROM pg_class c JOIN pg_roles o ON o.oid = c.relowner
+    JOIN pg_roles me ON me.rolname = current_user
+    WHERE c.oid = to_regclass('alembic_version') AND o.oid <> me.oid AND NOT me.rolsuper AND pg_has_role(o.oid, 'USAGE')"""
+
+
+def become_owner(connection: psycopg.Connection[Any]) -> None:
+    """Be the role that owns the tables until the transaction ends, where we are a member of it: what is made is its own then.
+
+    Giving things away afterwards is not enough: TimescaleDB lets only a superuser do that with a continuous aggregate.
+    """
+    row = connection.execute(_OWNER).fetchone()
+    if row is not None:
+        connection.execute(f"SET LOCAL ROLE {row[0]}")
+
 
 def grant(connection: psycopg.Connection[Any]) -> str | None:
     """Make the roles and give them their rights, as far as we may; again changes nothing. What is missing and why, None: nothing.

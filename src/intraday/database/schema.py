@@ -54,10 +54,11 @@ def migrate(dsn: str, to: str = HEAD, *, lose_data: bool = False, patience: int 
         chain = Chain()
         found, target = chain.known(_found(connection)), chain.target(to)
         if found != target:
-            _stand_alone(driver, patience)
             driver.execute("SELECT set_config('intraday.lose_data', %s, true)", ("on" if lose_data else "off",))
             chain.config.attributes["connection"] = connection
             with _explained(found, target):
+                roles.become_owner(driver)
+                _stand_alone(driver, patience)
                 (command.upgrade if chain.below(found, target) else command.downgrade)(chain.config, target)
                 roles.grant(driver)
         connection.commit()

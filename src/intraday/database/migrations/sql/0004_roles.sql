@@ -50,6 +50,9 @@ DECLARE
     thing text;
     missing text[] := '{}';
 BEGIN
+    IF NOT (SELECT pg_has_role(current_user, relowner, 'USAGE') FROM pg_class WHERE oid = 'alembic_version'::regclass) THEN
+        RAISE EXCEPTION 'the schema is another''s: expected its owner, found %', current_user USING ERRCODE = 'insufficient_privilege';
+    END IF;
     FOREACH role IN ARRAY ARRAY['intraday_owner', 'intraday_writer', 'intraday_reader'] LOOP
         CONTINUE WHEN EXISTS (SELECT 1 FROM pg_roles WHERE rolname = role);
         BEGIN

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -80,6 +81,28 @@ async def test_a_live_minute_has_a_limit_of_its_own(dsn: str) -> None:
                 await writer.write([SaveBars(bars_of(1), DAY)])
             other.rollback()
             await writer.write([SaveBars(bars_of(1), DAY)])
+
+
+@pytest.mark.asyncio
+async def test_a_live_minute_outlasts_who_keeps_a_lock_for_a_while(dsn: str) -> None:
+    """It gives up waiting, and tries again; what the other does in the end is its own affair."""
+    with Database(dsn, live_timeout_s=1.0, application="intraday test") as database, psycopg.connect(dsn) as other:
+        async with LiveWriter(database, [1], Source.TICK, "abc", "r1") as writer, asyncio.TaskGroup() as tasks:
+            other.execute("LOCK TABLE ohlcv_1min")
+            written = tasks.create_task(writer.write([SaveBars(bars_of(1), DAY)]))
+            await asyncio.to_thread(second_attempt, dsn)
+            other.rollback()
+        assert written.done()
+        assert BarRepository(database).read([1], 0, 2**62).shape == (1,)
+
+
+def second_attempt(dsn: str) -> None:
+    """Wait until a second session of the writer waits for a lock."""
+    waiting = "SELECT pid FROM pg_stat_activity WHERE application_name = 'intraday test' AND wait_event_type = 'Lock'"
+    seen: set[int] = set()
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        while len(seen) < 2:
+            seen |= {row[0] for row in connection.execute(waiting).fetchall()}
 
 
 def test_what_the_dsn_says_itself_comes_first(dsn: str) -> None:

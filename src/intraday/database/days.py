@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from intraday.database.copying import stamp
-from intraday.database.pool import Database
+from intraday.database.pool import Connection, Database
 from intraday.domain.ports import Source
 
 _DERIVED = (
@@ -23,8 +23,11 @@ class DayRepository:
     def clear(self, source: Source, start_ns: int, end_ns: int) -> int:
         """Forget what ``source`` stored of the range, in one transaction; see ``DayStore``."""
         span = {"source": source.value, "start": stamp(start_ns), "end": stamp(end_ns)}
-        with self._db.transaction() as connection:
+
+        def forget(connection: Connection) -> int:
             row = connection.execute("SELECT forget_bars(%(source)s::source, %(start)s, %(end)s)", span).fetchone()
             assert row is not None
             connection.execute(_RUN_DAYS, span)
             return int(row[0]) + sum(connection.execute(statement, span).rowcount for statement in _DERIVED)
+
+        return self._db.run(forget)

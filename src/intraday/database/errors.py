@@ -16,7 +16,7 @@ Room = Callable[[], int]  # bytes left on the server's disk, where we can know i
 ROOM_MIN = 64 * 2**20  # four WAL segments: below this a write is refused before the server meets the wall
 TRIES = 3  # of a transaction that others got in the way of
 _GONE = ("57P01", "57P02", "57P03", "53300")  # admin shutdown, crash shutdown, cannot connect now, too many connections
-_CONTENDED = ("40001", "40P01")  # not serialisable, deadlock
+_CONTENDED = ("40001", "40P01", "55P03")  # not serialisable, deadlock, a lock that others kept for too long
 _LIMITS = {
     "statement": "a statement took longer than database.statement_timeout_s allows, or database.live_timeout_s in a live run",
     "lock": "another session held for too long what a statement needed; half of database.statement_timeout_s may go into waiting, "
@@ -26,7 +26,10 @@ _LIMITS = {
 
 
 class Contended(StorageError):
-    """Transactions got in each other's way and the server undid this one: all of it may be done again at once."""
+    """Transactions got in each other's way and the server undid this one: all of it may be done again at once.
+
+    ``Database.run`` and the live writer do so, TRIES times in all.
+    """
 
 
 def check_room(room: Room | None, need: int = 0) -> None:
@@ -74,11 +77,12 @@ def _ours(state: str | None, lost: bool, text: str, room: Room | None) -> Storag
                 "the database stopped: no room left on its disk; nothing half-written remains, free some and start again"
             )
         return StorageUnavailable(f"no connection to the database: {_safe(text)}")
-    if state in _CONTENDED:
-        return Contended(f"the database undid a transaction that met another: {text} (SQLSTATE {state}); do the same again")
     limit = _limit(state, text)
     if limit is not None:
-        return StorageError(f"{_LIMITS[limit]}; nothing of it was stored. Run again when less is going on, or allow more")
+        kind = Contended if state in _CONTENDED else StorageError
+        return kind(f"{_LIMITS[limit]}; nothing of it was stored. Run again when less is going on, or allow more")
+    if state in _CONTENDED:
+        return Contended(f"the database undid a transaction that met another: {text} (SQLSTATE {state}); do the same again")
     return StorageError(f"the database refused: {_safe(text)} (SQLSTATE {state})")
 
 

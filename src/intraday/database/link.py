@@ -14,6 +14,8 @@ import psycopg
 import pyarrow as pa
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from intraday.database import timescale
+
 if TYPE_CHECKING:
     from adbc_driver_manager import dbapi as adbc_manager
 
@@ -50,6 +52,7 @@ class Link:
             "idle_session_timeout": "0",  # a server's own would take the lock of a live run away
             "synchronous_commit": "on" if self.durable else "off",
             **_SERVER_KEEPALIVES,
+            **timescale.SESSION,
         }
 
     def conninfo(self) -> str:

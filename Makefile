@@ -10,13 +10,16 @@ STAMP := $(VENV)/.installed
 CONFIG ?= config/config.yaml
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PYTEST := $(BIN)/python -m pytest
+# A file goes whole to one of WORKERS processes, each with servers of its own (docs/adr/0017-second-pass.md); 0: no processes.
+WORKERS ?= 2
+PARALLEL := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 # The first interpreter on PATH that really runs and is 3.11, 3.12 or 3.13; PYTHON=... chooses another.
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3 python; do \
   if $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' >/dev/null 2>&1; then echo $$p; break; fi; done)
 
-.PHONY: help install-dev lock format lint type-check contracts security quality check test test-fast test-integration validate \
-  db-init db-migrate run-historical run-live sim logs demo bench bench-backfill fuzz torture-db docs docs-serve clean
+.PHONY: help install-dev lock format lint type-check contracts security quality check test test-fast test-integration test-timescale validate \
+  db-init db-migrate run-historical run-live sim logs demo bench bench-db bench-backfill fuzz torture-db docs docs-serve clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,13 +66,16 @@ check: $(STAMP) ## Before every push: lint, types, contracts, fast tests
 	@$(MAKE) lint type-check contracts test-fast
 
 test: $(STAMP) ## The whole suite with the coverage gate
-	$(PYTEST) --cov --cov-report=term --cov-report=xml
+	$(PYTEST) $(PARALLEL) --cov --cov-report=term --cov-report=xml
 
 test-fast: $(STAMP) ## The suite without slow and integration tests
-	$(PYTEST) -q -m "not slow and not integration"
+	$(PYTEST) $(PARALLEL) -q -m "not slow and not integration"
 
 test-integration: $(STAMP) ## Only the tests that need PostgreSQL or sockets
-	$(PYTEST) -m integration
+	$(PYTEST) $(PARALLEL) -m integration
+
+test-timescale: $(STAMP) ## The same, the database tests on TimescaleDB only: this machine's, or INTRADAY_TEST_TIMESCALE_DSN
+	INTRADAY_TEST_TIMESCALE=only $(PYTEST) $(PARALLEL) -m integration
 
 validate: $(STAMP) ## Check the configuration, then this machine
 	$(BIN)/intraday config validate --config $(CONFIG)
@@ -97,8 +103,11 @@ logs: ## Follow the program's log
 demo: $(STAMP) ## The whole system on a synthetic market, or on real data with DATA=../shared/data
 	@$(BIN)/intraday demo $(if $(DATA),--data "$(DATA)")
 
-bench: $(STAMP) ## Every benchmark; each ends with one JSON line
-	@for b in benchmarks/bench_*.py; do echo "== $$b"; $(BIN)/python "$$b"; done
+bench: $(STAMP) ## Every benchmark but bench-db's; each ends with one JSON line
+	@for b in $(filter-out benchmarks/bench_db%,$(wildcard benchmarks/bench_*.py)); do echo "== $$b"; $(BIN)/python "$$b"; done
+
+bench-db: $(STAMP) ## The database in bulk, a live minute, a billion feature values; INTRADAY_BENCH_DSN names a second server
+	@for b in bench_db bench_db_live bench_db_features; do echo "== $$b"; $(BIN)/python benchmarks/$$b.py $(BENCH_DB_ARGS); done
 
 bench-backfill: $(STAMP) ## A year of minutes of 200 instruments from the simulator, in virtual time (minutes)
 	@$(BIN)/python benchmarks/bench_backfill.py --instruments 200 --kills 10

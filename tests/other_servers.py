@@ -2,7 +2,7 @@
 
 ``INTRADAY_TEST_TIMESCALE_DSN`` names servers that preload TimescaleDB: superusers' DSNs separated by blanks, a pass each. Where it
 is not set, a PostgreSQL installation that has the extension gets a cluster of its own for the test session.
-``INTRADAY_TEST_TIMESCALE=off`` says no to both. docs/adr/0017-second-pass.md.
+``INTRADAY_TEST_TIMESCALE=off`` says no to both, ``only`` leaves our own server out. docs/adr/0017-second-pass.md.
 """
 
 from __future__ import annotations
@@ -63,6 +63,11 @@ def second_pass(environment: Mapping[str, str]) -> list[Server]:
         return []
     newest = max(with_it, key=lambda i: i.major)
     return [Server("timescaledb", "found on this machine", _cluster(newest.bindir, QUICK | _TIMESCALE))]
+
+
+def first_pass(environment: Mapping[str, str]) -> bool:
+    """Whether our own server is wanted."""
+    return environment.get(SWITCH, "").lower() != "only"
 
 
 def another_plain(major: int) -> Server | None:

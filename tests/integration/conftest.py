@@ -24,9 +24,12 @@ from intraday.domain.clock import SystemClock
 from intraday.jobs.historical import run_historical
 from intraday.jobs.live import run_live
 from job_cases import config_file, quiet, settings_on
-from other_servers import QUICK, second_pass
+from other_servers import QUICK, first_pass, no_second_pass, second_pass
 
 _OTHERS = {server.kind: server for server in second_pass(os.environ)}
+_KINDS = [*(["postgresql"] if first_pass(os.environ) else []), *_OTHERS]
+if not _KINDS:
+    raise pytest.UsageError(f"no server to test on: {no_second_pass(os.environ)}")
 
 
 @pytest.fixture
@@ -104,7 +107,7 @@ def servers(embedded: EmbeddedServer, tmp_path_factory: pytest.TempPathFactory) 
         yield server
 
 
-@pytest.fixture(scope="module", params=["postgresql", *_OTHERS])
+@pytest.fixture(scope="module", params=_KINDS)
 def server(request: pytest.FixtureRequest, servers: Callable[[str], _Server]) -> _Server:
     """The server a test runs on, with what is made once."""
     return servers(request.param)
@@ -120,9 +123,9 @@ def backend(server: _Server) -> Backend:
 def pytest_runtest_setup(item: pytest.Item) -> Generator[None, None, None]:
     """Write on the test's report which server it ran on: the closing summary reads it."""
     yield
-    backend = getattr(item, "funcargs", {}).get("backend")
-    if backend is not None:
-        item.user_properties.append(("server", backend.title))
+    server = getattr(item, "funcargs", {}).get("server")
+    if isinstance(server, _Server):
+        item.user_properties.append(("server", server.backend.title))
 
 
 @pytest.fixture

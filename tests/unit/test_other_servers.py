@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from other_servers import DSNS, SWITCH, installations, no_second_pass, second_pass
+from other_servers import DSNS, SWITCH, first_pass, installations, no_second_pass, second_pass
 
 
 def install(folder: Path, major: int, *, timescale: bool) -> Path:
@@ -58,5 +58,13 @@ def test_named_servers_come_first_and_each_has_a_name() -> None:
 def test_it_can_be_switched_off(word: str) -> None:
     environment = {DSNS: "postgresql://a/x", SWITCH: word}
     assert second_pass(environment) == []
+    assert first_pass(environment)
     assert no_second_pass(environment) == f"{SWITCH} is {word}"
     assert DSNS in no_second_pass({})
+
+
+def test_our_own_server_can_be_left_out() -> None:
+    environment = {DSNS: "postgresql://a/x", SWITCH: "only"}
+    assert [server.kind for server in second_pass(environment)] == ["timescaledb"]
+    assert not first_pass(environment)
+    assert first_pass({})

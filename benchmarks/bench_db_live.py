@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import secrets
 import subprocess
 import sys
@@ -186,7 +187,10 @@ def main() -> None:
     parser.add_argument("--instruments", type=int, default=3000)
     parser.add_argument("--features", type=int, default=100)
     parser.add_argument("--minutes", type=int, default=375)
-    parser.add_argument("--dsn", action="append", default=[], help="a server to measure too, as somebody who may create databases")
+    named = os.environ.get("INTRADAY_BENCH_DSN", "").split()
+    parser.add_argument(
+        "--dsn", action="append", default=named, help="a server to measure too (or INTRADAY_BENCH_DSN): of a superuser"
+    )
     parser.add_argument("--load", type=int, default=0, help="busy programs beside it")
     given = parser.parse_args()
     with busy(given.load):

@@ -14,6 +14,8 @@ from intraday.domain.gaps import NOT_IN_FILE, PADDING, minutes_of, runs
 from intraday.domain.instruments import Instrument
 from intraday.domain.ports import Gap, Source
 
+Span = tuple[int, int]  # open times start_ns <= t < end_ns
+
 
 def settle(database: Database, instrument: Instrument, start_ns: int, end_ns: int, found: Sequence[Gap]) -> int:
     """Make the importer's gaps that begin in ``start_ns <= t < end_ns`` (whole days) those of all files together.
@@ -23,14 +25,15 @@ def settle(database: Database, instrument: Instrument, start_ns: int, end_ns: in
     """
     with database.transaction() as connection:
         connection.execute("SELECT lock_instruments(%s)", ([instrument.id],))
-        old = _stored(connection, instrument.id, start_ns, end_ns)
+        old, others = _stored(connection, instrument.id, start_ns, end_ns)
         new = {(g.start_ns, g.end_ns) for g in found}
         if not old | new:
             return 0
         spans = [minutes_of(start, end) for start, end in old | new]
         have = _accounted(database, instrument, start_ns, end_ns)
         missing = np.setdiff1d(np.unique(np.concatenate(spans)), have)
-        left = {(start, end) for start, end in runs(missing).tolist()}
+        # A row is known by its minutes: where the broker's says the same already, it stays the broker's.
+        left = {(start, end) for start, end in runs(missing).tolist()} - others
         _delete(connection, instrument.id, old - left)
         insert_gaps(connection, [Gap(instrument.id, a, b, NOT_IN_FILE, (b - a) // MINUTE_NS) for a, b in sorted(left - old)])
         return len(old ^ left)
@@ -53,12 +56,14 @@ def insert_gaps(connection: Connection, gaps: Sequence[Gap]) -> int:
     return done.rowcount
 
 
-def _stored(connection: Connection, instrument_id: int, start_ns: int, end_ns: int) -> set[tuple[int, int]]:
+def _stored(connection: Connection, instrument_id: int, start_ns: int, end_ns: int) -> tuple[set[Span], set[Span]]:
+    """The importer's rows, and the others."""
     rows = connection.execute(
-        "SELECT start_ts, end_ts FROM candle_gaps WHERE instrument_id = %s AND start_ts >= %s AND start_ts < %s AND reason = %s",
-        (instrument_id, stamp(start_ns), stamp(end_ns), NOT_IN_FILE),
+        "SELECT start_ts, end_ts, reason FROM candle_gaps WHERE instrument_id = %s AND start_ts >= %s AND start_ts < %s",
+        (instrument_id, stamp(start_ns), stamp(end_ns)),
     ).fetchall()
-    return {(nanoseconds(start), nanoseconds(end)) for start, end in rows}
+    spans = [((nanoseconds(start), nanoseconds(end)), reason == NOT_IN_FILE) for start, end, reason in rows]
+    return {span for span, ours in spans if ours}, {span for span, ours in spans if not ours}
 
 
 def _accounted(database: Database, instrument: Instrument, start_ns: int, end_ns: int) -> I8:
@@ -72,7 +77,7 @@ def _accounted(database: Database, instrument: Instrument, start_ns: int, end_ns
     return np.concatenate((times(table, "ts"), times(quiet, "ts")))
 
 
-def _delete(connection: Connection, instrument_id: int, spans: set[tuple[int, int]]) -> None:
+def _delete(connection: Connection, instrument_id: int, spans: set[Span]) -> None:
     connection.execute(
         """DELETE FROM candle_gaps g USING unnest(%s::timestamptz[], %s::timestamptz[]) AS gone (s, e)
            WHERE g.instrument_id = %s AND g.start_ts = gone.s AND g.end_ts = gone.e""",

@@ -27,6 +27,7 @@ class FeatureRepository:
 
     def __init__(self, database: Database) -> None:
         self._db = database
+        self._shapes: dict[str, tuple[int, int]] = {}  # a set never changes
 
     def register(self, record: FeatureSetRecord) -> None:
         """Store the definition and its view ``features_<id>`` of named columns once.
@@ -99,13 +100,14 @@ class FeatureRepository:
 
     def _shape(self, set_id: str) -> tuple[int, int]:
         """(bytes of a vector of the set, minutes of its bars). Raises StorageError when it was never registered."""
-        with self._db.autocommit() as connection:
-            row = connection.execute(
-                "SELECT 4 * cardinality(names), timeframe FROM feature_sets WHERE id = %s", (set_id,)
-            ).fetchone()
-        if row is None:
-            raise StorageError(f"expected a registered feature set, found no {set_id!r} in feature_sets")
-        return int(row[0]), int(row[1])
+        if set_id not in self._shapes:
+            query = "SELECT 4 * cardinality(names), timeframe FROM feature_sets WHERE id = %s"
+            with self._db.autocommit() as connection:
+                row = connection.execute(query, (set_id,)).fetchone()
+            if row is None:
+                raise StorageError(f"expected a registered feature set, found no {set_id!r} in feature_sets")
+            self._shapes[set_id] = (int(row[0]), int(row[1]))
+        return self._shapes[set_id]
 
 
 def _condition(set_id: str, source: Source) -> str:

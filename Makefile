@@ -19,7 +19,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3 python; do \
   if $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' >/dev/null 2>&1; then echo $$p; break; fi; done)
 
 .PHONY: help install-dev lock format lint type-check contracts security quality check test test-fast test-integration test-timescale validate \
-  db-init db-migrate run-historical run-live sim logs demo bench bench-db bench-backfill fuzz torture-db docs docs-serve clean
+  db-init db-migrate run-historical run-live sim logs demo bench bench-db bench-backfill fuzz torture-db validate-data docs docs-serve clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -81,6 +81,9 @@ validate: $(STAMP) ## Check the configuration, then this machine
 	$(BIN)/intraday config validate --config $(CONFIG)
 	$(BIN)/intraday doctor --config $(CONFIG)
 
+validate-data: $(STAMP) ## Import every real set beside the project and hold the database against the files (minutes)
+	INTRADAY_ALL_SETS=1 $(PYTEST) -q tests/integration/test_nse_sets.py
+
 db-init: $(STAMP) ## Start the database if it is ours, and bring the schema up
 	$(BIN)/intraday db init --config $(CONFIG)
 
@@ -107,7 +110,9 @@ bench: $(STAMP) ## Every benchmark but bench-db's; each ends with one JSON line
 	@for b in $(filter-out benchmarks/bench_db%,$(wildcard benchmarks/bench_*.py)); do echo "== $$b"; $(BIN)/python "$$b"; done
 
 bench-db: $(STAMP) ## The database in bulk, a live minute, a billion feature values; INTRADAY_BENCH_DSN names a second server
-	@for b in bench_db bench_db_live bench_db_features; do echo "== $$b"; $(BIN)/python benchmarks/$$b.py $(BENCH_DB_ARGS); done
+	@$(BIN)/python benchmarks/bench_db.py
+	@$(BIN)/python benchmarks/bench_db_live.py $${INTRADAY_BENCH_DSN:+--dsn "$$INTRADAY_BENCH_DSN"}
+	@$(BIN)/python benchmarks/bench_db_features.py $${INTRADAY_BENCH_DSN:+--dsn "$$INTRADAY_BENCH_DSN"}
 
 bench-backfill: $(STAMP) ## A year of minutes of 200 instruments from the simulator, in virtual time (minutes)
 	@$(BIN)/python benchmarks/bench_backfill.py --instruments 200 --kills 10

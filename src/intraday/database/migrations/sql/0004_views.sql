@@ -52,8 +52,8 @@ CREATE VIEW coverage_by_day AS
         LEFT JOIN instrument_flags f ON f.flag = 'closing_auction' AND f.instrument_id = l.instrument_id
             AND f.valid_from <= greatest(s.day, list.first) AND (f.valid_to IS NULL OR f.valid_to > greatest(s.day, list.first))
     )
-    SELECT i.exchange, i.symbol, day, coalesce(h.bars, 0) AS bars, w.expected, greatest(w.expected - coalesce(h.bars, 0), 0) AS missing,
-           instrument_id
+    SELECT i.exchange, i.symbol, day, coalesce(h.bars, 0) AS bars, w.expected,
+           CASE WHEN w.expected IS NOT NULL THEN greatest(w.expected - coalesce(h.bars, 0), 0) END AS missing, instrument_id
     FROM wanted w FULL JOIN held h USING (instrument_id, day) JOIN instruments i ON i.id = instrument_id;
 COMMENT ON VIEW coverage_by_day IS 'Bars by instrument and day, from its first day with bars to its last: how many there are, how many a full session has. Counted in ohlcv_60min, so behind the minutes by what rollup_pending says.';
 

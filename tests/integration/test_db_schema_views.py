@@ -168,9 +168,8 @@ def test_gaps_and_runs(filled: psycopg.Connection[Any]) -> None:
     assert filled.execute("SELECT exchange, symbol, day, n_minutes, reason FROM gaps_readable").fetchall() == [
         ("NSE", "INFY", date(2024, 1, 30), 1, "no candle")
     ]
-    filled.execute(
-        "INSERT INTO runs (id, command, config, started_at) SELECT 'x' || k, 'live', '{}', '2020-01-01' FROM generate_series(1, 60) k"
-    )
+    older = "SELECT 'x' || k, 'live', '{}', '2020-01-01' FROM generate_series(1, 60) k"
+    filled.execute(f"INSERT INTO runs (id, command, config, started_at) {older}")
     found = filled.execute("SELECT id, command, status, took, days FROM runs_recent").fetchall()
     assert len(found) == 50
     assert found[0] == ("r1", "replay", "ok", timedelta(minutes=5), [date(2024, 2, 1)])

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
 from other_servers import no_second_pass
+from turns import ALONE, turn
 
 # A time limit for each example says how busy the machine is, not whether the law holds; pytest's own limit stays.
 settings.register_profile("intraday", deadline=None)
@@ -33,6 +35,15 @@ def shared() -> Path:
             f"no real market data beside the project: {folder.name}/data/README.md not found (INTRADAY_SHARED names the folder)"
         )
     return folder
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Between several processes (pytest-xdist) tests take turns; waiting is no part of a test's time limit."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        return (yield)
+    with turn(alone=item.path.name in ALONE):
+        return (yield)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

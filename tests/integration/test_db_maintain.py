@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import secrets
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
+from psycopg.conninfo import make_conninfo
 
 from chunk_cases import compress_all, has_timescale, rows
 from intraday.database import schema, timescale
@@ -271,6 +274,36 @@ def test_without_a_policy_everything_stays(filled: Database) -> None:
     assert (report.count("retention"), report.count("compression")) == (0, 0)
     assert contents(filled, "ohlcv_1min") == before
     assert rows(filled, "SELECT count(*) FROM kept_from") == [(0,)]
+
+
+@contextmanager
+def member_of(database: Database, group: str) -> Iterator[Database]:
+    """The database, for a login role that is a member of a group role."""
+    name, password = f"test_{secrets.token_hex(6)}", secrets.token_hex(8)
+    with database.autocommit() as connection:
+        connection.execute(f"CREATE ROLE {name} LOGIN PASSWORD '{password}' IN ROLE {group}")
+    try:
+        with Database(make_conninfo(database.dsn, user=name, password=password)) as member:
+            yield member
+    finally:
+        with database.autocommit() as connection:
+            if timescale.installed(connection):
+                connection.execute("SELECT delete_job(job_id) FROM timescaledb_information.jobs WHERE owner::text = %s", (name,))
+            connection.execute(f"DROP OWNED BY {name}")
+            connection.execute(f"DROP ROLE {name}")
+
+
+def test_membership_of_the_owners_role_is_enough(filled: Database) -> None:
+    BarRepository(filled).write(IDS, bars_of(range(N_DAYS, N_DAYS + 1)), Source.IMPORT, 1)
+    with member_of(filled, "intraday_owner") as owner:
+        done = maintain(owner, MONTH, NOW_NS)
+        assert {kind for kind, _ in done.done} >= {"timeframes", "retention"}
+        assert not {kind for kind, _ in settled(owner).done} - {"statistics"}
+
+
+def test_a_writer_is_told_who_may(filled: Database) -> None:
+    with member_of(filled, "intraday_writer") as writer, pytest.raises(StorageError, match="expected .* intraday_owner, found"):
+        maintain(writer, MONTH, NOW_NS)
 
 
 # ----------------------------------------------------------------------------------------------------- the server's own job

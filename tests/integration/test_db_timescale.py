@@ -10,7 +10,6 @@ from typing import Any
 
 import psycopg
 import pytest
-from psycopg.conninfo import make_conninfo
 
 from chunk_cases import compress_all, has_timescale, rows
 from contract_cases import contents
@@ -26,12 +25,6 @@ SETTING = """CREATE FUNCTION shadow.current_setting(text) RETURNS text LANGUAGE 
   $$ SELECT CASE WHEN $1 = '{0}' THEN '{1}' ELSE pg_catalog.current_setting($1) END $$"""
 WRITING = ("write", "clear", "refresh", "store", "save_gaps")  # calls after which something may be uncompressed
 EXTENSION = "CREATE TABLE shadow.pg_extension AS SELECT extname, '{0}'::text AS extversion FROM pg_catalog.pg_extension"
-
-
-def told(dsn: str) -> str:
-    """The DSN for a session that is told ``timescale.SESSION``."""
-    options = " ".join(f"-c {name}={value}" for name, value in timescale.SESSION.items())
-    return make_conninfo(dsn, options=options)
 
 
 @pytest.fixture
@@ -209,13 +202,13 @@ def test_session_settings_of_others_change_no_answer(database: Database, tmp_pat
     name = rows(database, "SELECT current_database()")[0][0]
     settings = {
         "timezone": "'Asia/Kolkata'", "datestyle": "'German'", "intervalstyle": "'sql_standard'", "bytea_output": "'escape'",
-        "extra_float_digits": "-3", "client_encoding": "'LATIN1'", "default_transaction_isolation": "'serializable'",
+        "extra_float_digits": "-3", "client_encoding": "'LATIN1'",
     }  # fmt: skip
     with database.autocommit() as connection:
         for setting, value in settings.items():
             connection.execute(f"ALTER DATABASE {name} SET {setting} = {value}")
     try:
-        assert story(told(database.dsn), tmp_path)[0] == story(plain, tmp_path)[0]
+        assert story(database.dsn, tmp_path)[0] == story(plain, tmp_path)[0]
     finally:
         backend.drop(plain)
 
@@ -225,7 +218,7 @@ def test_a_correction_of_more_than_a_hundred_thousand_compressed_rows(database: 
     """TimescaleDB's limit a transaction, which our sessions lift; a plain server ignores the setting."""
     fill = """INSERT INTO labels SELECT 1 + n % 20, '2025-01-02 00:00+00'::timestamptz + n / 20 * interval '1 minute', now(), now(),
                 0, 0, 0, 0, 0, 'x' FROM generate_series(0, 119999) n"""
-    with psycopg.connect(told(database.dsn), autocommit=True) as connection:
+    with database.autocommit() as connection:
         connection.execute("INSERT INTO label_sets VALUES ('x', '{}')")
         connection.execute("SELECT ensure_partitions('labels', '2025-01-02', '2025-01-10')")
         connection.execute(fill)

@@ -16,6 +16,7 @@ from intraday.database.copying import stamp
 from intraday.database.pool import Connection, Database
 from intraday.database.rollups import RollupRepository
 from intraday.domain.arrays import DAY_NS
+from intraday.domain.errors import StorageError
 from intraday.domain.ports import Progress
 
 TABLES = ("ohlcv_1min", "bar_superseded", "features", "labels", "signals")
@@ -57,6 +58,7 @@ def maintain(database: Database, policy: Policy, now_ns: int, progress: Progress
     """
     done: list[tuple[str, str]] = []
     with database.autocommit() as connection, _alone(connection):
+        _check_owner(connection)
         for what in _behind(connection):
             done.append(("timeframes", what))
             if not dry_run:
@@ -92,6 +94,17 @@ def _alone(connection: Connection) -> Iterator[None]:
         if not connection.closed and not connection.broken:
             connection.execute("SELECT pg_advisory_unlock(hashtext('maintain'), 0)")
             connection.execute("SELECT set_config('statement_timeout', %s, false), set_config('lock_timeout', %s, false)", limits)
+
+
+def _check_owner(connection: Connection) -> None:
+    row = connection.execute(
+        "SELECT pg_has_role(relowner, 'USAGE'), current_user::text FROM pg_class WHERE oid = 'ohlcv_1min'::regclass"
+    ).fetchone()
+    if row is None or not row[0]:
+        raise StorageError(
+            f"expected a member of intraday_owner, found {row and row[1]}: only a table's owner may drop, compress and analyze its "
+            "rows; let the owner run `intraday db maintain` every night"
+        )
 
 
 def _behind(connection: Connection) -> Iterator[str]:

@@ -6,10 +6,11 @@ Run as a program: ``torture_child.py KIND DSN [TARGET]``. The first line says th
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
-from intraday.database import schema
 from intraday.database.bars import BarRepository
 from intraday.database.moving import Mover
 from intraday.database.pool import Database
@@ -38,16 +39,15 @@ def bars_of(unit: int, source: Source) -> Bars:
 
 def lower(dsn: str) -> str:
     """The revision that migrations go down to: the second, with which the timeframes were other tables."""
+    from intraday.database import schema  # it brings alembic, which takes longer than most of the work here
+
     return schema.history(dsn)[1].id
 
 
-def say(text: object) -> None:
-    """An acknowledged unit."""
-    sys.stdout.write(f"{text}\n")
-    sys.stdout.flush()
+Say = Callable[[object], None]  # a unit was acknowledged
 
 
-def load(database: Database) -> None:
+def load(say: Say, database: Database) -> None:
     """One transaction a unit and source."""
     store = BarRepository(database)
     for unit in range(UNITS):
@@ -56,7 +56,7 @@ def load(database: Database) -> None:
             say(f"{unit} {source}")
 
 
-def refresh(database: Database) -> None:
+def refresh(say: Say, database: Database) -> None:
     """Minutes, then their timeframes; a unit is acknowledged when it has both."""
     store, rollups = BarRepository(database), RollupRepository(database)
     for unit in range(UNITS):
@@ -65,28 +65,34 @@ def refresh(database: Database) -> None:
         say(unit)
 
 
-def migrate(database: Database) -> None:
+def migrate(say: Say, database: Database) -> None:
     """Down and up again; a revision is acknowledged when the call returns."""
+    from intraday.database import schema
+
     below = lower(database.dsn)
     for _ in range(TURNS):
         say(schema.migrate(database.dsn, below, lose_data=True))
         say(schema.migrate(database.dsn))
 
 
-def move(database: Database, target: Database) -> None:
+def move(say: Say, database: Database, target: Database) -> None:
     """To another database; what was said of parts is how many are there."""
     Mover(database, target, lambda what, done, total: say(f"{what} {done}")).run()
     say("moved")
 
 
+WORK: dict[str, Callable[..., None]] = {"load": load, "refresh": refresh, "migrate": migrate, "move": move}
+
+
 def main(kind: str, *dsns: str) -> None:
     """Do it."""
+    say = partial(print, flush=True)
     databases = [Database(dsn) for dsn in dsns]
     for database in databases:
         with database.autocommit():
             pass
     say("begin")
-    {"load": load, "refresh": refresh, "migrate": migrate, "move": move}[kind](*databases)
+    WORK[kind](say, *databases)
     say("end")
 
 

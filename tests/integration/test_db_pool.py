@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -17,6 +18,7 @@ from intraday.database import schema
 from intraday.database.bars import BarRepository
 from intraday.database.embedded import EmbeddedServer
 from intraday.database.errors import Contended
+from intraday.database.link import keep_alive
 from intraday.database.live_writer import LiveWriter
 from intraday.database.pool import Connection, Database
 from intraday.domain.arrays import BAR, DAY_NS, GRID_ORIGIN_NS, MINUTE_NS, Bars, empty
@@ -103,6 +105,41 @@ def second_attempt(dsn: str) -> None:
     with psycopg.connect(dsn, autocommit=True) as connection:
         while len(seen) < 2:
             seen |= {row[0] for row in connection.execute(waiting).fetchall()}
+
+
+class Hasty(asyncio.SelectorEventLoop):
+    """An event loop whose clock runs a thousand times as fast, as at a simulated exchange."""
+
+    def time(self) -> float:
+        return super().time() * 1000
+
+
+def test_a_live_minute_has_real_seconds(dsn: str) -> None:
+    """Twenty seconds of the loop go by in twenty milliseconds; the writer's limits are not counted in those."""
+
+    async def work(database: Database) -> None:
+        async with LiveWriter(database, [1], Source.TICK, "abc", "r1") as writer:
+            await writer.write([SaveBars(bars_of(1), DAY)])
+            with psycopg.connect(dsn) as other:
+                other.execute("LOCK TABLE ohlcv_1min")
+                async with asyncio.TaskGroup() as tasks:
+                    tasks.create_task(writer.write([SaveBars(bars_of(2), DAY)]))
+                    await asyncio.to_thread(other.execute, "SELECT pg_sleep(0.3)")
+                    other.rollback()
+
+    with Database(dsn, live_timeout_s=10) as database:
+        with asyncio.Runner(loop_factory=Hasty) as runner:
+            runner.run(work(database))
+        assert BarRepository(database).read([1], 0, 2**62).shape == (2,)
+
+
+def test_a_dead_line_is_noticed_by_the_kernel() -> None:
+    with socket.socket() as line, socket.socket(socket.AF_UNIX) as local:
+        keep_alive(line)
+        keep_alive(local)
+        assert line.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+        assert line.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT) == 3
+        assert local.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 0
 
 
 def test_what_the_dsn_says_itself_comes_first(dsn: str) -> None:

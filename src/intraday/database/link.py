@@ -5,10 +5,11 @@ Source: PostgreSQL documentation, "Client Connection Defaults" and "Parameter Ke
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import psycopg
 import pyarrow as pa
@@ -67,6 +68,23 @@ class Link:
     def connect(self) -> Connection:
         """A psycopg connection, in autocommit mode."""
         return psycopg.connect(self.conninfo(), autocommit=True)
+
+
+def keep_alive(connection: _Socket) -> None:
+    """What libpq does for its own: a line that is dead for a minute is closed. Nothing on a Unix socket."""
+    if connection.family == getattr(socket, "AF_UNIX", None):
+        return
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3), ("TCP_USER_TIMEOUT", 60_000)):
+        if hasattr(socket, name):  # not every system has all of them
+            connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+
+
+class _Socket(Protocol):
+    @property
+    def family(self) -> int: ...
+
+    def setsockopt(self, level: int, name: int, value: int, /) -> None: ...
 
 
 class Reader:

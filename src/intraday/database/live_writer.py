@@ -20,13 +20,14 @@ from intraday.database import live_rows as rows
 from intraday.database.copying import stamp
 from intraday.database.errors import TRIES, Contended, check_room, mapped
 from intraday.database.exclusive import HELD
+from intraday.database.link import keep_alive
 from intraday.database.partitions import missing_months
 from intraday.database.pool import Database
 from intraday.domain.arrays import I8, MINUTE_NS, BarFlag
 from intraday.domain.events import Alert, CountRejects, Effect, SaveBars, SaveFeatures, SaveSignals, Signal
 from intraday.domain.ports import Source
 
-_PATIENCE_S = 5.0  # for the server to say that a statement took too long, before the link counts as dead
+_CONNECT_S = 600.0  # of the event loop's time, which may run sixty times as fast as ours (docs/adr/0013); see ``_connected``
 
 
 class LiveWriter:
@@ -88,16 +89,18 @@ class LiveWriter:
                 raise
 
     async def _connected(self) -> Any:
+        """No time limit here is the driver's, which counts the event loop's seconds: the check finds out whether there is a server,
+        long statements are the server's to stop, and a dead line is the kernel's to notice."""
         if self._connection is None or self._connection.is_closed():
             await asyncio.to_thread(self._check)
             link = self._db.live_link
             self._connection = await asyncpg.connect(
                 self._db.dsn,
-                timeout=link.connect_timeout_s,
-                command_timeout=link.statement_timeout_s + _PATIENCE_S,
+                timeout=_CONNECT_S,
                 max_cached_statement_lifetime=0,  # a statement is needed once a minute, all day
                 server_settings={"application_name": link.application, **link.settings()},
             )
+            keep_alive(self._connection._transport.get_extra_info("socket"))  # asyncpg has no option for it
         return self._connection
 
     def _check(self) -> None:

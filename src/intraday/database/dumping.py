@@ -48,10 +48,11 @@ _FOLDERS = """
     UNION ALL
     SELECT 'journal', journal, concat_ws('/', 'journal', source, day, run_id) FROM run_days
     ORDER BY 3"""
+# 16384: what PostgreSQL has by itself is below.
 _FACTS = """
     SELECT current_setting('server_version'), (SELECT string_agg(version_num, ' ' ORDER BY version_num) FROM alembic_version),
            (SELECT system_identifier FROM pg_control_system()) || '/' || current_database(),
-           pg_database_size(current_database()), (SELECT count(*) FROM pg_class)"""
+           pg_database_size(current_database()), (SELECT count(*) FROM pg_class WHERE oid >= 16384)"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from intraday.core.validate import CandleValidator
-from intraday.database.check_block import Block, Minutes, bars_of, ist, keys_of
+from intraday.database.check_block import Block, Minutes, bars_of, distinct, ist, keys_of
 from intraday.database.check_rules import Spot, Tally
 from intraday.database.check_snapshot import Snapshot
 from intraday.database.copying import ints, times
@@ -40,9 +40,9 @@ def check_minutes(snap: Snapshot, block: Block, validator: CandleValidator, tall
     order = np.lexsort((bars["inst"], bars["ts_ns"]))
 
     def of(column: str) -> I8:
-        return np.unique(np.concatenate((keys[_bools(best, column)], more[_bools(older, column)])))
+        return distinct(np.concatenate((keys[_bools(best, column)], more[_bools(older, column)])))
 
-    return Minutes(bars[order], sane[order], np.unique(np.concatenate((keys, more))), of("by_import"), of("by_broker"))
+    return Minutes(bars[order], sane[order], distinct(np.concatenate((keys, more))), of("by_import"), of("by_broker"))
 
 
 def _judge(block: Block, table: pa.Table, name: str, validator: CandleValidator, tally: Tally) -> tuple[Bars, Mask]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from intraday.database.check_block import Block, Minutes, has
+from intraday.database.check_block import Block, Minutes, distinct, has
 from intraday.database.check_rules import Spot, Tally
 from intraday.database.check_snapshot import Snapshot
 from intraday.database.copying import ints, text_literal, times
@@ -82,7 +82,7 @@ def check_labels(snap: Snapshot, block: Block, minutes: Minutes, sets: Sets, flo
 def _buckets(keys: I8, timeframe: int) -> I8:
     """Keys of the buckets that these minutes are in."""
     minute = keys & 0xFFFFFFFF
-    return np.unique(keys - (minute - GRID_ORIGIN_NS // MINUTE_NS) % timeframe)
+    return distinct(keys - (minute - GRID_ORIGIN_NS // MINUTE_NS) % timeframe)
 
 
 def _exact(ids: I8, ts_ns: I8) -> I8:

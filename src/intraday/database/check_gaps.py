@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from intraday.database.check_block import Block, Minutes, ist
+from intraday.database.check_block import Block, Minutes, has, ist
 from intraday.database.check_rules import Tally
 from intraday.database.check_snapshot import Snapshot
 from intraday.database.copying import nanoseconds
@@ -88,7 +88,7 @@ class GapCheck:
                 continue
             span = everything[np.searchsorted(everything, claim.start_ns) : np.searchsorted(everything, claim.end_ns)]
             have = books.imported if claim.reason == NOT_IN_FILE else books.broker
-            lacking = int((~np.isin(span, have)).sum())
+            lacking = int((~has(have, span)).sum())
             if not 0 < claim.n_minutes <= lacking:
                 where = f"{books.instrument.key} {ist(claim.start_ns)}"
                 text = f"{where}, {claim.n_minutes} minutes, {claim.reason}: {lacking} are missing"
@@ -100,7 +100,7 @@ class GapCheck:
         fetched = {row.day for row in books.fetched}
         imported = {_day(int(ns)) for ns in _first_of_days(books.imported)} - fetched
         sessions = [own[day] for day in sorted(imported & own.keys())]
-        lost = np.setdiff1d(expected_minutes(sessions), np.concatenate((accounted, books.imported)))
+        lost = _lacking(expected_minutes(sessions), accounted, books.imported)
         self._tell(books, lost[lost >= self._floor_ns], NOT_IN_FILE, tally)
         for row in books.fetched:
             self._fetch(books, row, own.get(row.day), accounted, tally)
@@ -116,7 +116,7 @@ class GapCheck:
             )
         elif books.quiet.size < PADDED_MAX:  # with more, not every minute without trades is on record
             expected = expected_minutes([session], row.until_ns - MINUTE_NS + 1)
-            self._tell(books, np.setdiff1d(expected, np.concatenate((accounted, books.broker))), NO_CANDLE, tally)
+            self._tell(books, _lacking(expected, accounted, books.broker), NO_CANDLE, tally)
 
     def _tell(self, books: Books, lost: I8, reason: str, tally: Tally) -> None:
         for start, end in runs(lost).tolist():
@@ -184,6 +184,11 @@ def _first_of_days(ts_ns: I8) -> I8:
     """One instant of each Indian day that there is any of."""
     _, first = np.unique((ts_ns + IST_NS) // DAY_NS, return_index=True)
     return ts_ns[first]
+
+
+def _lacking(expected: I8, *have: I8) -> I8:
+    """Those of ``expected`` (ascending) that are in none of the others."""
+    return expected[~has(np.sort(np.concatenate(have)), expected)]
 
 
 def _days(block: Block) -> tuple[date, date]:

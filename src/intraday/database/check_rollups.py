@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from intraday.core.candles import HistoricalAggregator
-from intraday.database.check_block import Block, Minutes, bars_of, has, hour_of, keys_of
+from intraday.database.check_block import Block, Minutes, bars_of, distinct, has, hour_of, keys_of
 from intraday.database.check_rules import Tally
 from intraday.database.check_snapshot import Snapshot
 from intraday.database.copying import ints, nanoseconds
@@ -75,7 +75,7 @@ def _differences(block: Block, stored: tuple[Bars, I8], made: tuple[Bars, I8]) -
         same &= (x == y) | ((x != x) & (y != y))
     # A stored bucket off the grid has a key of no bucket, or the key of one cut to the minute.
     off = left["ts_ns"] != right["ts_ns"]
-    return np.unique(np.concatenate((a[~both], a[both][~same | off], b[~has(a, b)])))
+    return distinct(np.concatenate((a[~both], a[both][~same | off], b[~has(a, b)])))
 
 
 def _explained(block: Block, keys: I8, minutes: Minutes, floor_ns: int, notes: Sequence[Noted], timeframe: int) -> Mask:
@@ -88,7 +88,7 @@ def _explained(block: Block, keys: I8, minutes: Minutes, floor_ns: int, notes: S
     bad = minutes.bars[~minutes.sane]
     if bad.size:
         bad["ts_ns"] -= (bad["ts_ns"] - GRID_ORIGIN_NS) % (timeframe * MINUTE_NS)
-        explained |= has(np.unique(keys_of(block, bad)), keys)
+        explained |= has(distinct(keys_of(block, bad)), keys)
     return explained
 
 

@@ -48,7 +48,8 @@ OTHERS = """
 | `INTRADAY_CONFIG` | the configuration file, as `--config` |
 | `INTRADAY_CACHE_DIR` | folder of compiled kernels; by default in the user's cache folder |
 | `INTRADAY_SHARED` | tests: folder of real market data; by default `shared` beside the project |
-| `INTRADAY_TEST_TIMESCALE_DSN` | tests: a server with TimescaleDB for the second pass of the integration tests |
+| `INTRADAY_TEST_TIMESCALE_DSN` | tests: servers with TimescaleDB (DSNs separated by blanks), a pass of the database tests each |
+| `INTRADAY_TEST_TIMESCALE` | tests: `off` no pass on TimescaleDB, `only` no other; by default one on what the machine has |
 """
 
 

@@ -35,7 +35,7 @@ class Backend:
         schema.init(on_database(dsn, self._template))
         with psycopg.connect(on_database(dsn, self._template)) as connection:
             version, extension = connection.info.parameter_status("server_version"), timescale.version(connection)
-            # Copying files ends with a checkpoint: a quarter of the time where nothing is synced, four times it elsewhere.
+            # Copying files ends with a checkpoint: a quarter of the time where nothing is synced, several times it elsewhere.
             unsynced = connection.execute("SELECT current_setting('fsync') = 'off'").fetchone() == (True,)
             self._strategy = "FILE_COPY" if unsynced else "WAL_LOG"
         assert (extension is None) == (kind == "postgresql"), f"the server {where} is no {kind}: its TimescaleDB is {extension}"

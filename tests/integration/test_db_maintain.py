@@ -202,6 +202,10 @@ def test_minutes_older_than_what_is_kept_are_refused(filled: Database) -> None:
         check_kept(connection, "labels", 0)
         with pytest.raises(StorageError, match="expected bars from 2025-01-23 on, found some of 2025-01-22: .*bars_days"):
             check_kept(connection, "bars", limit_ns - 1000)
+    store = BarRepository(filled)
+    with pytest.raises(StorageError, match="expected bars from 2025-01-23 on"):
+        store.write(IDS, bars_of(range(20, 22)), Source.TICK, 3)
+    assert store.write(IDS, bars_of(range(21, 22)), Source.TICK, 3).revised + store.read(IDS, 0, limit_ns).shape[0] == 0
 
 
 def test_rows_that_came_back_go_again(filled: Database) -> None:

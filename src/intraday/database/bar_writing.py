@@ -117,6 +117,8 @@ def _store_others(connection: Connection, new: Block, keep: Mask, source: Source
         return 0, 0, 0, 0
     connection.execute("CREATE TEMP TABLE incoming (LIKE ohlcv_1min) ON COMMIT DROP")
     copy_bars(connection, "incoming", new.instrument, new.bars, source, known_ns, keep)
+    # A plan for the rows at hand: made for any number, it looks every row up by itself.
+    connection.execute("SET LOCAL plan_cache_mode = force_custom_plan")
     row: Any = connection.execute(
         """SELECT inserted, unchanged, revised, best_changed FROM (
              SELECT array_agg(instrument_id) a, array_agg(ts) b, array_agg(open) c, array_agg(high) d, array_agg(low) e,

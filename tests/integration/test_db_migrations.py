@@ -71,6 +71,14 @@ def test_the_way_down_makes_up_what_the_timeframes_lack(empty_dsn: str) -> None:
     schema.migrate(empty_dsn)
     schema.migrate(empty_dsn, "0002")  # without a refresh between
     assert content(empty_dsn) == before
+    schema.migrate(empty_dsn)
+    gone = "ts BETWEEN '2024-01-30 04:00+00' AND '2024-01-30 06:00+00'"
+    run(empty_dsn, f"DELETE FROM ohlcv_1min WHERE {gone}; SELECT note_rollups('{{7,41,300}}', '2024-01-30', '2024-01-31')")
+    schema.migrate(empty_dsn, "0002")
+    with psycopg.connect(empty_dsn) as connection:
+        minutes = connection.execute("SELECT count(*) FROM ohlcv_1min").fetchone()
+        for name in TIMEFRAMES:
+            assert connection.execute(f"SELECT sum(n_minutes) FROM {name}").fetchone() == minutes, name
 
 
 def test_the_way_down_refuses_to_lose_rows(empty_dsn: str) -> None:

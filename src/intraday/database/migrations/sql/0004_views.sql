@@ -57,20 +57,20 @@ CREATE VIEW coverage_by_day AS
     FROM wanted w FULL JOIN held h USING (instrument_id, day) JOIN instruments i ON i.id = instrument_id;
 COMMENT ON VIEW coverage_by_day IS 'Bars by instrument and day, from its first day with bars to its last: how many there are, how many a full session has. Counted in ohlcv_60min, so behind the minutes by what rollup_pending says.';
 
-CREATE VIEW data_quality AS
-    SELECT i.exchange, i.symbol, x.day, x.what, x.reason, x.n, x.instrument_id
-    FROM (
-        SELECT instrument_id, (start_ts AT TIME ZONE 'Asia/Kolkata')::date AS day, 'gap' AS what, reason, sum(n_minutes) AS n
-        FROM candle_gaps GROUP BY 1, 2, 4
-        UNION ALL
-        SELECT instrument_id, (ts AT TIME ZONE 'Asia/Kolkata')::date, 'superseded', source::text, count(*) FROM bar_superseded GROUP BY 1, 2, 4
-        UNION ALL
-        -- The hours say where to look: flags are rare.
-        SELECT b.instrument_id, (b.ts AT TIME ZONE 'Asia/Kolkata')::date, f.what, b.source::text, count(*)
-        FROM ohlcv_60min h JOIN ohlcv_1min b ON b.instrument_id = h.instrument_id AND b.ts >= h.ts AND b.ts < h.ts + interval '1 hour'
-        JOIN (VALUES (1::smallint, 'partial'), (2::smallint, 'late')) AS f (bit, what) ON b.flags & f.bit <> 0
-        WHERE h.flags <> 0 AND b.flags <> 0 GROUP BY 1, 2, 3, 4
-    ) x JOIN instruments i ON i.id = x.instrument_id
+CREATE VIEW data_quality AS  -- the symbol is in every part before it is grouped, so that a question for one reads only its rows
+    SELECT i.exchange, i.symbol, (g.start_ts AT TIME ZONE 'Asia/Kolkata')::date AS day, 'gap' AS what, g.reason, sum(g.n_minutes) AS n,
+           i.id AS instrument_id
+    FROM candle_gaps g JOIN instruments i ON i.id = g.instrument_id GROUP BY i.id, 3, 5
+    UNION ALL
+    SELECT i.exchange, i.symbol, (b.ts AT TIME ZONE 'Asia/Kolkata')::date, 'superseded', b.source::text, count(*), i.id
+    FROM bar_superseded b JOIN instruments i ON i.id = b.instrument_id GROUP BY i.id, 3, 5
+    UNION ALL
+    -- The hours say where to look: flags are rare.
+    SELECT i.exchange, i.symbol, (h.ts AT TIME ZONE 'Asia/Kolkata')::date, f.what, b.source::text, count(*), i.id
+    FROM ohlcv_60min h JOIN instruments i ON i.id = h.instrument_id
+    JOIN ohlcv_1min b ON b.instrument_id = h.instrument_id AND b.ts >= h.ts AND b.ts < h.ts + interval '1 hour'
+    JOIN (VALUES (1::smallint, 'partial'), (2::smallint, 'late')) AS f (bit, what) ON b.flags & f.bit <> 0
+    WHERE h.flags <> 0 AND b.flags <> 0 GROUP BY i.id, 3, 4, 5
     UNION ALL
     SELECT NULL, symbol, (ts AT TIME ZONE 'Asia/Kolkata')::date, 'quarantined', reason, count(*), NULL FROM quarantine GROUP BY 2, 3, 5;
 COMMENT ON VIEW data_quality IS 'What is not as it should be, by instrument and day: gaps, versions that were superseded, late and partial bars, rows that were refused.';

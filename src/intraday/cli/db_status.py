@@ -21,7 +21,7 @@ def register(group: typer.Typer) -> None:
 
 
 def status(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False, verbose: VerboseOption = False) -> None:
-    """Show the server, the schema's revision, and which features are on, or why not.
+    """Show server, schema and features: on, or why not.
 
     A server whose answers would be wrong is refused with what to do about it.
 

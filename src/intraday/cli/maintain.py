@@ -27,7 +27,7 @@ def maintain(
     as_json: JsonOption = False,
     verbose: VerboseOption = False,
 ) -> None:
-    """Bring timeframes up to date, drop and compress what is old, renew statistics.
+    """Refresh timeframes, drop and compress what is old.
 
     How long rows are kept is database.retention, when they are compressed database.compress_after_days. Running it again
     finds nothing to do; `historical` and `live` end with it.

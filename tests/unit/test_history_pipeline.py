@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -316,3 +317,10 @@ def test_nobody_was_a_member(tmp_path: Path, market: Any, stores: Stores, sessio
     with pytest.raises(NotEnoughData, match="index:SMALL.*no stored decision bar from 2025-03-20 to 2025-04-21 is one of a member"):
         pipeline(plan_of(tmp_path, membership=membership_of(span)), stores, sessions).run(market[0])
     assert (span.start == date(2025, 5, 1)) == (rows_of(stores)["features"] == {}), "found out before the work, where it can be"
+
+
+def test_coverage_that_was_asked_already_is_not_asked_again(
+    tmp_path: Path, market: Any, stores: Stores, sessions: SessionTable
+) -> None:
+    with pytest.raises(NotEnoughData, match="no stored bars"):
+        pipeline(replace(plan_of(tmp_path), coverage=()), stores, sessions).run(market[0])

@@ -115,7 +115,8 @@ class HistoricalPipeline:
         """The days to cover, and the instruments that have bars in them (by kind, then id)."""
         plan, ids = self._plan, {i.id for i in instruments}
         lowest, highest = plan.first or date.min, plan.last or date.max
-        stored = [(i, day) for i, day, n in self._stores.bars.coverage() if n]
+        coverage = self._stores.bars.coverage() if plan.coverage is None else plan.coverage
+        stored = [(i, day) for i, day, n in coverage if n]
         held = [(i, day) for i, day in stored if i in ids and lowest <= day <= highest]
         if not held:
             wanted = f"{plan.first or 'the beginning'} to {plan.last or 'the end'}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -45,6 +45,7 @@ class HistoricalPlan:
     source: Source | None = None
     known_ns: int | None = None
     membership: Callable[[date, date], Membership | None] | None = None
+    coverage: Sequence[tuple[int, date, int]] | None = None  # BarStore.coverage() where it was asked already: it reads every bar
     block_instruments: int = 32
     block_bars: int = 1_500_000  # most one-minute bars of a block: about 100 MB, and twice that as panels
     golden_instruments: int = 8

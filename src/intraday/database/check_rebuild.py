@@ -43,7 +43,6 @@ def _rebuild(connection: Connection, spots: Sequence[tuple[int, ...]]) -> None:
     ids = sorted({i for i, _ in spots})
     with connection.transaction():
         for timeframe in TIMEFRAMES:
-            connection.execute(
-                f"DELETE FROM {timeframe} WHERE instrument_id = ANY (%s) AND ts >= %s AND ts < %s", (ids, start, stop)
-            )  # nosec B608
+            query = f"DELETE FROM {timeframe} WHERE instrument_id = ANY (%s) AND ts >= %s AND ts < %s"  # nosec B608
+            connection.execute(query, (ids, start, stop))
         connection.execute("SELECT refresh_rollups(%s, %s, %s)", (ids, start, stop))

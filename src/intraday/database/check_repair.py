@@ -37,14 +37,18 @@ _MINUTES = f"({_SPOTS.format(more='', names='')}) AS spot"
 _ELECT = (
     f"""CREATE TEMP TABLE every ON COMMIT DROP AS
         SELECT DISTINCT ON (x.instrument_id, x.ts, x.source, x.version) x.* FROM bar_versions x JOIN {_MINUTES} ON {_AT}
-        ORDER BY x.instrument_id, x.ts, x.source, x.version, x.best DESC""",
-    f"DELETE FROM ohlcv_1min x USING {_MINUTES} WHERE {_AT}",
-    f"DELETE FROM bar_superseded x USING {_MINUTES} WHERE {_AT}",
+        ORDER BY x.instrument_id, x.ts, x.source, x.version, x.best DESC""",  # nosec B608
+    f"DELETE FROM ohlcv_1min x USING {_MINUTES} WHERE {_AT}",  # nosec B608
+    f"DELETE FROM bar_superseded x USING {_MINUTES} WHERE {_AT}",  # nosec B608
+)
+_IS_BEST = (
+    "EXISTS (SELECT 1 FROM ohlcv_1min b WHERE b.ts BETWEEN %(low)s AND %(high)s AND (b.instrument_id, b.ts, b.source, b.version) "
+    "= (x.instrument_id, x.ts, x.source, x.version))"
 )
 _BAR = "instrument_id, ts, open, high, low, close, volume, n_ticks, version, known_at, source, flags"
 _RANKED = f"""INSERT INTO {{table}} ({_BAR}) SELECT {_BAR} FROM (
   SELECT *, row_number() OVER (PARTITION BY instrument_id, ts ORDER BY source, known_at DESC, version DESC) AS place FROM every) e
-WHERE place {{which}}"""
+WHERE place {{which}}"""  # nosec B608
 
 
 class Repairer:
@@ -95,10 +99,7 @@ class Repairer:
         """The copy among the superseded ones goes."""
         with self._db.transaction() as connection:
             _lock(connection, [spot[0] for spot in finding.spots])
-            match = (
-                f"{_AT} AND EXISTS (SELECT 1 FROM ohlcv_1min b WHERE b.ts BETWEEN %(low)s AND %(high)s AND (b.instrument_id, b.ts, "
-                "b.source, b.version) = (x.instrument_id, x.ts, x.source, x.version))"
-            )
+            match = f"{_AT} AND {_IS_BEST}"
             query = _ASIDE.format(table="bar_superseded", spots=_SPOTS.format(more="", names=""), match=match)
             connection.execute(query, _places(finding.spots) | {"reason": finding.rule.name})
             self._record(connection, finding)
@@ -141,9 +142,8 @@ class Repairer:
         """Rows that can be had again go; the event has them."""
         with self._db.transaction() as connection:
             columns = [list(column) for column in zip(*finding.spots, strict=True)]
-            where = ", ".join(["%s"] * len(columns))
-            unnested = f"SELECT * FROM unnest({where})".replace("%s", "{}").format(*(f"%s::{kind}[]" for kind in kinds.split()))
-            query = f"DELETE FROM {table} x WHERE ({key}) IN ({unnested}) RETURNING x.*"  # nosec B608
+            arrays = ", ".join(f"%s::{kind}[]" for kind in kinds.split())
+            query = f"DELETE FROM {table} x WHERE ({key}) IN (SELECT * FROM unnest({arrays})) RETURNING x.*"  # nosec B608
             rows = connection.execute(query, columns).fetchall()
             self._record(connection, finding, rows)
 

@@ -60,8 +60,8 @@ def test_every_server_gives_the_same_answers(backend: Backend, dsn: str, plain: 
     assert_same(lines, plain)
 
 
-def test_another_postgresql_gives_the_same_answers(plain: list[str], files: Path) -> None:
-    other = another_plain(18)
+def test_another_postgresql_gives_the_same_answers(embedded: EmbeddedServer, plain: list[str], files: Path) -> None:
+    other = another_plain(int((embedded.data / "PG_VERSION").read_text()))
     if other is None:
         pytest.skip("no PostgreSQL on this machine but our own")
     with other.dsn as server_dsn:

@@ -33,6 +33,7 @@ listen_addresses = ''
 port = 5432
 unix_socket_permissions = 0777
 max_connections = 60
+max_locks_per_transaction = 256
 shared_buffers = 256MB
 work_mem = 32MB
 maintenance_work_mem = 128MB

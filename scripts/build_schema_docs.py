@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ import psycopg
 
 from intraday.database import schema
 from intraday.database.embedded import EmbeddedServer
+from intraday.database.rollups import TIMEFRAMES
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 PAGE = DOCS / "database.md"
@@ -72,7 +73,10 @@ def read(connection: psycopg.Connection[Any]) -> dict[str, Table]:
     """Everything by name. Generated views of feature sets are left out."""
     columns: dict[str, list[Column]] = {}
     for name, *rest in connection.execute(_COLUMNS).fetchall():
-        columns.setdefault(name, []).append(Column(*rest))
+        column = Column(*rest)
+        if name in TIMEFRAMES:  # continuous aggregates have no keys, the tables of plain PostgreSQL have
+            column = replace(column, nullable=False, key=column.name in {"instrument_id", "ts"})
+        columns.setdefault(name, []).append(column)
     known = connection.execute(_TABLES).fetchall()
     return {name: Table(name, comment, tuple(columns[name])) for name, comment in known if not name.startswith("features_")}
 

@@ -37,6 +37,7 @@ class Crew:
         self.stop = threading.Event()
         self.failed: list[str] = []
         self.rounds: dict[str, int] = {}
+        self._turn = threading.Condition()
         self._threads: list[threading.Thread] = []
 
     def repeat(self, name: str, work: Callable[[int], object]) -> None:
@@ -48,13 +49,24 @@ class Crew:
                 while not self.stop.is_set():
                     work(k)
                     k += 1
+                    with self._turn:
+                        self.rounds[name] = k
+                        self._turn.notify_all()
             except BaseException as error:  # noqa: BLE001  told below
                 self.failed.append(f"{name}, round {k}: {type(error).__name__}: {error}")
-            self.rounds[name] = k
+            with self._turn:
+                self._turn.notify_all()
 
+        self.rounds[name] = 0
         thread = threading.Thread(target=run, name=name)
         self._threads.append(thread)
         thread.start()
+
+    def one_more(self) -> None:
+        """Wait until everybody has begun and ended a round from now on, or failed."""
+        with self._turn:
+            wanted = {name: k + 2 for name, k in self.rounds.items()}
+            assert self._turn.wait_for(lambda: self.failed or all(self.rounds[n] >= k for n, k in wanted.items()), 60)
 
     def join(self) -> None:
         self.stop.set()
@@ -149,6 +161,7 @@ def test_a_reader_while_chunks_are_compressed_and_dropped(dsn: str) -> None:
 
         others.repeat("read", read)
         others.repeat("read what goes", read_old)
+        others.one_more()
         with database.autocommit() as connection:
             if timescale.installed(connection):
                 for chunk in connection.execute("SELECT show_chunks('ohlcv_1min')::text").fetchall():
@@ -157,8 +170,7 @@ def test_a_reader_while_chunks_are_compressed_and_dropped(dsn: str) -> None:
             left = connection.execute("SELECT count(*) FROM ohlcv_1min WHERE ts < to_timestamp(%s)", (kept_ns / 1e9,)).fetchone()
         assert left is not None
         assert 0 < left[0] < 14 * 60 * N
-        read(0)
-    assert min(others.rounds.values()) > 1
+        others.one_more()
 
 
 def test_a_migration_during_a_live_run(dsn: str) -> None:

@@ -6,6 +6,7 @@ from datetime import date
 import numpy as np
 import pytest
 
+from chunk_cases import compress_all
 from database_cases import make_known
 from intraday.database.bars import BarRepository
 from intraday.database.digests import digest, digests
@@ -204,7 +205,7 @@ def test_an_error_leaves_nothing_half_written(store: BarRepository, database: Da
     bars = bars_of(200_000, 1)
     bars["n_ticks"][-1] = 0
     with database.autocommit() as connection:
-        connection.execute("ALTER TABLE rollup_pending ADD CHECK (from_ts < '1990-01-01')")  # refuses late, after the minutes went in
+        connection.execute("ALTER TABLE rollup_pending ADD CHECK (from_ts < '1990-01-01')")  # refuses late
     with pytest.raises(StorageError, match="refused"):
         store.write(IDS, bars, Source.IMPORT, 5)
     assert all(found.rows == 0 for found in digests(database).values())
@@ -273,3 +274,11 @@ def test_gaps(store: BarRepository, database: Database) -> None:
     assert store.gaps(IDS, DAY, DAY + 1) == gaps
     assert store.gaps([41], *ALWAYS) == gaps[1:]
     assert store.gaps(IDS, DAY + 1, DAY + DAY_NS) == []
+
+
+def test_a_digest_of_compressed_chunks_is_that_of_the_rows(store: BarRepository, database: Database) -> None:
+    store.write(IDS, bars_of(375), Source.IMPORT, 5)
+    before = digest(database, "ohlcv_1min")
+    compress_all(database)
+    after = digest(database, "ohlcv_1min")
+    assert (after.rows, after.content) == (before.rows, before.content)

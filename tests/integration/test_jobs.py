@@ -152,6 +152,10 @@ def test_json_of_every_command_parses(trained_dsn: str, jobs_dir: Path, config: 
         ("replay", ["--ticks", str(ticks)], dict, "summary"),
         ("signals", [], list, "action"),
         ("verify", [], dict, "checks"),
+        ("db history", [], list, "id"),
+        ("db query", ["SELECT * FROM latest_bars"], dict, "rows"),
+        ("db maintain", [], dict, "done"),
+        ("db check", [], dict, "findings"),
     ]
     env = {"INTRADAY__DATABASE__DSN": trained_dsn}
     for name, more, kind, key in wanted:
@@ -162,7 +166,8 @@ def test_json_of_every_command_parses(trained_dsn: str, jobs_dir: Path, config: 
         assert key in (found[0] if kind is list else found), (name, list(found))
     # The demo makes its own database: below. What needs a broker has one in test_over_the_wire.py, test_auth_cli.py and so on.
     elsewhere = {name for name in names_of(command_line) if name.split()[0] in ("auth", "instruments", "universe", "sim")}
-    assert {name for name, *_ in wanted} | elsewhere | {"demo", "backfill", "gaps"} == names_of(command_line)
+    elsewhere |= {"demo", "backfill", "gaps", "backup", "restore", "db move", "db upgrade", "db shell"}
+    assert {name for name, *_ in wanted} | elsewhere == names_of(command_line)
 
 
 def test_the_demo_from_nothing_and_again(folder: Path) -> None:

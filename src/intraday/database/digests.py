@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from intraday.database.pool import Database
+from psycopg.errors import FeatureNotSupported
+
+from intraday.database.pool import Connection, Database
 
 # What import, historical and replay write; runs, run_days and events tell of every run and so may grow.
 DATA_TABLES: tuple[str, ...] = (
@@ -21,7 +23,7 @@ DATA_TABLES: tuple[str, ...] = (
 class TableDigest:
     """``rows``; ``content`` changes with any value of any row; ``writes`` with any row written, even with the same values.
 
-    A continuous aggregate does not tell its writes: there ``writes`` is ``content``.
+    A continuous aggregate and a table with compressed chunks do not tell their writes: there ``writes`` is ``content``.
     """
 
     rows: int
@@ -33,11 +35,19 @@ def digest(database: Database, table: str) -> TableDigest:
     """One table's digest; independent of the order of rows. ``table`` is one of the schema's."""
     with database.autocommit() as connection:
         kind = connection.execute("SELECT relkind FROM pg_class WHERE oid = %s::regclass", (table,)).fetchone()
-        writer = "t" if kind == ("v",) else "t.xmin"
-        row = connection.execute(
-            f"""SELECT count(*), coalesce(sum(hashtextextended(t::text, 0)::numeric), 0)::text,
-                       coalesce(sum(hashtextextended({writer}::text, 0)::numeric), 0)::text FROM {table} t"""  # nosec B608: our own names
-        ).fetchone()
+        if kind == ("v",):
+            return _digest(connection, table, "t")
+        try:
+            return _digest(connection, table, "t.xmin")
+        except FeatureNotSupported:  # compressed chunks keep no transaction a row
+            return _digest(connection, table, "t")
+
+
+def _digest(connection: Connection, table: str, writer: str) -> TableDigest:
+    row = connection.execute(
+        f"""SELECT count(*), coalesce(sum(hashtextextended(t::text, 0)::numeric), 0)::text,
+                   coalesce(sum(hashtextextended({writer}::text, 0)::numeric), 0)::text FROM {table} t"""  # nosec B608: our own names
+    ).fetchone()
     assert row is not None
     return TableDigest(int(row[0]), row[1], row[2])
 

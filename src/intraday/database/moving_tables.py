@@ -11,7 +11,7 @@ from intraday.database.rollups import TIMEFRAMES
 
 SERIES = ("ohlcv_1min", "bar_superseded", "features", "labels", "signals")
 PARTS = "move_parts"  # on the target, while a move is under way
-_OWN = ("alembic_version", "rollup_pending", PARTS)
+_OWN = ("alembic_version", "rollup_pending", "run_locks", PARTS)  # what is about this database, not in it
 _WEEK = timedelta(days=7)
 _TABLES = """
 SELECT c.relname,

@@ -51,4 +51,5 @@ def show(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False, ver
     """
     with session(config, as_json, verbose) as run:
         values = load_settings(config, os.environ).public()
-        run.emit(values, lambda out: out.print(yaml.safe_dump(values, sort_keys=False, allow_unicode=True).rstrip(), markup=False))
+        text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True).rstrip()
+        run.emit(values, lambda out: out.print(text, markup=False, soft_wrap=True))  # a wrapped line would be no YAML

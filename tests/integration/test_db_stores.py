@@ -5,10 +5,12 @@ import struct
 from datetime import date
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from database_cases import make_known
 from intraday.database import schema
+from intraday.database.bars import BarRepository
 from intraday.database.digests import digest, digests
 from intraday.database.features import FeatureRepository
 from intraday.database.instruments import InstrumentRepository
@@ -16,7 +18,7 @@ from intraday.database.labels import LabelRepository
 from intraday.database.models import ModelRepository
 from intraday.database.pool import Database
 from intraday.database.runs import RunRepository
-from intraday.domain.arrays import DAY_NS, GRID_ORIGIN_NS, LABEL, MINUTE_NS, Labels, empty
+from intraday.domain.arrays import BAR, DAY_NS, GRID_ORIGIN_NS, LABEL, MINUTE_NS, Labels, empty
 from intraday.domain.errors import ArtifactError, StorageError
 from intraday.domain.instruments import Instrument, Kind
 from intraday.domain.ports import FeatureSetRecord, ModelRecord, RunDay, Source, WriteReport
@@ -70,6 +72,25 @@ def test_vectors_are_written_only_where_they_differ(features: FeatureRepository,
     assert features.write(SET.id, Source.HISTORY, IDS, ts[keep], inst[keep], x[keep]) == WriteReport(unchanged=98, revised=2)
     assert_read(features, Source.HISTORY, (ts[keep], inst[keep], x[keep]))
     assert_read(features, Source.REPLAY, (ts, inst, matrix(50)[2] + 1))
+
+
+def test_a_long_write_of_vectors_holds_up_no_bar(features: FeatureRepository, dsn: str) -> None:
+    """In the middle of it the same instruments' minute is stored: a live run must not wait for what can be made again."""
+    ts, inst, x = matrix(5)
+    features.write(SET.id, Source.HISTORY, IDS, ts, inst, x)
+    bars = empty(BAR, 1)
+    bars["ts_ns"], bars["open"], bars["high"], bars["low"], bars["close"] = ts[0], 2.0, 2.0, 2.0, 2.0
+    reports = []
+    with Database(dsn) as long, Database(dsn, statement_timeout_s=2) as other:
+        plain = long.arrow
+
+        def arrow(query: str) -> pa.Table:
+            reports.append(BarRepository(other).write(IDS, bars, Source.IMPORT, 5))
+            return plain(query)
+
+        long.arrow = arrow  # type: ignore[method-assign]
+        FeatureRepository(long).write(SET.id, Source.HISTORY, IDS, ts, inst, x + 1)
+    assert reports == [WriteReport(inserted=1)]
 
 
 def test_a_feature_set_is_registered_once(features: FeatureRepository, database: Database) -> None:

@@ -189,7 +189,9 @@ class DatabaseSettings(Section):
     )
     statement_timeout_s: float = Field(default=300.0, gt=0, description="a statement running longer is cancelled, seconds")
     live_timeout_s: float = Field(default=10.0, gt=0, description="the same for the statements of a live minute, seconds")
-    connections: int = Field(default=8, ge=3, le=64, description="most connections of one program; who needs another waits")
+    connections: int = Field(
+        default=8, ge=3, le=64, description="most connections of one program, who needs another waits; a live run has two more"
+    )
     read_chunk_mib: int = Field(
         default=256,
         ge=16,

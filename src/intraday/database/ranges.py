@@ -62,7 +62,10 @@ def replace_range(database: Database, target: Range, new: Rows, columns: Sequenc
     def work(connection: Connection) -> WriteReport:
         if keys.shape[0]:
             check_kept(connection, target.table, int(new.ts_ns.min()))
-        connection.execute("SELECT lock_instruments(%s::integer[])", (sorted(set(target.ids)),))
+        # Not the lock of the bars: a live minute must never wait for a long write of what can be made again.
+        connection.execute(
+            "SELECT pg_advisory_xact_lock(hashtext('replace_range'), hashtext(%s))", (target.table + target.condition,)
+        )
         if connection.execute(f"SELECT 1 FROM {target.table} WHERE {target.where} LIMIT 1").fetchone() is None:  # nosec B608
             return WriteReport(inserted=copy_rows(connection, target.table, columns))
         old = target.decode(database.arrow(f"SELECT {target.select} FROM {target.table} WHERE {target.where}"))  # nosec B608

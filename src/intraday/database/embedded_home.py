@@ -138,7 +138,7 @@ def _temporary(link: Path, account: Account) -> Path:
         link.unlink()  # anybody may have made it, with a server in it that asks for our password
     elif link.exists():  # the folder was moved here from a shorter path
         shutil.rmtree(link)
-    folder = Path(tempfile.mkdtemp(prefix="intraday-run-", dir="/tmp"))  # short enough for a socket
+    folder = Path(tempfile.mkdtemp(prefix="intraday-run-", dir="/tmp"))  # nosec B108 - a short path for a socket
     link.symlink_to(folder)
     return folder
 

@@ -145,7 +145,7 @@ def _replace(
 @contextmanager
 def _private(account: Account) -> Iterator[Path]:
     """A socket's folder that no DSN names, so that nobody writes to a cluster under way."""
-    folder = Path(tempfile.mkdtemp(prefix="intraday-upgrade-", dir="/tmp"))  # short enough for a socket
+    folder = Path(tempfile.mkdtemp(prefix="intraday-upgrade-", dir="/tmp"))  # nosec B108 - a short path for a socket
     account.own(folder)
     try:
         yield folder

@@ -49,6 +49,10 @@ NEEDED = {  # arguments without which a command is wrong usage
     "instruments import": [__file__, "--flag", "mis"],
     "instruments flags": ["INFY"],
     "universe import": ["mine", __file__],
+    "backup": ["--to", "backups"],
+    "restore": ["x.backup"],
+    "db move": ["--to", "postgresql://db/x"],
+    "db query": ["SELECT 1"],
 }
 
 
@@ -62,7 +66,7 @@ def test_help_has_examples_and_the_common_options(name: str) -> None:
     result = runner.invoke(command_line, [*name.split(), "--help"])
     assert result.exit_code == 0
     assert f"  intraday {name}" in result.output
-    for option in ("--config", "--json", "--verbose"):
+    for option in ("--config", "--json", "--verbose")[:: 2 if name == "db shell" else 1]:  # a shell prints no document
         assert option in result.output
     summary = result.output.splitlines()[2].strip()
     assert len(summary) <= 65  # longer ones are cut in the list of commands

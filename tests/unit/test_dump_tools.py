@@ -49,8 +49,8 @@ def test_the_command_line_has_no_password(dsn: str) -> None:
 
 
 def test_a_dsn_without_password_leaves_libpqs_own_ways() -> None:
-    _, env = connection_of("postgresql://me@db/x", {"PGPASSFILE": "/home/me/.pgpass"})
-    assert env["PGPASSFILE"] == "/home/me/.pgpass"
+    _, env = connection_of("postgresql://me@db/x", {"PGPASSFILE": "/etc/pgpass"})
+    assert env["PGPASSFILE"] == "/etc/pgpass"
     assert "PGPASSWORD" not in env
 
 

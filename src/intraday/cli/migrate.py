@@ -68,7 +68,7 @@ def migrate(
 
 
 def history(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False, verbose: VerboseOption = False) -> None:
-    """Show the revisions of the schema, and which of them the database has.
+    """List the schema's revisions, and which the database has.
 
     \b
     Examples:

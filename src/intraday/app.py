@@ -41,6 +41,7 @@ from intraday.core.features import FeatureCalculator, FeatureSet
 from intraday.core.labels import LabelSpec
 from intraday.core.registry import default_registry
 from intraday.core.synthetic import SyntheticMarket, SyntheticSpec
+from intraday.database.kept import kept_from
 from intraday.database.pool import Database, open_database
 from intraday.database.schema import init
 from intraday.database.stores import Stores
@@ -179,10 +180,14 @@ def train_spec(m: ModelSettings) -> TrainSpec:
 
 
 def build_historical(system: System, progress: Progress, first: date | None = None, last: date | None = None) -> HistoricalPipeline:
-    """HISTORICAL_MODE from stored bars to a model artifact; ``first`` and ``last`` bound the days (None: all that is stored)."""
+    """HISTORICAL_MODE from stored bars to a model artifact; ``first`` and ``last`` bound the days (None: all that is stored).
+
+    Days whose features or labels retention dropped are left out: they can't be stored again.
+    """
     settings, stores = system.settings, system.stores
     universe = system.membership()
-    days = [day for i, day, _ in stores.bars.coverage() if i in universe.ids and (last is None or day <= last)]
+    coverage = stores.bars.coverage()
+    days = [day for i, day, _ in coverage if i in universe.ids and (last is None or day <= last)]
     anchor = resolve_anchor(str(settings.model.anchor), days)
     plan = HistoricalPlan(
         features=feature_set(settings, anchor),
@@ -190,13 +195,21 @@ def build_historical(system: System, progress: Progress, first: date | None = No
         training=train_spec(settings.model),
         directory=settings.model_dir,
         notional=settings.trading.notional_inr,
-        first=first,
+        first=max((day for day in (first, _kept_from(system)) if day is not None), default=None),
         last=last,
+        coverage=coverage,
         known_ns=_known_ns(system, days),
         membership=universe.between,
     )
     kept = HistoryStores(stores.bars, stores.features, stores.labels, stores.models)
     return HistoricalPipeline(plan, kept, system.sessions, system.costs, system.clock.monotonic_ns, progress)
+
+
+def _kept_from(system: System) -> date | None:
+    """The first day whose features and labels are kept, None: every day's are."""
+    with system.database.autocommit() as connection:
+        kept = kept_from(connection)
+    return max((day_of(kept[series]) for series in ("features", "labels") if series in kept), default=None)
 
 
 def _known_ns(system: System, days: Sequence[date]) -> int | None:

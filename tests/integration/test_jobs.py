@@ -21,6 +21,7 @@ from intraday.core.synthetic_ticks import CLEAN
 from intraday.domain.clock import SystemClock
 from intraday.domain.events import Alert, Event, Signal, Timer
 from intraday.domain.ports import Source
+from intraday.jobs.historical import train
 from intraday.jobs.live import run_live
 from intraday.jobs.outcome import recorded_run
 from intraday.jobs.replay import run_replay
@@ -186,3 +187,20 @@ def test_the_demo_from_nothing_and_again(folder: Path) -> None:
         k: v for k, v in found[1]["summary"].items() if k != "run_id"
     }
     assert not list(folder.rglob("postmaster.pid"))
+
+
+def test_training_leaves_out_days_whose_vectors_retention_dropped(trained: Settings) -> None:
+    """They can't be stored again; all the other days are learned from as before."""
+    with open_system(trained, SystemClock()) as system:
+        with system.database.transaction() as connection:
+            (first,) = connection.execute("SELECT min(ts) FROM features").fetchone() or (None,)
+            limit = connection.execute(
+                "SELECT date_bin('7 days', %s + interval '7 days', '1970-01-01 00:00+00')", (first,)
+            ).fetchone()
+            assert limit is not None and first is not None
+            connection.execute("INSERT INTO kept_from VALUES ('features', %s)", limit)
+            connection.execute("DELETE FROM features WHERE ts < %s", limit)
+        result = train(system, quiet)
+        with system.database.autocommit() as connection:
+            assert connection.execute("SELECT min(ts) >= %s FROM features", limit).fetchone() == (True,)
+        assert 0 < result.n_sessions < len(system.stores.bars.coverage())

@@ -23,6 +23,8 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
+from loguru import logger
+
 from intraday.app_broker import Endpoint
 from intraday.backtest.verify import Verifier
 from intraday.broker.backfill import BackfillManager
@@ -48,7 +50,7 @@ from intraday.database.stores import Stores
 from intraday.domain.arrays import F4, Mask, Panel
 from intraday.domain.broker import CandleApi
 from intraday.domain.clock import Clock
-from intraday.domain.errors import ArtifactError, ConfigError
+from intraday.domain.errors import ArtifactError, ConfigError, StorageError
 from intraday.domain.events import Alert
 from intraday.domain.instruments import Instrument, Kind
 from intraday.domain.listings import ListingApi
@@ -134,7 +136,10 @@ def open_system(settings: Settings, clock: Clock) -> Iterator[System]:
         init(database.dsn)
         stores = Stores(database)
         yield System(settings, clock, SessionTable.load(), Costs.load(), database, stores)
-        stores.rollups.refresh()
+        try:
+            stores.rollups.refresh()
+        except StorageError as error:  # the job's own work is stored, and so is the note of what the timeframes lack
+            logger.warning("timeframes are put off", error=str(error))
 
 
 def build_importer(system: System, progress: Progress) -> Importer:

@@ -73,6 +73,17 @@ def test_every_kind_of_connection_is_told_the_same(named: Database) -> None:
     assert tuple(row.values()) == by_psycopg
 
 
+def test_a_database_with_another_isolation_level_changes_nothing(named: Database) -> None:
+    """Under repeatable read a writer would not see the rows of the one it waited for, and be refused."""
+    with named.autocommit() as connection:
+        connection.execute(f'ALTER DATABASE "{connection.info.dbname}" SET default_transaction_isolation = \'repeatable read\'')
+    named.close()
+    query = "SELECT current_setting('transaction_isolation') AS level"
+    with named.autocommit() as connection:
+        assert connection.execute(query).fetchone() == ("read committed",)
+    assert named.arrow(query).to_pylist() == [{"level": "read committed"}]
+
+
 @pytest.mark.asyncio
 async def test_a_live_minute_has_a_limit_of_its_own(dsn: str) -> None:
     with Database(dsn, live_timeout_s=0.4, application="intraday test") as database, psycopg.connect(dsn) as other:

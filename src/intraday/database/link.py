@@ -61,13 +61,18 @@ class Link:
         theirs: dict[str, str | int] = {key: value for key, value in conninfo_to_dict(self.dsn).items() if value is not None}
         wait = max(2, int(self.connect_timeout_s))
         ours: dict[str, str | int] = {"application_name": self.application, "connect_timeout": wait, **_CLIENT_KEEPALIVES}
-        told = " ".join(f"-c {key}={value}" for key, value in self.settings().items())
+        told = " ".join(f"-c {key}={_escaped(value)}" for key, value in self.settings().items())
         options = f"{theirs.pop('options', '')} {told}".strip()
         return make_conninfo("", **{**ours, **theirs, "options": options, "client_encoding": "UTF8"})
 
     def connect(self) -> Connection:
         """A psycopg connection, in autocommit mode."""
         return psycopg.connect(self.conninfo(), autocommit=True)
+
+
+def _escaped(value: str) -> str:
+    """As the server wants a value within ``options``, where a space ends it."""
+    return value.replace("\\", "\\\\").replace(" ", "\\ ")
 
 
 def keep_alive(connection: _Socket) -> None:

@@ -15,11 +15,12 @@ from intraday.domain.errors import StorageError
 _NAME = "timescaledb"
 MIN = (2, 28)  # refresh_continuous_aggregate has options since then; also the last line for PostgreSQL 15, our oldest
 # What a session is told so that nobody's ALTER DATABASE or ALTER ROLE decides what we read: psycopg parses dates as ISO, floats
-# come as text to the last bit. And a correction of an old day may touch more compressed rows than the default limit of 100 000
-# (a plain server ignores that name).
+# come as text to the last bit; a writer sees the rows of the one it waited for. And a correction of an old day may touch more
+# compressed rows than the default limit of 100 000 (a plain server ignores that name).
 SESSION: Mapping[str, str] = {
     "datestyle": "ISO",
     "extra_float_digits": "1",
+    "default_transaction_isolation": "read committed",
     "timescaledb.max_tuples_decompressed_per_dml_transaction": "0",
 }
 

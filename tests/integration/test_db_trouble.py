@@ -119,6 +119,35 @@ def test_a_wrong_dsn_tells_no_secret() -> None:
         assert caught.value.__suppress_context__
 
 
+@pytest.mark.parametrize(
+    "dsn",
+    [
+        "postgresql://bob:hun%zzter2@127.0.0.1:1/x",
+        "postgresql://bob:hun/ter2@127.0.0.1:1/x",
+        "postgresql://bob:hun@ter2@127.0.0.1:1/x",
+        "postgresql://bob:hun@ter2/y@127.0.0.1:1/x",
+        "host=127.0.0.1 port=1 user=bob password = 'hun ter2",
+        "host=127.0.0.1 password=hun ter2 port=1",
+        "host=127.0.0.1 password=hun ter2=1 port=1",
+    ],
+)
+def test_a_password_that_is_not_encoded_is_in_no_message(dsn: str) -> None:
+    for connect in (lambda: Database(dsn).autocommit().__enter__(), lambda: schema.init(dsn), lambda: schema.migrate(dsn)):
+        with pytest.raises(StorageError) as caught:
+            connect()
+        assert "hun" not in str(caught.value)
+        assert "ter2" not in str(caught.value)
+        assert caught.value.__suppress_context__
+    with pytest.raises(StorageError, match="percent-encoded"), Database(dsn).autocommit():
+        pass
+
+
+def test_an_error_of_the_callers_own_is_not_the_databases(database: Database) -> None:
+    for own in (FileNotFoundError("mine"), TimeoutError("mine"), ConnectionError("mine")):
+        with pytest.raises(type(own), match="mine"), database.transaction():
+            raise own
+
+
 def test_refused_statements_are_ours(database: Database) -> None:
     with pytest.raises(StorageError, match="SQLSTATE 42P01"), database.autocommit() as connection:
         connection.execute("SELECT * FROM nowhere")

@@ -45,7 +45,7 @@ class LiveWriter:
         self._first = True  # nobody was met who had stored these minutes before
 
     async def __aenter__(self) -> LiveWriter:
-        with mapped(self._db.room):
+        with mapped(self._db.room, sockets=True):
             await self._connected()
         return self
 
@@ -66,11 +66,11 @@ class LiveWriter:
         """Give the connection back."""
         if self._connection is not None:
             connection, self._connection = self._connection, None
-            with mapped(self._db.room):
+            with mapped(self._db.room, sockets=True):
                 await connection.close()
 
     async def _write(self, effects: Sequence[Effect]) -> None:
-        with mapped(self._db.room):
+        with mapped(self._db.room, sockets=True):
             connection = await self._connected()
             try:
                 await self._ensure_partitions(connection, effects)

@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from intraday.database import timescale
 from intraday.database.embedded import EmbeddedServer
-from intraday.database.errors import TRIES, Contended, Room, check_room, mapped
+from intraday.database.errors import TRIES, Contended, Room, check_dsn, check_room, mapped
 from intraday.database.exclusive import Fence, check, hold
 from intraday.database.link import Connection, Link, Reader
 from intraday.database.places import Kind, Places
@@ -180,6 +180,8 @@ class Database:
                 self._places.give(Kind.WRITER, None if connection is None or connection.closed else connection)
 
     def _connect(self) -> Connection:
+        if not self._checked:
+            check_dsn(self.dsn)
         connection = self._link.connect()
         try:
             if not self._checked:

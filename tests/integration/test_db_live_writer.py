@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+from urllib.parse import quote, urlencode
+
 import numpy as np
 import pytest
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from database_cases import make_known
 from intraday.database.bars import BarRepository
+from intraday.database.copying import stamp
 from intraday.database.digests import digests
 from intraday.database.features import FeatureRepository
 from intraday.database.live_writer import LiveWriter
@@ -125,3 +129,40 @@ async def test_one_bad_effect_stores_none(database: Database) -> None:
         assert digests(database) == before
         await writer.write(effects_of(1))  # and the writer goes on
     assert len(BarRepository(database).read(IDS, DAY, DAY + DAY_NS)) == 4
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        "connect_timeout=10 channel_binding=prefer",
+        "keepalives=1 gssencmode=disable application_name=mine",
+        "host=first,second",
+    ],
+)
+async def test_it_goes_where_everything_else_goes(dsn: str, more: str) -> None:
+    """Whatever libpq understands of a DSN, in either form."""
+    parts = conninfo_to_dict(make_conninfo(dsn, options="-c search_path=elsewhere,public"))
+    given = conninfo_to_dict(more)
+    if "," in str(given.get("host", "")):
+        given |= {"host": f"/nowhere,{parts['host']}", "port": f"1,{parts['port']}"}  # the second one answers
+    for at in (make_conninfo("", **{**parts, **given}), f"postgresql:///?{urlencode({**parts, **given}, quote_via=quote)}"):
+        with Database(at, live_timeout_s=7.0) as database:
+            async with writer_on(database) as writer:
+                connection = await writer._connected()
+                assert await connection.fetchval("SHOW search_path") == "elsewhere,public"
+                assert await connection.fetchval("SHOW statement_timeout") == "7s"
+                assert await connection.fetchval("SHOW application_name") == given.get("application_name", "intraday")
+
+
+async def test_what_retention_dropped_does_not_come_back(database: Database) -> None:
+    with database.autocommit() as connection:
+        connection.execute("INSERT INTO kept_from VALUES ('bars', %s), ('signals', %s)", (stamp(DAY + DAY_NS), stamp(DAY + DAY_NS)))
+    async with writer_on(database) as writer:
+        before = digests(database)
+        for effect in (SaveBars(minute_of(0), DAY), SaveSignals(DAY, [signal_of(0, 0)])):
+            with pytest.raises(StorageError, match="retention dropped"):
+                await writer.write([effect])
+        assert digests(database) == before
+        later = minute_of(0)
+        later["ts_ns"] += DAY_NS
+        await writer.write([SaveBars(later, DAY + DAY_NS)])

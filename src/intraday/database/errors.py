@@ -42,7 +42,7 @@ class Contended(StorageError):
 
 
 def check_dsn(dsn: str) -> None:
-    """Raise StorageError, quoting nothing, for a DSN that libpq cannot take apart, or takes apart wrongly: an unencoded password."""
+    """Raise StorageError, quoting nothing, for a DSN that libpq can't take apart, or takes apart wrongly: an unencoded password."""
     try:
         parts = conninfo_to_dict(dsn)
     except psycopg.Error:

@@ -20,7 +20,9 @@ from intraday.database import live_rows as rows
 from intraday.database.copying import stamp
 from intraday.database.errors import TRIES, Contended, check_room, mapped
 from intraday.database.exclusive import HELD
+from intraday.database.kept import check_kept, kept_from
 from intraday.database.link import keep_alive
+from intraday.database.live_link import asyncpg_arguments
 from intraday.database.partitions import missing_months
 from intraday.database.pool import Database
 from intraday.domain.arrays import I8, MINUTE_NS, BarFlag
@@ -43,6 +45,9 @@ class LiveWriter:
         self._whose = rows.Whose(source.value, feature_set_id, run_id)
         self._connection: asyncpg.Connection | None = None
         self._first = True  # nobody was met who had stored these minutes before
+        self._kept: dict[
+            str, int
+        ] = {}  # where each series begins, as of the last connection: retention's days are long past a run's
 
     async def __aenter__(self) -> LiveWriter:
         with mapped(self._db.room, sockets=True):
@@ -72,6 +77,7 @@ class LiveWriter:
     async def _write(self, effects: Sequence[Effect]) -> None:
         with mapped(self._db.room, sockets=True):
             connection = await self._connected()
+            self._check_kept(effects)
             try:
                 await self._ensure_partitions(connection, effects)
                 async with connection.transaction():
@@ -92,21 +98,25 @@ class LiveWriter:
         """No time limit here is the driver's, which counts the event loop's seconds: the check finds out whether there is a server,
         long statements are the server's to stop, and a dead line is the kernel's to notice."""
         if self._connection is None or self._connection.is_closed():
-            await asyncio.to_thread(self._check)
-            link = self._db.live_link
             self._connection = await asyncpg.connect(
-                self._db.dsn,
+                **await asyncio.to_thread(self._look),
                 timeout=_CONNECT_S,
                 max_cached_statement_lifetime=0,  # a statement is needed once a minute, all day
-                server_settings={"application_name": link.application, **link.settings()},
             )
             keep_alive(self._connection._transport.get_extra_info("socket"))  # asyncpg has no option for it
         return self._connection
 
-    def _check(self) -> None:
-        """The server checks of ``pool``: version, encoding, TimescaleDB preloaded."""
-        with self._db.autocommit():
-            pass
+    def _look(self) -> dict[str, Any]:
+        """The server checks of ``pool``; what retention kept; how to get there with asyncpg."""
+        with self._db.autocommit() as connection:
+            self._kept = kept_from(connection)
+            return asyncpg_arguments(connection.info, self._db.live_link)
+
+    def _check_kept(self, effects: Sequence[Effect]) -> None:
+        for series, start_ns in _starts(effects):
+            if start_ns < self._kept.get(series, start_ns):
+                with self._db.transaction() as connection:
+                    check_kept(connection, series, start_ns)
 
     async def _apply(self, connection: Any, effect: Effect) -> None:
         match effect:
@@ -181,6 +191,22 @@ def _touched(effects: Sequence[Effect]) -> I8:
             case _:
                 pass
     return np.unique(np.array(touched, dtype=np.int64))
+
+
+def _starts(effects: Sequence[Effect]) -> list[tuple[str, int]]:
+    """(series, ns of its first row) of each effect that has rows under retention."""
+    starts: list[tuple[str, int]] = []
+    for effect in effects:
+        match effect:
+            case SaveBars() if effect.bars.shape[0]:
+                starts.append(("bars", int(effect.bars["ts_ns"].min())))
+            case SaveFeatures() if len(effect.inst):
+                starts.append(("features", effect.bar_ns))
+            case SaveSignals() if effect.signals:
+                starts.append(("signals", effect.bar_ns))
+            case _:
+                pass
+    return starts
 
 
 def _spans(effect: Effect) -> list[tuple[str, int, int]]:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import secrets
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
+import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
@@ -17,7 +19,7 @@ from intraday.database import schema, timescale
 from intraday.database.bars import BarRepository
 from intraday.database.features import FeatureRepository
 from intraday.database.kept import check_kept, kept_from
-from intraday.database.maintenance import Policy, Report, maintain
+from intraday.database.maintenance import PUT_OFF, Policy, Report, maintain
 from intraday.database.pool import Connection, Database
 from intraday.database.rollups import TIMEFRAMES, RollupRepository
 from intraday.domain.arrays import BAR, DAY_NS, MINUTE_NS, Bars, empty
@@ -33,6 +35,8 @@ N_DAYS = 60
 NOW_NS = FIRST_NS + N_DAYS * DAY_NS
 SET = FeatureSetRecord("fee1", 5, ("a", "b"), "{}")
 MONTH = Policy({"bars": 35, "features": 35, "labels": None, "signals": None}, compress_after_days=1)
+WAITED = """SELECT EXISTS (SELECT 1 FROM pg_locks JOIN pg_stat_activity USING (pid)
+    WHERE NOT granted AND classid = (hashtext(%s)::bigint & 4294967295)::oid AND clock_timestamp() - query_start > %s::interval)"""
 LIMIT = THURSDAY + timedelta(days=21)  # 60 - 35 = 25 days after the first Thursday, rounded down
 
 
@@ -272,6 +276,37 @@ def test_time_limits_hold_again_afterwards(filled: Database) -> None:
             assert connection.execute("SHOW statement_timeout").fetchone() == ("77s",)
 
 
+def test_a_refresh_has_no_time_limit_and_waits_for_another(filled: Database) -> None:
+    """With the settings' limits it would fail the same way every time, and the timeframes stay behind for ever."""
+    with filled.autocommit() as connection:
+        note_everything(connection)
+    with Database(filled.dsn, statement_timeout_s=0.8) as hasty, filled.autocommit() as other, ThreadPoolExecutor() as pool:
+        other.execute("SELECT pg_advisory_lock(hashtext('rollups'), 0)")
+        found = pool.submit(RollupRepository(hasty).refresh)
+        try:
+            while not found.done() and rows(filled, WAITED, "rollups", "1 second") != [(True,)]:
+                pass
+        finally:
+            other.execute("SELECT pg_advisory_unlock(hashtext('rollups'), 0)")
+        assert found.result() > 0
+        limits = "SELECT current_setting('statement_timeout'), current_setting('lock_timeout')"
+        assert rows(hasty, limits) == [("800ms", "400ms")]
+    assert rows(filled, "SELECT count(*) FROM rollup_pending") == [(0,)]
+
+
+def test_retention_of_what_others_are_busy_with_is_put_off(filled: Database) -> None:
+    with filled.autocommit() as refreshing:
+        refreshing.execute("SET idle_session_timeout = '20s'")  # a maintainer that waits fails, it does not hang
+        refreshing.execute("SELECT pg_advisory_lock(hashtext('rollups'), 0)")
+        report = maintain(filled, MONTH, NOW_NS)
+        refreshing.execute("SELECT pg_advisory_unlock(hashtext('rollups'), 0)")
+    assert (report.count("retention"), report.count(PUT_OFF)) == (1, 1)
+    assert rows(filled, "SELECT series FROM kept_from") == [("features",)]
+    report = maintain(filled, MONTH, NOW_NS)
+    assert (report.count("retention"), report.count(PUT_OFF)) == (1, 0)
+    assert rows(filled, "SELECT count(*) FROM ohlcv_1min WHERE ts < %s", LIMIT) == [(0,)]
+
+
 def test_without_a_policy_everything_stays(filled: Database) -> None:
     before = contents(filled, "ohlcv_1min")
     report = maintain(filled, Policy(), NOW_NS)
@@ -376,6 +411,19 @@ def test_the_schema_goes_down_and_up_again_with_compressed_rows(hyper: Database)
     schema.migrate(hyper.dsn)
     assert maintain(hyper, MONTH, NOW_NS).count("compression") > 0
     assert contents(hyper, *tables) == before
+
+
+def test_a_chunk_that_a_writer_holds_is_compressed_the_next_time(hyper: Database) -> None:
+    """Waiting for it would be for ever: that writer's second connection would wait behind us, which the server can't see."""
+    with psycopg.connect(hyper.dsn) as writing:
+        writing.execute("SET idle_in_transaction_session_timeout = '20s'")  # a maintainer that waits fails, it does not hang
+        oldest = "SELECT chunk FROM chunks_to_compress('infinity') WHERE series = 'ohlcv_1min' LIMIT 1"
+        writing.execute(f"LOCK TABLE {rows(hyper, oldest)[0][0]} IN ROW EXCLUSIVE MODE")
+        report = maintain(hyper, Policy(compress_after_days=1), NOW_NS)
+        assert [what.split(";")[0] for kind, what in report.done if kind == PUT_OFF] == ["compression: ohlcv_1min up to 2025-01-09"]
+        writing.rollback()
+    assert report.count("compression") > 3
+    assert maintain(hyper, Policy(compress_after_days=1), NOW_NS).count("compression") == 1
 
 
 def test_changed_chunks_are_compressed_again(hyper: Database) -> None:

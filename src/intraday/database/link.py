@@ -6,8 +6,8 @@ Source: PostgreSQL documentation, "Client Connection Defaults" and "Parameter Ke
 from __future__ import annotations
 
 import socket
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -68,6 +68,20 @@ class Link:
     def connect(self) -> Connection:
         """A psycopg connection, in autocommit mode."""
         return psycopg.connect(self.conninfo(), autocommit=True)
+
+
+@contextmanager
+def unlimited(connection: Connection) -> Iterator[None]:
+    """No time limit of the session holds inside: work on all rows takes as long as it takes. Outside of transactions."""
+    told = "SELECT set_config('statement_timeout', %s, false), set_config('lock_timeout', %s, false)"
+    limits = connection.execute("SELECT current_setting('statement_timeout'), current_setting('lock_timeout')").fetchone()
+    assert limits is not None
+    connection.execute(told, ("0", "0"))
+    try:
+        yield
+    finally:
+        if not connection.closed and not connection.broken:
+            connection.execute(told, limits)
 
 
 def _escaped(value: str) -> str:

@@ -6,13 +6,16 @@ Everything may be run at any time and again; two programs take turns. ``docs/mai
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NamedTuple
 
 from intraday.database import timescale
 from intraday.database.copying import stamp
+from intraday.database.errors import Contended, mapped
+from intraday.database.link import unlimited
 from intraday.database.pool import Connection, Database
 from intraday.database.rollups import RollupRepository
 from intraday.domain.arrays import DAY_NS
@@ -21,6 +24,10 @@ from intraday.domain.ports import Progress
 
 TABLES = ("ohlcv_1min", "bar_superseded", "features", "labels", "signals")
 JOB = "run_maintenance"
+PUT_OFF = "put off"
+# A writer reads with a second connection what its transaction holds with the first. Who waits for the first makes the second wait
+# behind it, a circle that the server can't see: so nothing here waits for long, and what is busy is left to the next time.
+_PATIENCE = "2s"
 _NIGHT = "1970-01-01 16:00+00"  # 21:30 IST, when no market is open
 
 
@@ -34,13 +41,13 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What was done, or would be: what kind of work, and on what."""
+    """What was done, or would be: what kind of work, and on what. Of the kind ``PUT_OFF`` is what other programs were busy with."""
 
     done: tuple[tuple[str, str], ...]
     dry_run: bool
 
     def count(self, kind: str) -> int:
-        """How many things of a kind: timeframes, retention, compression, partitions, statistics, job."""
+        """How many things of a kind: timeframes, retention, compression, partitions, statistics, job, put off."""
         return sum(1 for what, _ in self.done if what == kind)
 
 
@@ -54,15 +61,13 @@ def maintain(database: Database, policy: Policy, now_ns: int, progress: Progress
     """Do whatever is due at ``now_ns``; ``dry_run``: only say it, as far as it can be known beforehand.
 
     In this order: timeframes, retention, compression (TimescaleDB), partitions of the next month (plain PostgreSQL), statistics,
-    the server's own job (TimescaleDB). Stopped in the middle, the next call does the rest. Raises StorageError.
+    the server's own job (TimescaleDB). What other programs are busy with is put off: the next call does it, as it does the rest of
+    one that was stopped in the middle. Raises StorageError.
     """
-    done: list[tuple[str, str]] = []
+    refresh = partial(RollupRepository(database).refresh, progress)
     with database.autocommit() as connection, _alone(connection):
         _check_owner(connection)
-        for what in _behind(connection):
-            done.append(("timeframes", what))
-            if not dry_run:
-                RollupRepository(database).refresh(progress)
+        done = [_tried("timeframes", what, refresh, dry_run) for what in _behind(connection)]
         stages = {"retention": _retention(connection, policy, now_ns)}
         if timescale.installed(connection):
             stages |= {"compression": _compression(connection, policy, now_ns), "job": _job(connection, policy)}
@@ -70,30 +75,37 @@ def maintain(database: Database, policy: Policy, now_ns: int, progress: Progress
             stages |= {"partitions": _partitions(connection, now_ns)}
         for kind, stage in (stages | {"statistics": _statistics(connection)}).items():
             work = list(stage)  # known only now: what came before may have changed it
-            for at, (what, sql, values) in enumerate(work):
+            for at, one in enumerate(work):
                 if progress is not None:
                     progress(kind, at, len(work))
-                if not dry_run:
-                    connection.execute(sql, values)
-                done.append((kind, what))
+                done.append(_tried(kind, one.what, partial(connection.execute, one.sql, one.values), dry_run))
             if progress is not None and work:
                 progress(kind, len(work), len(work))
     return Report(tuple(done), dry_run)
 
 
+def _tried(kind: str, what: str, work: Callable[[], object], dry_run: bool) -> tuple[str, str]:
+    """For the report: what was done, or that it was put off."""
+    try:
+        with mapped():
+            if not dry_run:
+                work()
+    except Contended:
+        return PUT_OFF, f"{kind}: {what}; other programs are busy with it, the next time does it"
+    return kind, what
+
+
 @contextmanager
 def _alone(connection: Connection) -> Iterator[None]:
-    """No other program maintains this database meanwhile, and no time limit of the session holds."""
-    limits = connection.execute("SELECT current_setting('statement_timeout'), current_setting('lock_timeout')").fetchone()
-    assert limits is not None
-    connection.execute("SELECT set_config('statement_timeout', '0', false), set_config('lock_timeout', '0', false)")
-    connection.execute("SELECT pg_advisory_lock(hashtext('maintain'), 0)")
-    try:
-        yield
-    finally:
-        if not connection.closed and not connection.broken:
-            connection.execute("SELECT pg_advisory_unlock(hashtext('maintain'), 0)")
-            connection.execute("SELECT set_config('statement_timeout', %s, false), set_config('lock_timeout', %s, false)", limits)
+    """No other program maintains this database meanwhile; no statement has a time limit, and none waits for a lock for long."""
+    with unlimited(connection):
+        connection.execute("SELECT pg_advisory_lock(hashtext('maintain'), 0)")
+        try:
+            connection.execute("SELECT set_config('lock_timeout', %s, false)", (_PATIENCE,))
+            yield
+        finally:
+            if not connection.closed and not connection.broken:
+                connection.execute("SELECT pg_advisory_unlock(hashtext('maintain'), 0)")
 
 
 def _check_owner(connection: Connection) -> None:

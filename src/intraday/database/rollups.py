@@ -8,12 +8,15 @@ TimescaleDB's continuous aggregates refresh outside transactions, hence the same
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from loguru import logger
 
 from intraday.database import timescale
+from intraday.database.link import unlimited
 from intraday.database.pool import Connection, Database
 from intraday.domain.ports import Progress
 
@@ -54,8 +57,9 @@ class RollupRepository:
     def refresh(self, progress: Progress | None = None) -> int:
         """Bring the timeframes up to date; returns how many months were worked on. One program at a time, others wait.
 
-        Stopped in the middle, the next call does the rest. A role that may not (continuous aggregates are their owner's) leaves the
-        notes to one that may, and says so in the log.
+        It has no time limit, whatever the settings say: one that is too short would end it the same way every time. Stopped in the
+        middle, the next call does the rest. A role that may not (continuous aggregates are their owner's) leaves the notes to one
+        that may, and says so in the log.
         """
         if not self.pending():
             return 0
@@ -63,12 +67,18 @@ class RollupRepository:
             if not _may(connection):
                 logger.warning("the timeframes stay behind: only their owner refreshes them, as does `intraday db maintain`")
                 return 0
-            connection.execute("SELECT pg_advisory_lock(hashtext('rollups'), 0)")
-            try:
+            with unlimited(connection), _alone(connection):
                 return _refresh(connection, progress)
-            finally:
-                if not connection.closed and not connection.broken:
-                    connection.execute("SELECT pg_advisory_unlock(hashtext('rollups'), 0)")
+
+
+@contextmanager
+def _alone(connection: Connection) -> Iterator[None]:
+    connection.execute("SELECT pg_advisory_lock(hashtext('rollups'), 0)")
+    try:
+        yield
+    finally:
+        if not connection.closed and not connection.broken:
+            connection.execute("SELECT pg_advisory_unlock(hashtext('rollups'), 0)")
 
 
 def _may(connection: Connection) -> bool:

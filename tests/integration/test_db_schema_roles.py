@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 
 from database_cases import Backend
 from intraday.database import schema
@@ -82,6 +83,11 @@ def test_a_writer_runs_the_program(dsn: str, backend: Backend, login: Login, tmp
         "ALTER TABLE events ADD a integer",
         "UPDATE alembic_version SET version_num = '0001'",
         "TRUNCATE events",
+        "DELETE FROM events",
+        "UPDATE events SET kind = 'x'",
+        "INSERT INTO kept_from VALUES ('bars', now())",
+        "UPDATE kept_from SET ts = now()",
+        "DELETE FROM kept_from",
     ):
         assert refused(writer, statement), statement
 
@@ -120,6 +126,63 @@ def test_a_reader_reads_everything_and_writes_nothing(lived_dsn: str, login: Log
         assert refused(reader, f"SELECT {call}"), call
     assert refused(reader, "INSERT INTO events (at, kind, detail) VALUES (now(), 'x', '{}')")
     assert refused(reader, "CREATE TABLE mine (a integer)")
+
+
+def test_upkeep_is_the_owners(dsn: str) -> None:
+    with psycopg.connect(dsn) as connection:
+        found = connection.execute(
+            """SELECT proname, has_function_privilege('intraday_reader', oid, 'EXECUTE'), has_function_privilege('intraday_writer', oid,
+                 'EXECUTE') FROM pg_proc WHERE pronamespace = 'public'::regnamespace AND proname IN ('drop_before', 'drop_old',
+                 'refresh_noted', 'run_maintenance', 'refresh_rollups', 'make_rollups')"""
+        ).fetchall()
+    assert len(found) == 4
+    assert {name for name, reader, _ in found if reader} == set()
+    assert {name for name, _, writer in found if writer} <= {"refresh_rollups", "make_rollups"}
+
+
+def test_what_others_keep_in_the_schema_stays_theirs(dsn: str, login: Login) -> None:
+    other, reader, owner = login(dsn, ""), login(dsn, "IN ROLE intraday_reader"), login(dsn, "IN ROLE intraday_owner")
+    with psycopg.connect(dsn) as connection:
+        connection.execute(f"GRANT CREATE ON SCHEMA public TO {other.split('//')[1].split(':')[0]}")
+    with psycopg.connect(other) as connection:
+        connection.execute("CREATE TABLE passwords (secret text)")
+        connection.execute("CREATE TYPE mood AS ENUM ('ok')")
+        connection.execute("CREATE FUNCTION other_f() RETURNS integer LANGUAGE sql SECURITY DEFINER AS 'SELECT 1'")
+    assert schema.migrate(owner, "0006") == "0006", "their tables are not locked either"
+    assert schema.migrate(owner) == HEAD
+    with psycopg.connect(other) as connection:
+        connection.execute("CREATE FUNCTION drop_before(integer) RETURNS integer LANGUAGE sql SECURITY DEFINER AS 'SELECT 1'")
+    assert schema.grant_roles(dsn) is None
+    with psycopg.connect(other) as connection:
+        connection.execute("ALTER TABLE passwords ADD x mood")
+        connection.execute("CREATE OR REPLACE FUNCTION drop_before(integer) RETURNS integer LANGUAGE sql AS 'SELECT 2'")
+    assert refused(reader, "SELECT * FROM passwords")
+    assert not refused(reader, "SELECT other_f()")
+
+
+def test_a_schema_of_the_users_own_name(empty_dsn: str, login: Login, backend: Backend) -> None:
+    """``"$user"`` is another schema once we are intraday_owner: the tables stay in the one we came to."""
+    mine = login(empty_dsn, "IN ROLE intraday_owner")
+    name = mine.split("//")[1].split(":")[0]
+    with psycopg.connect(empty_dsn, autocommit=True) as connection:
+        if backend.kind != "postgresql":
+            connection.execute("CREATE EXTENSION timescaledb")
+        connection.execute(f"CREATE SCHEMA AUTHORIZATION {name}")
+        connection.execute("GRANT CREATE ON SCHEMA public TO PUBLIC")
+    assert schema.migrate(mine, "0004") == "0004"
+    assert schema.migrate(mine) == HEAD
+    with psycopg.connect(empty_dsn, autocommit=True) as connection:
+        found = "SELECT DISTINCT relnamespace::regnamespace::text FROM pg_class WHERE relname IN ('alembic_version', 'runs', 'run_locks')"
+        assert connection.execute(found).fetchall() == [(name,)]
+        connection.execute(f"REASSIGN OWNED BY {name} TO CURRENT_USER")
+        connection.execute(f"DROP OWNED BY {name}")
+
+
+def test_tables_in_another_schema_than_the_first_are_refused(dsn: str) -> None:
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute("CREATE SCHEMA mine")
+    with pytest.raises(StorageError, match="expected the tables in schema mine, .* found them in public"):
+        schema.migrate(make_conninfo(dsn, options="-csearch_path=mine,public"))
 
 
 def test_an_owner_migrates(dsn: str, login: Login) -> None:

@@ -24,9 +24,14 @@ def become_owner(connection: psycopg.Connection[Any]) -> None:
     """Be the role that owns the tables until the transaction ends, where we are a member of it: what is made is its own then.
 
     Giving things away afterwards is not enough: TimescaleDB lets only a superuser do that with a continuous aggregate.
+    The schemas that are looked in stay: ``"$user"`` names another one then.
     """
     row = connection.execute(_OWNER).fetchone()
     if row is not None:
+        connection.execute(
+            "SELECT set_config('search_path', string_agg(quote_ident(name), ', ' ORDER BY at), true) "
+            "FROM unnest(current_schemas(false)) WITH ORDINALITY AS s (name, at)"
+        )
         connection.execute(f"SET LOCAL ROLE {row[0]}")
 
 

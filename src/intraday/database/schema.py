@@ -51,6 +51,7 @@ def migrate(dsn: str, to: str = HEAD, *, lose_data: bool = False, patience: int 
     with mapped(), _connected(dsn) as connection:
         driver = _driver(connection)
         driver.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
+        _check_place(driver)
         chain = Chain()
         found, target = chain.known(_found(connection)), chain.target(to)
         if found != target:
@@ -92,14 +93,29 @@ def current(dsn: str) -> tuple[str | None, str]:
         return _found(connection), Chain().head
 
 
+def _check_place(driver: psycopg.Connection[Any]) -> None:
+    """What a migration makes goes to the first schema of the search path: the tables must be there, not in a later one."""
+    row = driver.execute(
+        """SELECT current_schema::text, relnamespace::regnamespace::text FROM pg_class
+           WHERE oid = to_regclass('alembic_version') AND relnamespace <> current_schema::regnamespace"""
+    ).fetchone()
+    if row is not None:
+        raise StorageError(
+            f"expected the tables in schema {row[0]}, the first of this role's search_path, found them in {row[1]}; nothing was "
+            f"changed. Put {row[1]} first: ALTER ROLE … IN DATABASE … SET search_path = {row[1]}"
+        )
+
+
 def _stand_alone(driver: psycopg.Connection[Any], patience: int) -> None:
     """Lock every table at once or none, until it succeeds: waiting for one while holding another is how deadlocks are made.
 
     A parent's lock keeps everybody from its partitions or chunks too; those are not locked one by one, there may be thousands.
+    Tables of another owner than ours are another program's.
     """
     rows = driver.execute(
         """SELECT quote_ident(relname) FROM pg_class WHERE relkind IN ('r', 'p') AND NOT relispartition
-             AND relnamespace = current_schema::regnamespace ORDER BY 1"""
+             AND relnamespace = current_schema::regnamespace
+             AND relowner = (SELECT relowner FROM pg_class WHERE oid = to_regclass('alembic_version')) ORDER BY 1"""
     ).fetchall()
     tables = ", ".join(f"ONLY {row[0]}" for row in rows)
     for _ in range(patience if rows else 0):

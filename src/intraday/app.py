@@ -44,6 +44,7 @@ from intraday.core.labels import LabelSpec
 from intraday.core.registry import default_registry
 from intraday.core.synthetic import SyntheticMarket, SyntheticSpec
 from intraday.database.kept import kept_from
+from intraday.database.moving_tables import unfinished
 from intraday.database.pool import Database, open_database
 from intraday.database.schema import init
 from intraday.database.stores import Stores
@@ -134,6 +135,10 @@ def open_system(settings: Settings, clock: Clock) -> Iterator[System]:
     """
     with open_configured(settings) as database:
         init(database.dsn)
+        if unfinished(database):
+            raise StorageError(
+                "a move into this database is not finished, part of the rows are missing: run the same `intraday db move` again"
+            )
         stores = Stores(database)
         yield System(settings, clock, SessionTable.load(), Costs.load(), database, stores)
         try:

@@ -14,11 +14,12 @@ from intraday.database import schema
 from intraday.database.digests import DATA_TABLES, digests
 from intraday.database.embedded import EmbeddedServer
 from intraday.database.moving import Moved, Mover
-from intraday.database.moving_tables import PARTS, SERIES, tables
+from intraday.database.moving_tables import OTHERS, PARTS, SERIES, STAYING, tables
 from intraday.database.pool import Database
 from intraday.database.rollups import TIMEFRAMES
 from intraday.domain.clock import SystemClock
 from intraday.domain.errors import ConfigError, StorageError
+from intraday.jobs.move import move as run_move
 from intraday.jobs.verify import run_verify
 from job_cases import quiet, settings_on
 
@@ -74,8 +75,13 @@ def test_every_table_is_taken_along(database: Database) -> None:
     series, others = tables(database)
     assert [table.name for table in series] == list(SERIES)
     names = [table.name for table in others]
-    assert {*names, *SERIES, *TIMEFRAMES} >= set(DATA_TABLES)
-    assert {"events", "runs", "run_days", "tick_rejects", "alerts", "sessions", "kept_from", "broker_origin"} <= set(names)
+    with database.autocommit() as connection:
+        rows = connection.execute(
+            """SELECT relname FROM pg_class
+               WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition"""
+        ).fetchall()
+    assert {row[0] for row in rows} - set(TIMEFRAMES) == {*names, *SERIES, *STAYING}
+    assert sorted(names) == sorted(OTHERS)
     for table in others:
         assert all(names.index(other) < names.index(table.name) for other in table.refers_to if other != table.name)
 
@@ -171,6 +177,45 @@ def test_a_writer_that_goes_on_is_named(lived_dsn: str, plain: str) -> None:
         with pytest.raises(StorageError, match="still writes to the source and did not stop within 1 s"):
             Mover(first, second, quiet, lock_wait_s=1).run()
         writer.rollback()
+        move(first, second)
+        assert contents(second) == contents(first)
+
+
+def test_a_half_moved_database_is_no_database(lived: Settings, lived_dsn: str, plain: str, jobs_dir: Path) -> None:
+    """Nothing works on it until the move is finished: what was written there would be lost with the rest of the move."""
+
+    def stop(what: str, done: int, total: int) -> None:
+        if what == "verify":
+            raise KeyboardInterrupt
+
+    with Database(lived_dsn) as first, Database(plain) as second:
+        with pytest.raises(KeyboardInterrupt):
+            Mover(first, second, stop).run()
+        with pytest.raises(StorageError, match="a move into this database is not finished"):
+            run_verify(settings_on(plain, jobs_dir), None, None, SystemClock(), quiet)
+    assert run_move(lived, plain, SystemClock(), quiet).resumed > 0
+    assert run_verify(settings_on(plain, jobs_dir), None, None, SystemClock(), quiet).checks
+
+
+def test_no_live_run_goes_on_beside_a_move(lived: Settings, lived_dsn: str, plain: str) -> None:
+    with Database(lived_dsn) as first, first.exclusive("live"), pytest.raises(ConfigError, match="another `intraday live`"):
+        run_move(lived, plain, SystemClock(), quiet)
+
+
+def test_a_strangers_database_is_left_alone(lived: Settings, empty_dsn: str) -> None:
+    with Database(empty_dsn) as second:
+        with second.autocommit() as connection:
+            connection.execute("CREATE TABLE customers (id integer)")
+        with pytest.raises(ConfigError, match="found customers, which is not ours"):
+            run_move(lived, empty_dsn, SystemClock(), quiet)
+        with second.autocommit() as connection:
+            assert connection.execute("SELECT to_regclass('instruments')").fetchone() == (None,)
+
+
+def test_the_users_own_tables_stay_where_they_are(lived_dsn: str, plain: str) -> None:
+    with Database(lived_dsn) as first, Database(plain) as second:
+        with first.autocommit() as connection:
+            connection.execute("CREATE TABLE notes_of_mine (id integer)")
         move(first, second)
         assert contents(second) == contents(first)
 

@@ -27,6 +27,7 @@ from intraday.domain.errors import ConfigError, StorageError
 from intraday.domain.ports import FeatureSetRecord, Progress
 
 _BLOCK = 1 << 18
+_PAUSE_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +43,21 @@ class Moved:
 
 
 class Mover:
-    """A move from ``source`` to ``target``, both with a current schema. ``lock_wait_s``: how long to wait for the source's writers
-    to finish before the last comparison."""
+    """A move from ``source`` to ``target``, both with a current schema.
 
-    def __init__(self, source: Database, target: Database, progress: Progress, lock_wait_s: float = 15.0) -> None:
+    ``lock_wait_s``: how long to wait for the source's writers to finish before the last comparison. ``otherwise``: what to do
+    about a target that has data.
+    """
+
+    def __init__(
+        self,
+        source: Database,
+        target: Database,
+        progress: Progress,
+        lock_wait_s: float = 15.0,
+        otherwise: str = "name another one, or drop it first",
+    ) -> None:
+        self._otherwise = otherwise
         self._lock_wait_s = lock_wait_s
         self._source = source
         self._target = target
@@ -82,7 +94,7 @@ class Mover:
                 raise ConfigError("--to names the database that is to be moved: expected another one")
             connection.execute("SELECT pg_advisory_xact_lock(hashtext('move'), 0)")
             if connection.execute("SELECT to_regclass(%s)", (PARTS,)).fetchone() == (None,):
-                _refuse_data(connection, [*SERIES, *(table.name for table in others)])
+                _refuse_data(connection, [*SERIES, *(table.name for table in others)], self._otherwise)
                 connection.execute(f"CREATE TABLE {PARTS} (source text NOT NULL, part text PRIMARY KEY)")
             found = connection.execute(f"SELECT source, part FROM {PARTS}").fetchall()  # nosec B608
         if any(source != own for source, _ in found):
@@ -205,24 +217,31 @@ def _identity(connection: Connection) -> str:
     return f"{row[0]}/{row[1]}"
 
 
-def _refuse_data(connection: Connection, names: Sequence[str]) -> None:
+def _refuse_data(connection: Connection, names: Sequence[str], otherwise: str) -> None:
     for name in names:
         query = sql.SQL("SELECT EXISTS (SELECT 1 FROM {})").format(sql.Identifier(name))
         if connection.execute(query).fetchone() == (True,):
-            raise ConfigError(f"expected an empty database to move to, found rows in {name}: name another one, or drop it first")
+            raise ConfigError(f"expected an empty database to move to, found rows in {name}: {otherwise}")
 
 
 def _hold(connection: Connection, names: Sequence[str], wait_s: float) -> None:
-    """Let nobody write to the source until the transaction ends. Writers come through the parent tables, so ONLY is enough."""
-    connection.execute(f"SET LOCAL lock_timeout = {int(wait_s * 1000)}")
+    """Let nobody write to the source until the transaction ends. Writers come through the parent tables, so ONLY is enough.
+
+    All tables at once or none: waiting for one while holding another is how deadlocks are made.
+    """
     connection.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
-    try:
-        connection.execute(f"LOCK TABLE {', '.join('ONLY ' + name for name in names)} IN SHARE MODE")
-    except LockNotAvailable:
-        raise StorageError(
-            f"a program still writes to the source and did not stop within {wait_s:.0f} s: stop it and run the same move again, "
-            "what was copied stays"
-        ) from None
+    tables = ", ".join("ONLY " + name for name in names)
+    for _ in range(max(1, round(wait_s / _PAUSE_S))):
+        try:
+            with connection.transaction():
+                connection.execute(f"LOCK TABLE {tables} IN SHARE MODE NOWAIT")
+            return
+        except LockNotAvailable:
+            connection.execute("SELECT pg_sleep(%s)", (_PAUSE_S,))
+    raise StorageError(
+        f"a program still writes to the source and did not stop within {wait_s:.0f} s: stop it and run the same move again, "
+        "what was copied stays"
+    )
 
 
 def _stream(source: Connection, target: Connection, part: Part, place: str) -> None:

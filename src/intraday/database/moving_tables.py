@@ -7,11 +7,17 @@ from datetime import datetime, timedelta
 from graphlib import TopologicalSorter
 
 from intraday.database.pool import Connection, Database
-from intraday.database.rollups import TIMEFRAMES
 
 SERIES = ("ohlcv_1min", "bar_superseded", "features", "labels", "signals")
 PARTS = "move_parts"  # on the target, while a move is under way
-_OWN = ("alembic_version", "rollup_pending", "run_locks", PARTS)  # what is about this database, not in it
+# In the order of the alphabet; what is about this very database (its revision, locks, notes of a refresh) stays.
+OTHERS = (
+    "alerts", "broker_origin", "candle_fetches", "candle_gaps", "events", "feature_sets", "instrument_changes", "instrument_dumps",
+    "instrument_flags", "instrument_former_symbols", "instrument_history", "instrument_listings", "instrument_tokens",
+    "instruments", "kept_from", "label_sets", "member_lists", "models", "quarantine", "run_days", "runs", "sessions",
+    "signal_outcomes", "tick_rejects", "universe_members",
+)  # fmt: skip
+STAYING = ("alembic_version", "rollup_pending", "run_locks")
 _WEEK = timedelta(days=7)
 _TABLES = """
 SELECT c.relname,
@@ -25,8 +31,13 @@ SELECT c.relname,
         WHERE f.conrelid = c.oid AND f.contype = 'f')
 FROM pg_class c
 WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition
-  AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.objid = c.oid AND d.classid = 'pg_class'::regclass AND d.deptype = 'e')
+  AND c.relname = ANY (%s)
 ORDER BY 1"""
+_ANY = """
+SELECT c.relname FROM pg_class c
+WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
+  AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.objid = c.oid AND d.classid = 'pg_class'::regclass AND d.deptype = 'e')
+ORDER BY 1 LIMIT 1"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,14 +85,29 @@ class Sum:
 
 
 def tables(database: Database) -> tuple[list[Table], list[Table]]:
-    """(series, the others in an order in which each comes after those it refers to)."""
+    """(series, the others in an order in which each comes after those it refers to). Other people's tables are not ours to move."""
     with database.autocommit() as connection:
-        rows = connection.execute(_TABLES).fetchall()
+        rows = connection.execute(_TABLES, ([*SERIES, *OTHERS],)).fetchall()
     found = {row[0]: Table(row[0], *(tuple(part or ()) for part in row[1:])) for row in rows}
-    others = {name: table for name, table in found.items() if name not in (*SERIES, *TIMEFRAMES, *_OWN)}
+    others = {name: table for name, table in found.items() if name in OTHERS}
     references = {name: [r for r in table.refers_to if r in others and r != name] for name, table in others.items()}
     order = TopologicalSorter(dict(sorted(references.items()))).static_order()
     return [found[name] for name in SERIES], [others[name] for name in order]
+
+
+def stranger(database: Database) -> str | None:
+    """A table or view in a database that has no schema of ours, None: there is nothing in it, or it is ours."""
+    with database.autocommit() as connection:
+        if connection.execute("SELECT to_regclass('alembic_version')").fetchone() != (None,):
+            return None
+        row = connection.execute(_ANY).fetchone()
+    return None if row is None else str(row[0])
+
+
+def unfinished(database: Database) -> bool:
+    """True while a move into this database was begun and not ended: part of the rows are there."""
+    with database.autocommit() as connection:
+        return connection.execute("SELECT to_regclass(%s)", (PARTS,)).fetchone() != (None,)
 
 
 def weeks(database: Database, table: Table) -> list[Part]:

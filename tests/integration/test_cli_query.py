@@ -74,8 +74,30 @@ def test_the_command_in_every_form(config: str) -> None:
     assert wrong.exit_code != 0 and "read-only transaction" in wrong.stderr
 
 
+def test_a_reading_statement_starts_no_program_and_reads_no_file(database: Database) -> None:
+    """Our own server's user is a superuser; on a server that is named the user may be one."""
+    for query in ("COPY (SELECT 1) TO PROGRAM 'true'", "SELECT pg_read_file('PG_VERSION')"):
+        with pytest.raises(InputError, match="permission denied"):
+            ask(database, query, 1)
+
+
+def test_columns_of_one_name_are_numbered_in_json(config: str) -> None:
+    told = runner.invoke(command_line, ["db", "query", "SELECT 1 AS a, 2 AS b, 3 AS a", "--json", "-c", config])
+    assert json.loads(told.stdout)["rows"] == [{"a": 1, "b": 2, "a_2": 3}]
+
+
+def test_a_database_without_tables_says_what_to_do(empty_dsn: str) -> None:
+    with Database(empty_dsn) as database, pytest.raises(InputError, match="run `intraday db init`"):
+        ask(database, "SELECT * FROM latest_bars", 1)
+
+
+@pytest.mark.parametrize("more", ["", "&options=-csearch_path%3Dpublic"])
 @pytest.mark.parametrize("write", [False, True])
-def test_the_shell_reads_unless_told_otherwise(config: str, write: bool) -> None:
+def test_the_shell_reads_unless_told_otherwise(
+    settings: Settings, config: str, monkeypatch: pytest.MonkeyPatch, write: bool, more: str
+) -> None:
+    dsn = settings.database.dsn_text or ""
+    monkeypatch.setenv("INTRADAY__DATABASE__DSN", dsn + (more if "?" in dsn else more.replace("&", "?")))
     command = [sys.executable, "-m", "intraday", "db", "shell", "-c", config, *(["--write"] if write else [])]
     script = f"SHOW timezone;\n{ADD};\nSELECT count(*) FROM instruments;\n"
     done = subprocess.run(command, input=script, capture_output=True, text=True, check=False, env=os.environ)

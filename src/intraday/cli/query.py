@@ -53,7 +53,8 @@ def query(
         if as_csv and not as_json:
             _print_csv(answer)
         else:
-            named = [dict(zip(answer.columns, row, strict=True)) for row in answer.rows]
+            names = _unique(answer.columns)
+            named = [dict(zip(names, row, strict=True)) for row in answer.rows]
             run.emit({"rows": named, "more": answer.more}, lambda out: _show(out, answer))
         if answer.more:
             run.say(f"there are more than {limit} rows: --limit shows more")
@@ -72,6 +73,11 @@ def shell(write: WriteOption = False, config: ConfigOption = DEFAULT_CONFIG, ver
     with session(config, False, verbose) as run:
         code = job.shell(run.settings, os.environ, write)
     raise typer.Exit(code)
+
+
+def _unique(columns: tuple[str, ...]) -> list[str]:
+    """Names for JSON: the second ``a`` is ``a_2``."""
+    return [name if name not in columns[:k] else f"{name}_{columns[: k + 1].count(name)}" for k, name in enumerate(columns)]
 
 
 def _print_csv(answer: Answer) -> None:

@@ -1,4 +1,4 @@
-"""People's own SQL: read-only, row by row, times in IST."""
+"""People's own SQL: read-only, with no more rights than a reader, row by row, times in IST."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import psycopg
 
-from intraday.database.pool import Database
+from intraday.database.pool import Connection, Database
 from intraday.domain.errors import InputError
 
 TIME_ZONE = "Asia/Kolkata"
@@ -30,6 +30,8 @@ def ask(database: Database, query: str, limit: int) -> Answer:
     with database.transaction() as connection:
         connection.execute("SET TRANSACTION READ ONLY")
         connection.execute(f"SET LOCAL TIME ZONE '{TIME_ZONE}'")
+        made = connection.execute("SELECT to_regclass('alembic_version') IS NOT NULL").fetchone() == (True,)
+        _give_up_rights(connection)
         rows: list[tuple[Any, ...]] = []
         try:
             with connection.cursor() as cursor:
@@ -44,7 +46,18 @@ def ask(database: Database, query: str, limit: int) -> Answer:
             said = str(error).strip()
             if "didn't produce a result" in said:
                 said = "expected a statement that gives rows"
+            if isinstance(error, psycopg.errors.UndefinedTable) and not made:
+                said = "there are no tables yet: run `intraday db init`"
             raise InputError(f"the database refused the query: {said}") from None
+
+
+def _give_up_rights(connection: Connection) -> None:
+    """A superuser, as on our own server, could read files and start programs from a statement that only reads."""
+    row = connection.execute(
+        "SELECT rolsuper AND to_regrole('intraday_reader') IS NOT NULL FROM pg_roles WHERE rolname = current_user"
+    ).fetchone()
+    if row == (True,):
+        connection.execute("SET LOCAL ROLE intraday_reader")
 
 
 def _names(cursor: psycopg.Cursor[Any]) -> tuple[str, ...]:

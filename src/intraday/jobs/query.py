@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Mapping
 
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
 from intraday.app import open_configured
 from intraday.config.settings import Settings
 from intraday.database.asking import TIME_ZONE, Answer, ask
@@ -21,7 +23,8 @@ def query(settings: Settings, sql: str, limit: int) -> Answer:
 def shell(settings: Settings, environ: Mapping[str, str], write: bool) -> int:
     """psql on the configured database until the user leaves it; its exit code. Read-only unless ``write``; times in IST."""
     with open_configured(settings) as database:
-        where, env = connection_of(database.dsn, environ)
-        options = [f"-c TimeZone={TIME_ZONE}"] + ([] if write else ["-c default_transaction_read_only=on"])
-        env["PGOPTIONS"] = " ".join([env.get("PGOPTIONS", ""), *options]).strip()
+        parts = conninfo_to_dict(database.dsn)
+        read_only = [] if write else ["-c default_transaction_read_only=on"]
+        options = [str(parts.pop("options", None) or environ.get("PGOPTIONS", "")), f"-c TimeZone={TIME_ZONE}", *read_only]
+        where, env = connection_of(make_conninfo("", **parts, options=" ".join(options).strip()), environ)
         return subprocess.run([wheel_bindir() / "psql", "-d", where], check=False, env=env).returncode  # nosec B603

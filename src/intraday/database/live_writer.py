@@ -26,6 +26,7 @@ from intraday.database.live_link import asyncpg_arguments
 from intraday.database.partitions import missing_months
 from intraday.database.pool import Database
 from intraday.domain.arrays import I8, MINUTE_NS, BarFlag
+from intraday.domain.errors import StorageUnavailable
 from intraday.domain.events import Alert, CountRejects, Effect, SaveBars, SaveFeatures, SaveSignals, Signal
 from intraday.domain.ports import Source
 
@@ -65,7 +66,10 @@ class LiveWriter:
                 return await self._write(effects)
             except Contended:
                 continue
-        await self._write(effects)
+        try:
+            await self._write(effects)
+        except Contended as error:  # it may still succeed, only not at once
+            raise StorageUnavailable(str(error)) from None
 
     async def close(self) -> None:
         """Give the connection back."""

@@ -2,7 +2,7 @@
 
 Four tasks, each bounded: one listens, one decides, one writes, one alerts; in a live run a fifth keeps the longer timeframes. The
 journal has an event before the engine does; effects reach the database in order, one transaction for what was decided together;
-alerts go out beside the writes and never wait for them.
+alerts go out beside the writes and never wait for them. A database that is away for minutes only makes the writes late.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Protocol
 import numpy as np
 
 from intraday.domain.arrays import BarFlag
+from intraday.domain.errors import StorageUnavailable
 from intraday.domain.events import (
     Alert,
     Backfilled,
@@ -33,6 +34,9 @@ from intraday.domain.events import (
 from intraday.domain.ports import EffectWriter, EventSource
 from intraday.live.engine import Engine
 from intraday.live.queue import TickQueue
+
+_PATIENCE_S = 300.0  # for a database that is away, in the event loop's seconds, as the back-off
+_WAIT_S, _WAIT_MAX_S = 0.5, 15.0  # the first pause and the longest; each is twice the one before
 
 
 class EventLog(Protocol):
@@ -122,7 +126,8 @@ class StreamConsumer:
     """Runs one session of one source through one engine.
 
     ``from_ns``: what the run answers for. It saw nothing of the minutes before but the last price: what it makes of them is
-    dropped, and candles fetched for them are kept.
+    dropped, and candles fetched for them are kept. ``effects_max``: about how many may wait for the database before decisions wait
+    too; more than the minutes of an outage bring, so that alerts stay in time while it lasts.
     """
 
     def __init__(
@@ -135,7 +140,7 @@ class StreamConsumer:
         repairs: Repairs | None = None,
         from_ns: int = 0,
         timeframes: Timeframes | None = None,
-        batches_max: int = 8,
+        effects_max: int = 1024,
     ) -> None:
         self._queue = queue
         self._log = log
@@ -145,7 +150,10 @@ class StreamConsumer:
         self._from_ns = from_ns
         self._repairs = repairs  # None: recorded ticks, whose broker cannot be asked any more
         self._timeframes = timeframes  # None: whoever runs the day makes them at its end
-        self._writes: asyncio.Queue[list[Effect] | None] = asyncio.Queue(batches_max)
+        self._writes: asyncio.Queue[list[Effect] | None] = asyncio.Queue()  # bounded by effects: see _hand_over
+        self._effects_max = effects_max
+        self._n_waiting = 0
+        self._stored = asyncio.Event()
         self.counts = SessionCounts()
         self.now_ns = 0
 
@@ -175,7 +183,7 @@ class StreamConsumer:
             for event in events:
                 effects += self._step(event)
             if effects:
-                await self._writes.put(effects)
+                await self._hand_over(effects)
         await self._writes.put(None)
         self._alerts.close()
 
@@ -199,13 +207,40 @@ class StreamConsumer:
                 self._repairs.request(effect)
         return effects
 
+    async def _hand_over(self, effects: list[Effect]) -> None:
+        while self._n_waiting and self._n_waiting + len(effects) > self._effects_max:
+            self._stored.clear()
+            await self._stored.wait()
+        self._n_waiting += len(effects)
+        self._writes.put_nowait(effects)
+
     async def _write(self) -> None:
         while (effects := await self._writes.get()) is not None:
-            await self._writer.write(effects)
+            await self._store(effects)
+            self._n_waiting -= len(effects)
+            self._stored.set()
             if self._timeframes is not None:
                 self._timeframes.stored(self.now_ns)
         if self._timeframes is not None:
             self._timeframes.close()
+
+    async def _store(self, effects: list[Effect]) -> None:
+        """Again and again while the database is away, up to _PATIENCE_S. A write is idempotent: nothing is stored twice."""
+        waited_s, wait_s = 0.0, _WAIT_S
+        while True:
+            try:
+                await self._writer.write(effects)
+            except StorageUnavailable as error:
+                if waited_s >= _PATIENCE_S:
+                    raise
+                if waited_s == 0.0:
+                    self._alerts.offer(Alert(self.now_ns, "warning", "database", f"database away, keeping minutes: {error}"))
+            else:
+                break
+            await asyncio.sleep(wait_s)
+            waited_s, wait_s = waited_s + wait_s, min(2 * wait_s, _WAIT_MAX_S)
+        if waited_s:
+            self._alerts.offer(Alert(self.now_ns, "info", "database", "database back, storing the minutes kept meanwhile"))
 
 
 def since(effect: Effect, from_ns: int) -> Effect | None:

@@ -370,6 +370,24 @@ def test_a_newer_schema_is_refused_and_an_older_one_migrated(small: str, empty_d
     assert rows(empty_dsn, "SELECT symbol FROM instruments") == [("X",)]
 
 
+class Stopped(SystemClock):
+    """Always the same second."""
+
+    def now_ns(self) -> int:
+        return 1_767_600_000_000_000_000
+
+
+def test_a_backup_never_takes_the_place_of_another(small: str, tmp_path: Path) -> None:
+    settings, folder = settings_on(small, tmp_path / "var"), tmp_path / "b"
+    first, second, third = (run_backup(settings, folder, keep, Stopped(), quiet) for keep in (None, None, 2))
+    assert len({first.file, second.file, third.file}) == 3
+    assert len(third.removed) == 1
+    assert set(folder.iterdir()) == {first.file, second.file, third.file} - {*third.removed}
+    for file in folder.iterdir():
+        run_check(file, quiet)
+    assert rows(small, "SELECT detail->>'file' FROM events WHERE kind = 'backup' ORDER BY id DESC LIMIT 1") == [(third.file.name,)]
+
+
 def test_a_database_that_is_not_ours_is_not_backed_up(empty_dsn: str, tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="nothing to back up: expected a database made by intraday"):
         run_backup(settings_on(empty_dsn, tmp_path / "var"), tmp_path / "b", None, CLOCK, quiet)

@@ -12,7 +12,7 @@ import pytest
 
 from backup_cases import PLAIN, archive_file
 from intraday.database import dump_archive
-from intraday.database.dump_archive import DUMP, Folder, Member, opened, remove_drafts, verify_whole, written
+from intraday.database.dump_archive import DUMP, Folder, Member, opened, published, remove_drafts, verify_whole, written
 from intraday.database.dump_files import add_folders, placed
 from intraday.domain.errors import InputError, StorageError, StorageFull, StorageUnavailable
 from intraday.jobs.backup import rotated
@@ -113,7 +113,9 @@ def test_drafts_of_the_dead_go_and_those_of_the_living_stay(tmp_path: Path) -> N
     (tmp_path / "notes.part").write_bytes(b"somebody's")
     with written(tmp_path / "intraday-2.backup") as archive:
         remove_drafts(tmp_path)
-        assert {path.name for path in tmp_path.iterdir()} == {"intraday-2.backup.part", "notes.part"}
+        draft, notes = sorted(path.name for path in tmp_path.iterdir())
+        assert draft.startswith("intraday-2.")
+        assert notes == "notes.part"
         archive.add(DUMP, [b"x"])
         archive.finish(PLAIN)
     assert {path.name for path in tmp_path.iterdir()} == {"intraday-2.backup", "notes.part"}
@@ -125,9 +127,10 @@ def test_the_newest_of_this_database_stay(tmp_path: Path) -> None:
     archive_file(tmp_path / "intraday-20260101-000009.backup", origin="43/intraday", made_ns=0)
     archive_file(tmp_path / "mine-20260101-000000.backup", made_ns=0)
     (tmp_path / "intraday-20260101-000008.backup").write_text("not a backup")
-    assert rotated(tmp_path, PLAIN.origin, None) == []
-    assert rotated(tmp_path, PLAIN.origin, 5) == []
-    assert [path.name[:24] for path in rotated(tmp_path, PLAIN.origin, 2)] == [
+    made = tmp_path / "intraday-20260101-000003.backup"
+    assert rotated(made, PLAIN.origin, None) == []
+    assert rotated(made, PLAIN.origin, 5) == []
+    assert [path.name[:24] for path in rotated(made, PLAIN.origin, 2)] == [
         "intraday-20260101-000000",
         "intraday-20260101-000001",
     ]
@@ -135,6 +138,46 @@ def test_the_newest_of_this_database_stay(tmp_path: Path) -> None:
         "intraday-20260101-000002", "intraday-20260101-000003", "intraday-20260101-000008", "intraday-20260101-000009",
         "mine-20260101-000000.bac",
     ]  # fmt: skip
+
+
+def test_the_one_just_made_stays_though_the_clock_was_set_back(tmp_path: Path) -> None:
+    for i in range(3):
+        archive_file(tmp_path / f"intraday-20260101-00000{i}.backup", made_ns=i)
+    first, second, third = sorted(tmp_path.iterdir())
+    assert rotated(first, PLAIN.origin, 2) == [second]
+    assert rotated(first, PLAIN.origin, 1) == [third]
+    assert list(tmp_path.iterdir()) == [first]
+
+
+def test_two_of_one_second_both_stay(tmp_path: Path) -> None:
+    """One after the other and at the same time; the counted names are rotated like the others."""
+    path = tmp_path / "intraday-20260101-000000.backup"
+    archive_file(path, made_ns=1)
+    with written(path) as one, written(path) as other:
+        for archive, made_ns in ((one, 2), (other, 3)):
+            archive.add(DUMP, [b"x"])
+            archive.finish(replace(PLAIN, made_ns=made_ns))
+    names = {opened_ns(found): found.name for found in tmp_path.iterdir()}
+    assert names == {1: path.name, 3: "intraday-20260101-000000-2.backup", 2: "intraday-20260101-000000-3.backup"}
+    assert (one.path.name, other.path.name) == (names[2], names[3])
+    assert rotated(one.path, PLAIN.origin, 1) == [path, other.path]
+
+
+def opened_ns(path: Path) -> int:
+    verify_whole(path)
+    with opened(path) as archive:
+        return archive.manifest.made_ns
+
+
+def test_without_links_nothing_is_overwritten_either(tmp_path: Path) -> None:
+    def no_links(draft: Path, name: Path) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    draft, path = tmp_path / "draft", tmp_path / "a.backup"
+    for content in (b"1", b"2"):
+        draft.write_bytes(content)
+        published(draft, path, no_links)
+    assert files(tmp_path) == {"a.backup": b"1", "a-2.backup": b"2"}
 
 
 # --------------------------------------------------------------------------------------------------------------- folders

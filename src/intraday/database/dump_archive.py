@@ -11,10 +11,12 @@ import errno
 import fcntl
 import hashlib
 import io
+import itertools
 import json
 import os
 import re
 import struct
+import tempfile
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -30,6 +32,7 @@ DUMP = "database.dump"
 _MANIFEST = "manifest.json"
 _NOT_OURS = "expected a backup made by `intraday backup`"
 _CHUNK = 1 << 20
+_NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 _COMMENT = struct.Struct("<H64s")  # length of the comment, the comment: the last bytes of the file
 _MEMBER = re.compile(r"(?:[\w=+@-][\w.=+@-]*/)*[\w=+@-][\w.=+@-]*")  # no part is empty or begins with a dot
 Told = Callable[[int], None]  # bytes done so far
@@ -111,7 +114,8 @@ class Manifest:
 class ArchiveWriter:
     """Members in the order they are added; ``finish`` adds the manifest and the digest of the whole."""
 
-    def __init__(self, file: IO[bytes]) -> None:
+    def __init__(self, file: IO[bytes], path: Path) -> None:
+        self.path = path
         self._out = _Hashed(file)
         self._zip = zipfile.ZipFile(self._out, "w", zipfile.ZIP_DEFLATED, compresslevel=1)
         self._members: dict[str, Member] = {}
@@ -160,27 +164,63 @@ class _Hashed(io.RawIOBase):
 
 @contextmanager
 def written(path: Path) -> Iterator[ArchiveWriter]:
-    """A new archive at ``path``: there, whole and on the disk when the block ends; when it raises or is killed there is none.
+    """A new archive at ``path``, or beside it where that name is taken: the writer's ``path`` says where, after the block.
 
-    It grows under another name (``.part``), locked as long as somebody writes it. Raises StorageFull, StorageError.
+    It is there, whole and on the disk when the block ends; when it raises or is killed there is none. It grows under a name of its
+    own (``.part``), locked as long as somebody writes it. Raises StorageFull, StorageError.
     """
-    draft = path.with_name(path.name + ".part")
     try:
-        with open(os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600), "r+b") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            writer = ArchiveWriter(file)
+        draft, file = _draft(path)
+        with file:
+            writer = ArchiveWriter(file, path)
             try:
                 yield writer
                 file.flush()
                 os.fsync(file.fileno())
-                draft.rename(path)
+                writer.path = published(draft, path)
             except BaseException:
                 writer.abandon()
-                draft.unlink()
+                draft.unlink(missing_ok=True)
                 raise
         _sync(path.parent)
     except OSError as error:
         raise of_disk(error, path.parent) from None
+
+
+def _draft(path: Path) -> tuple[Path, IO[bytes]]:
+    """A file nobody else writes, locked. One that ``remove_drafts`` took away before it was locked is made again."""
+    while True:
+        handle, name = tempfile.mkstemp(f"{SUFFIX}.part", f"{path.stem}.", path.parent)
+        file = open(handle, "r+b")  # noqa: SIM115  closed by written()
+        fcntl.flock(file, fcntl.LOCK_EX)
+        if os.fstat(handle).st_nlink:
+            return Path(name), file
+        file.close()
+
+
+def published(draft: Path, path: Path, link: Callable[[Path, Path], None] = os.link) -> Path:
+    """Give a draft its name, with a counter where it is taken: nothing is ever overwritten. Returns the name.
+
+    Where the file system has no links the name is taken with an empty file first.
+    """
+    for n in itertools.count(1):
+        name = path if n == 1 else path.with_name(f"{path.stem}-{n}{path.suffix}")
+        try:
+            link(draft, name)
+        except FileExistsError:
+            continue
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            try:
+                name.touch(0o600, exist_ok=False)
+            except FileExistsError:
+                continue
+            draft.replace(name)
+            return name
+        draft.unlink()
+        return name
+    raise AssertionError("count() ended")
 
 
 def remove_drafts(folder: Path) -> None:

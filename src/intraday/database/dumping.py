@@ -89,6 +89,10 @@ class Frozen:
         """Rows and checksum of every table."""
         return table_sums(self._connection, tables_of(self._connection), progress, "checksums")
 
+    def take_turn(self) -> None:
+        """Wait until no other backup of this database gets its name or removes older ones; ours do so while the moment is held."""
+        self._connection.execute("SELECT pg_advisory_xact_lock(hashtext('intraday backup'), 0)")
+
     def dump(self, tools: Tools, progress: Progress) -> Iterator[bytes]:
         """``pg_dump``'s custom format. Raises StorageError when it fails; what was yielded is no dump then."""
         where, env = connection_of(self._db.dsn, os.environ)

@@ -27,7 +27,7 @@ from intraday.domain.errors import InputError
 from intraday.domain.ports import Progress
 from intraday.jobs.verify import IST
 
-_NAME = re.compile(rf"intraday-\d{{8}}-\d{{6}}{re.escape(SUFFIX)}")
+_NAME = re.compile(rf"intraday-\d{{8}}-\d{{6}}(-\d+)?{re.escape(SUFFIX)}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,13 +89,17 @@ def run_backup(settings: Settings, folder: Path, keep: int | None, clock: Clock,
     remove_drafts(folder)
     file = folder.absolute() / f"intraday-{_ist(now_ns):%Y%m%d-%H%M%S}{SUFFIX}"
     with open_configured(settings) as database:
-        with frozen(database) as moment, written(file) as archive:
-            manifest = _fill(archive, moment, now_ns, progress)
+        with frozen(database) as moment:
+            with written(file) as archive:
+                manifest = _fill(archive, moment, now_ns, progress)
+                moment.take_turn()
+            size = archive.path.stat().st_size
+            removed = rotated(archive.path, manifest.origin, keep)
         done = BackedUp(
-            file, file.stat().st_size, manifest.rows, len(manifest.tables), *_kinds(manifest), manifest.missing,
-            rotated(folder, manifest.origin, keep), (clock.monotonic_ns() - begun_ns) / 1e9,
+            archive.path, size, manifest.rows, len(manifest.tables), *_kinds(manifest), manifest.missing, removed,
+            (clock.monotonic_ns() - begun_ns) / 1e9,
         )  # fmt: skip
-        detail = {"file": file.name, "bytes": done.bytes, "rows": done.rows, "removed": [path.name for path in done.removed]}
+        detail = {"file": done.file.name, "bytes": done.bytes, "rows": done.rows, "removed": [path.name for path in done.removed]}
         RunRepository(database).record(clock.now_ns(), "backup", detail)
         return done
 
@@ -114,20 +118,23 @@ def _fill(archive: dump_archive.ArchiveWriter, moment: Frozen, now_ns: int, prog
     return archive.finish(manifest)
 
 
-def rotated(folder: Path, origin: str, keep: int | None) -> list[Path]:
-    """Remove all but the newest ``keep`` backups of this very database (None: keep all). Returns what was removed, oldest first."""
+def rotated(made: Path, origin: str, keep: int | None) -> list[Path]:
+    """Remove all but ``keep`` backups of this very database (None: keep all): ``made`` stays, whatever the clock said, then the newest.
+
+    Returns what was removed, oldest first.
+    """
     if keep is None:
         return []
-    found: list[tuple[int, Path]] = []
-    for path in folder.absolute().iterdir():
-        if _NAME.fullmatch(path.name):
+    others: list[tuple[int, Path]] = []
+    for path in made.parent.iterdir():
+        if _NAME.fullmatch(path.name) and path != made:
             try:
                 with opened(path) as archive:
                     if archive.manifest.origin == origin:
-                        found.append((archive.manifest.made_ns, path))
+                        others.append((archive.manifest.made_ns, path))
             except InputError:
                 continue  # not ours to judge
-    old = [path for _, path in sorted(found)[: max(0, len(found) - keep)]]
+    old = [path for _, path in sorted(others)[: max(0, len(others) - keep + 1)]]
     for path in old:
         path.unlink(missing_ok=True)
     return old

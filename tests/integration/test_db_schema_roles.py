@@ -131,9 +131,10 @@ def test_a_reader_reads_everything_and_writes_nothing(lived_dsn: str, login: Log
 def test_upkeep_is_the_owners(dsn: str) -> None:
     with psycopg.connect(dsn) as connection:
         found = connection.execute(
-            """SELECT proname, has_function_privilege('intraday_reader', oid, 'EXECUTE'), has_function_privilege('intraday_writer', oid,
-                 'EXECUTE') FROM pg_proc WHERE pronamespace = 'public'::regnamespace AND proname IN ('drop_before', 'drop_old',
-                 'refresh_noted', 'run_maintenance', 'refresh_rollups', 'make_rollups')"""
+            """SELECT proname, has_function_privilege('intraday_reader', oid, 'EXECUTE'),
+                 has_function_privilege('intraday_writer', oid, 'EXECUTE')
+               FROM pg_proc WHERE pronamespace = 'public'::regnamespace AND proname IN
+                 ('drop_before', 'drop_old', 'refresh_noted', 'run_maintenance', 'refresh_rollups', 'make_rollups')"""
         ).fetchall()
     assert len(found) == 4
     assert {name for name, reader, _ in found if reader} == set()
@@ -172,7 +173,7 @@ def test_a_schema_of_the_users_own_name(empty_dsn: str, login: Login, backend: B
     assert schema.migrate(mine, "0004") == "0004"
     assert schema.migrate(mine) == HEAD
     with psycopg.connect(empty_dsn, autocommit=True) as connection:
-        found = "SELECT DISTINCT relnamespace::regnamespace::text FROM pg_class WHERE relname IN ('alembic_version', 'runs', 'run_locks')"
+        found = "SELECT DISTINCT relnamespace::regnamespace::text FROM pg_class WHERE relname IN ('alembic_version', 'run_locks')"
         assert connection.execute(found).fetchall() == [(name,)]
         connection.execute(f"REASSIGN OWNED BY {name} TO CURRENT_USER")
         connection.execute(f"DROP OWNED BY {name}")

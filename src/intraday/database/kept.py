@@ -15,13 +15,16 @@ def kept_from(connection: Connection) -> dict[str, int]:
 
 
 def check_kept(connection: Connection, series: str, start_ns: int) -> None:
-    """Raise StorageError when rows of ``series`` from ``start_ns`` on would be older than what is kept. One read by key.
+    """Raise StorageError when rows of ``series`` from ``start_ns`` on would be older than what is kept.
 
-    Of minutes that came back after their neighbours were dropped the timeframes would be made anew, from too little.
+    The first thing a writer's transaction does: until that ends retention takes nothing of the series, so what is kept now is kept
+    then. Of minutes that came back after their neighbours were dropped the timeframes would be made anew, from too little.
     """
-    row = connection.execute("SELECT ts FROM kept_from WHERE series = %s AND ts > %s", (series, stamp(start_ns))).fetchone()
-    if row is not None:
+    row = connection.execute("SELECT kept_since(%s)", (series,)).fetchone()
+    assert row is not None
+    limit, start = row[0], stamp(start_ns)
+    if limit is not None and start < limit:
         raise StorageError(
-            f"expected {series} from {row[0]:%Y-%m-%d} on, found some of {stamp(start_ns):%Y-%m-%d}: retention dropped what is "
+            f"expected {series} from {limit:%Y-%m-%d} on, found some of {start:%Y-%m-%d}: retention dropped what is "
             f"older, and it can't come back; keep more (database.retention.{series}_days) or leave those days out"
         )

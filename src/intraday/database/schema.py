@@ -102,7 +102,7 @@ def _check_place(driver: psycopg.Connection[Any]) -> None:
     if row is not None:
         raise StorageError(
             f"expected the tables in schema {row[0]}, the first of this role's search_path, found them in {row[1]}; nothing was "
-            f"changed. Put {row[1]} first: ALTER ROLE … IN DATABASE … SET search_path = {row[1]}"
+            f"changed. Put {row[1]} first: set search_path in database.dsn (options), or for this role"
         )
 
 

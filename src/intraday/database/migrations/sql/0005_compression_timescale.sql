@@ -38,6 +38,11 @@ DECLARE
     stop timestamptz;
     timeframe text;
 BEGIN
+    -- Before the lock, which is the session's: an error after it would leave it taken until that ends.
+    IF NOT (SELECT pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = 'ohlcv_5min'::regclass) THEN
+        RAISE EXCEPTION 'expected a member of the timeframes'' owner, found %: only it refreshes them', current_user
+            USING ERRCODE = 'insufficient_privilege';
+    END IF;
     IF NOT pg_try_advisory_lock(hashtext('rollups'), 0) THEN RETURN; END IF;  -- a program is at it
     SELECT array_agg(id), min(from_ts), max(to_ts) INTO notes, first, stop FROM rollup_pending;
     IF notes IS NOT NULL THEN
@@ -59,24 +64,46 @@ COMMENT ON PROCEDURE refresh_noted IS 'Brings the timeframes up to date with wha
 CREATE PROCEDURE run_maintenance(job_id integer, config jsonb)
 LANGUAGE plpgsql AS $$
 DECLARE
+    path text := current_setting('search_path');
     rule record;
     old record;
 BEGIN
-    IF NOT pg_try_advisory_lock(hashtext('maintain'), 0) THEN RETURN; END IF;  -- `intraday db maintain` is at it
+    -- The scheduler looks in public only; with a SET clause a procedure may not COMMIT. Back again at the end.
+    PERFORM set_config('search_path', format('%I, %I', j.proc_schema, e.extnamespace::regnamespace::text), false)
+        FROM timescaledb_information.jobs j, pg_extension e WHERE j.job_id = run_maintenance.job_id AND e.extname = 'timescaledb';
+    IF NOT (SELECT pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = 'ohlcv_1min'::regclass) THEN
+        RAISE EXCEPTION 'expected a member of the tables'' owner, found %: only it drops and compresses rows', current_user
+            USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    IF NOT pg_try_advisory_lock(hashtext('maintain'), 0) THEN  -- `intraday db maintain` is at it
+        PERFORM set_config('search_path', path, false);
+        RETURN;
+    END IF;
     PERFORM set_config('timescaledb.max_tuples_decompressed_per_dml_transaction', '0', false);
     CALL refresh_noted();
     FOR rule IN SELECT key, value::integer AS days FROM jsonb_each_text(config->'retention') ORDER BY key LOOP
-        PERFORM drop_before(rule.key, now() - make_interval(days => rule.days));
+        BEGIN
+            PERFORM drop_before(rule.key, now() - make_interval(days => rule.days));
+        EXCEPTION WHEN lock_not_available OR deadlock_detected OR serialization_failure THEN
+            RAISE LOG 'retention of % is put off: %', rule.key, SQLERRM;
+        END;
         COMMIT;
     END LOOP;
     IF config ? 'compress_after_days' THEN
         FOR old IN
             SELECT chunk FROM chunks_to_compress(now() - make_interval(days => (config->>'compress_after_days')::integer))
         LOOP
-            PERFORM compress_chunk(old.chunk);
+            -- A writer that has such a chunk may read it on another connection, which would queue behind us: never wait long.
+            PERFORM set_config('lock_timeout', '2s', true);
+            BEGIN
+                PERFORM compress_chunk(old.chunk);
+            EXCEPTION WHEN lock_not_available OR deadlock_detected OR serialization_failure THEN
+                RAISE LOG 'compression of % is put off: %', old.chunk, SQLERRM;
+            END;
             COMMIT;
         END LOOP;
     END IF;
     PERFORM pg_advisory_unlock(hashtext('maintain'), 0);
+    PERFORM set_config('search_path', path, false);
 END $$;
-COMMENT ON PROCEDURE run_maintenance IS 'The server''s own job: refresh_noted(), retention and compression as config says, should no program come by to do it.';
+COMMENT ON PROCEDURE run_maintenance IS 'The server''s own job: refresh_noted(), retention and compression as config says, should no program come by to do it. What somebody is writing is left to the next time.';

@@ -15,5 +15,6 @@ END $$;
 DROP PROCEDURE run_maintenance(integer, jsonb);
 DROP PROCEDURE refresh_noted();
 DROP FUNCTION chunks_to_compress(timestamptz);
+DROP FUNCTION kept_since(text);
 DROP FUNCTION drop_before(text, timestamptz);
 DROP FUNCTION drop_old(text, timestamptz);

@@ -1,12 +1,31 @@
+CREATE FUNCTION kept_since(p_series text) RETURNS timestamptz
+LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM pg_advisory_xact_lock_shared(hashtext('kept'), hashtext(p_series));
+    RETURN (SELECT ts FROM kept_from WHERE series = p_series);  -- a look of its own, after the lock
+END $$;
+COMMENT ON FUNCTION kept_since IS 'For writers, before anything else in the transaction: from when on rows of a series are kept, NULL: all. That does not change until the transaction ends.';
+
 CREATE FUNCTION drop_before(p_series text, p_before timestamptz) RETURNS timestamptz
 LANGUAGE plpgsql AS $$
 DECLARE
     kept timestamptz := date_bin('7 days', p_before, '1970-01-01 00:00+00');  -- a Thursday, where TimescaleDB's chunks begin
     series text;
+    patience integer := 600;
 BEGIN
     IF p_series = 'bars' THEN  -- no refresh may be under way that began before the limit was known: it would roll up nothing
         PERFORM pg_advisory_xact_lock(hashtext('rollups'), 0);
     END IF;
+    -- Writers under way, who know the old limit (kept_since), finish first. Asking again and again keeps no others waiting: behind a
+    -- lock that is waited for they would queue.
+    WHILE NOT pg_try_advisory_xact_lock(hashtext('kept'), hashtext(p_series)) LOOP
+        patience := patience - 1;
+        IF patience < 0 THEN
+            RAISE EXCEPTION 'writers of % did not let retention in; nothing was dropped, the next time does it', p_series
+                USING ERRCODE = 'lock_not_available';
+        END IF;
+        PERFORM pg_sleep(0.05);
+    END LOOP;
     INSERT INTO kept_from AS k (series, ts) VALUES (p_series, kept)
         ON CONFLICT ON CONSTRAINT kept_from_pkey DO UPDATE SET ts = greatest(k.ts, excluded.ts)
         RETURNING k.ts INTO kept;

@@ -11,13 +11,14 @@ import polars as pl
 import pytest
 
 from intraday.database.bars import BarRepository
+from intraday.database.copying import stamp
 from intraday.database.digests import digests
 from intraday.database.instruments import InstrumentRepository
 from intraday.database.pool import Database
 from intraday.domain.arrays import MINUTE_NS
 from intraday.domain.clock import SimClock
-from intraday.domain.errors import StorageFull, StorageUnavailable
-from intraday.domain.ports import Source
+from intraday.domain.errors import StorageError, StorageFull, StorageUnavailable
+from intraday.domain.ports import Quarantined, Source
 from intraday.domain.session import SessionTable
 from intraday.history.importing import Importer, ImportOptions
 
@@ -108,3 +109,36 @@ def test_a_full_disk_stores_no_bar(dsn: str, tmp_path: Path) -> None:
 def test_a_server_that_is_gone_says_so(tmp_path: Path) -> None:
     with Database("postgresql://nobody@127.0.0.1:1/none") as database, pytest.raises(StorageUnavailable):
         importer(database).import_paths([file(tmp_path / "INFY.parquet")], ImportOptions())
+
+
+def test_rows_that_retention_would_have_dropped_are_left_out(database: Database, tmp_path: Path) -> None:
+    """The others of the file are imported, and every row is accounted for."""
+    kept_ns = DAY.open_ns + 200 * MINUTE_NS
+    with database.autocommit() as connection:
+        connection.execute("INSERT INTO kept_from VALUES ('bars', %s)", (stamp(kept_ns),))
+    options = ImportOptions(kept_ns=BarRepository(database).kept_ns())
+    path = file(tmp_path / "INFY.parquet")
+    (report,) = importer(database).import_paths([path], options)
+    assert report.error is None
+    assert (report.stored, report.rejected["before_retention"], report.first_ns) == (175, 196, kept_ns)
+    assert report.rows == report.stored + sum(report.rejected.values())
+    assert report.gap_ranges == 1  # of the file; not one that is remembered
+    found = digests(database)
+    assert {name: found[name].rows for name in ("ohlcv_1min", "quarantine", "candle_gaps")} == {
+        "ohlcv_1min": 175, "quarantine": 201, "candle_gaps": 0,
+    }  # fmt: skip
+    (again,) = importer(database).import_paths([path], options)
+    assert (again.stored, again.unchanged) == (0, 175)
+    assert digests(database) == found
+    with pytest.raises(StorageError, match="retention dropped"):
+        importer(database).import_paths([path], ImportOptions())
+
+
+def test_a_refused_row_may_hold_anything(database: Database) -> None:
+    rows = [Quarantined("A\0", "f\udcff:1", None, "bad\0", {"open": "1\0", "n\0": "\ud800", "text": "\\u0000"})]
+    bars = BarRepository(database)
+    assert bars.quarantine(rows) == 1
+    assert bars.quarantine(rows) == 0
+    with database.autocommit() as connection:
+        row = connection.execute("SELECT symbol, origin, reason, content FROM quarantine").fetchone()
+    assert row == ("A\ufffd", "f?:1", "bad\ufffd", {"open": "1\ufffd", "n\ufffd": "?", "text": "\\u0000"})

@@ -20,7 +20,7 @@ from intraday.database.bar_writing import Incoming, store
 from intraday.database.chunks import blocks
 from intraday.database.copying import nanoseconds, stamp
 from intraday.database.gaps import insert_gaps, settle
-from intraday.database.kept import check_kept
+from intraday.database.kept import check_kept, kept_from
 from intraday.database.partitions import ensure_partitions, range_condition
 from intraday.database.pool import Connection, Database
 from intraday.domain.arrays import MINUTE_NS, Bars
@@ -98,6 +98,11 @@ class BarRepository:
             if bars.shape[0]:
                 yield block.ids, bars
 
+    def kept_ns(self) -> int:
+        """First moment (ns) whose bars are kept, a Thursday 00:00 UTC; 0 as long as none were dropped. Older ones are refused."""
+        with self._db.autocommit() as connection:
+            return kept_from(connection).get("bars", 0)
+
     def coverage(self) -> list[tuple[int, date, int]]:
         """(instrument id, IST day, number of best bars), ordered."""
         with self._db.autocommit() as connection:
@@ -153,14 +158,21 @@ class BarRepository:
 
 
 def _refused(row: Quarantined) -> tuple[Any, ...]:
-    content = json.dumps(dict(row.row), default=str, sort_keys=True, allow_nan=True)
-    key = "\x1f".join((row.symbol, row.origin, str(row.ts_ns), row.reason, content))
+    symbol, origin, reason = _text(row.symbol), _text(row.origin), _text(row.reason)
+    found = {_text(key): _text(value) if isinstance(value, str) else value for key, value in row.row.items()}
+    content = json.dumps(found, default=str, sort_keys=True, allow_nan=True)
+    key = "\x1f".join((symbol, origin, str(row.ts_ns), reason, content))
     at = None if row.ts_ns is None else stamp(row.ts_ns)
     return (
         hashlib.sha256(key.encode()).digest()[:16],
-        row.symbol,
-        row.origin,
+        symbol,
+        origin,
         at,
-        row.reason,
+        reason,
         Jsonb(json.loads(content, parse_constant=str)),
     )
+
+
+def _text(value: str) -> str:
+    """As PostgreSQL can keep it, for a person to read: it has no NUL, and no half of a character (a file name may)."""
+    return value.replace("\0", "\ufffd").encode(errors="replace").decode()

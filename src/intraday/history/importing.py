@@ -6,6 +6,7 @@ rejected goes to quarantine with its reason. Importing the same files again chan
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -24,6 +25,7 @@ from intraday.history.readers import RawBars, ReadOptions, read_bars
 from intraday.history.timezone import clock_is_wrong, explain_bad_hours
 
 DIFFERS = "differs_from_stored"
+BEFORE_RETENTION = "before_retention"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +34,8 @@ class ImportOptions:
 
     ``symbol``, ``kind``, ``exchange``: of all files, where file and manifest say nothing. ``replace``: a row that differs from one
     imported earlier becomes its new version; otherwise the stored one stays and the row goes to quarantine, so that importing
-    overlapping files in any order, any number of times, ends the same. ``strict``: stop at the first file that fails.
+    overlapping files in any order, any number of times, ends the same. ``strict``: stop at the first file that fails. ``kept_ns``:
+    rows before it are rejected: retention dropped what was there.
     """
 
     read: ReadOptions = field(default_factory=ReadOptions)
@@ -42,6 +45,7 @@ class ImportOptions:
     manifest: Path | None = None
     replace: bool = False
     strict: bool = False
+    kept_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,13 +143,16 @@ class Importer:
         found = self._validate(file.path, raw, instrument)
         if not instrument.id:
             instrument = run.known[instrument.key] = self._instruments.upsert([instrument])[0]
-        rows, unchanged, differing = self._against_stored(instrument, raw.bars, found.accepted, run.options.replace)
+        kept = raw.bars["ts_ns"][found.accepted] >= run.options.kept_ns
+        accepted = found.accepted[kept]
+        rows, unchanged, differing = self._against_stored(instrument, raw.bars, accepted, run.options.replace)
         written = WriteReport()
         if rows.size:
             written = self._bars.write([instrument.id], raw.bars[rows], Source.IMPORT, self._now_ns())
-        self._quarantine(file.path, instrument, raw.bars, found, differing)
-        self._save_gaps(instrument, raw.bars, found)
-        report = _report(file.path, instrument, kind_reason, raw.bars, found, written, unchanged, differing.size)
+        refused = {int(row): DIFFERS for row in differing} | {int(row): BEFORE_RETENTION for row in found.accepted[~kept]}
+        self._quarantine(file.path, instrument, raw.bars, found, refused)
+        self._save_gaps(instrument, raw.bars, found, run.options.kept_ns)
+        report = _report(file.path, instrument, kind_reason, raw.bars, found, accepted, written, unchanged, refused)
         return replace(report, rounded=rounded)
 
     def _validate(self, path: Path, raw: RawBars, instrument: Instrument) -> Validation:
@@ -183,16 +190,18 @@ class Importer:
             return rows[~same], int(same.sum()), rows[:0]
         return rows[~there], int(same.sum()), rows[differs]
 
-    def _save_gaps(self, instrument: Instrument, bars: Bars, found: Validation) -> None:
+    def _save_gaps(self, instrument: Instrument, bars: Bars, found: Validation, kept_ns: int) -> None:
         ts = bars["ts_ns"][found.judged]
+        ts = ts[ts >= kept_ns]
         if self._gaps is not None and ts.size:
-            start_ns, end_ns = midnight_ns(day_of(int(ts.min()))), midnight_ns(day_of(int(ts.max()))) + DAY_NS
-            gaps = [Gap(instrument.id, a, b, NOT_IN_FILE, (b - a) // MINUTE_NS) for a, b in found.gaps.tolist()]
+            start_ns = max(midnight_ns(day_of(int(ts.min()))), kept_ns)
+            end_ns = midnight_ns(day_of(int(ts.max()))) + DAY_NS
+            spans = [(a, b) for a, b in found.gaps.tolist() if a >= start_ns]
+            gaps = [Gap(instrument.id, a, b, NOT_IN_FILE, (b - a) // MINUTE_NS) for a, b in spans]
             self._gaps.settle_gaps(instrument, start_ns, end_ns, gaps)
 
-    def _quarantine(self, path: Path, instrument: Instrument, bars: Bars, found: Validation, differing: I8) -> None:
-        reasons = {int(row): str(found.reason(int(row))) for row in np.flatnonzero(found.code)}
-        reasons |= {int(row): DIFFERS for row in differing}
+    def _quarantine(self, path: Path, instrument: Instrument, bars: Bars, found: Validation, refused: Mapping[int, str]) -> None:
+        reasons = {int(row): str(found.reason(int(row))) for row in np.flatnonzero(found.code)} | dict(refused)
         if reasons:
             origin = path.resolve()
             self._bars.quarantine([_quarantined(f"{origin}:{row + 1}", instrument, bars, row, why) for row, why in reasons.items()])
@@ -248,10 +257,18 @@ def _quarantined(origin: str, instrument: Instrument, bars: Bars, row: int, reas
 
 
 def _report(
-    path: Path, instrument: Instrument, why: str, bars: Bars, found: Validation, written: WriteReport, unchanged: int, n_differ: int
+    path: Path,
+    instrument: Instrument,
+    why: str,
+    bars: Bars,
+    found: Validation,
+    accepted: I8,
+    written: WriteReport,
+    unchanged: int,
+    refused: Mapping[int, str],
 ) -> FileReport:
-    rejected = {reason.value: n for reason, n in found.counts().items()} | ({DIFFERS: n_differ} if n_differ else {})
-    ts = bars["ts_ns"][found.accepted]
+    rejected = {reason.value: n for reason, n in found.counts().items()} | Counter(refused.values())
+    ts = bars["ts_ns"][accepted]
     return FileReport(
         path=str(path),
         symbol=instrument.symbol,

@@ -48,6 +48,7 @@ def import_bars(
                 f"this database holds the made-up candles of {market}, expected none where real ones are imported: set "
                 "system.data_dir to another folder, or database.dsn to another database"
             )
+        options = replace(options, kept_ns=system.stores.bars.kept_ns())
         reports = build_importer(system, progress).import_paths(paths, options)
         system.stores.instruments.save_sessions(system.sessions.between(system.sessions.first, system.sessions.last))
         run.summary |= {"files": len(reports), "rows": sum(r.rows for r in reports), "stored": sum(r.stored for r in reports)}

@@ -89,11 +89,11 @@ def test_the_restore_drill(lived: Settings, lived_dsn: str, empty_dsn: str, tmp_
         maintain(database, Policy({}, compress_after_days=1), CLOCK.now_ns())
     before = contents(lived_dsn)
     done = run_backup(lived, tmp_path, None, CLOCK, quiet)
-    assert (done.models, done.journals, done.missing, done.removed) == (1, 1, (), [])
+    assert (done.models, done.journals - done.unnamed, done.missing, done.removed) == (1, 1, (), [])
     assert run_check(done.file, quiet).rows == done.rows > 30_000
     there = settings_on(empty_dsn, tmp_path / "elsewhere")
     restored = run_restore(there, done.file, None, CLOCK, quiet)
-    assert (restored.rows, restored.models, restored.journals) == (done.rows, 1, 1)
+    assert (restored.rows, restored.models, restored.journals) == (done.rows, 1, done.journals)
     assert restored.revision == restored.backup_revision == schema.current(lived_dsn)[1]
     assert rows(empty_dsn, "SELECT kind FROM events ORDER BY id DESC LIMIT 1") == [("restore",)]
     assert rows(lived_dsn, "SELECT kind FROM events ORDER BY id DESC LIMIT 1") == [("backup",)]
@@ -368,6 +368,19 @@ def test_a_newer_schema_is_refused_and_an_older_one_migrated(small: str, empty_d
     done = run_restore(settings_on(empty_dsn, tmp_path / "new"), file, None, CLOCK, quiet)
     assert (done.backup_revision, done.revision) == ("0002", schema.current(empty_dsn)[1])
     assert rows(empty_dsn, "SELECT symbol FROM instruments") == [("X",)]
+
+
+def test_the_journal_of_a_day_under_way_is_not_lost(small: str, empty_dsn: str, tmp_path: Path) -> None:
+    """Its row in run_days is written when the day ends."""
+    settings, there = settings_on(small, tmp_path / "var"), settings_on(empty_dsn, tmp_path / "new")
+    journal = Path("journal/tick/2026-01-05/run/00000.seg")
+    (settings.system.data_dir / journal).parent.mkdir(parents=True)
+    (settings.system.data_dir / journal).write_bytes(b"so far")
+    done = run_backup(settings, tmp_path / "b", None, CLOCK, quiet)
+    assert (done.journals, done.unnamed) == (1, 1)
+    assert run_check(done.file, quiet).journals == 1
+    assert run_restore(there, done.file, None, CLOCK, quiet).journals == 1
+    assert (there.system.data_dir / journal).read_bytes() == b"so far"
 
 
 class Stopped(SystemClock):

@@ -13,7 +13,7 @@ import pytest
 from backup_cases import PLAIN, archive_file
 from intraday.database import dump_archive
 from intraday.database.dump_archive import DUMP, Folder, Member, opened, published, remove_drafts, verify_whole, written
-from intraday.database.dump_files import add_folders, placed
+from intraday.database.dump_files import add_folders, other_journals, placed
 from intraday.domain.errors import InputError, StorageError, StorageFull, StorageUnavailable
 from intraday.jobs.backup import rotated
 from job_cases import quiet
@@ -223,6 +223,41 @@ def test_folders_go_where_the_restored_system_looks(tmp_path: Path, backed_up: P
                 str(tmp_path / "old" / "journals" / "r1"): str(tmp_path / "new" / "journal" / "tick" / "2026-01-05" / "r1"),
             }
         assert files(tmp_path / "new") == UNPACKED
+
+
+def test_journals_that_no_row_names_come_along(tmp_path: Path) -> None:
+    """Back at the same place; one that went on since is left as it is, one that differs is never overwritten."""
+    root, path = tmp_path / "old", tmp_path / "b.backup"
+    for place in ("tick/2026-01-05/r1", "tick/2026-01-05/r2", "sim/2026-01-06/.r3.restoring", "sim/2026-01-06/r3"):
+        (root / place).mkdir(parents=True)
+        (root / place / "00000.seg").write_bytes(b"half")
+    (root / "tick" / "2026-01-07" / "empty").mkdir(parents=True)
+    named = Folder("journal", str(root / "tick/2026-01-05/r1"), "journal/tick/2026-01-05/r1")
+    others = other_journals(root, [named])
+    assert [(f.member, f.named) for f in others] == [("journal/sim/2026-01-06/r3", False), ("journal/tick/2026-01-05/r2", False)]
+    with written(path) as archive:
+        archive.add(DUMP, [b"x"])
+        there, missing = add_folders(archive, [named, *others], quiet)
+        archive.finish(replace(PLAIN, folders=tuple(there)))
+    new = {f"journal/{place}/00000.seg": b"half" for place in ("tick/2026-01-05/r1", "tick/2026-01-05/r2", "sim/2026-01-06/r3")}
+
+    def place() -> dict[str, bytes]:
+        with opened(path) as archive, placed(archive, roots(tmp_path)):
+            return files(tmp_path / "new")
+
+    assert place() == new
+    going_on = tmp_path / "new" / "journal" / "tick" / "2026-01-05" / "r2"
+    (going_on / "00000.seg").write_bytes(b"half and half")
+    (going_on / "00001.seg").write_bytes(b"more")
+    assert place().keys() == new.keys() | {"journal/tick/2026-01-05/r2/00001.seg"}
+    for content in (b"halF and half", b"hal"):
+        (going_on / "00000.seg").write_bytes(content)
+        with pytest.raises(InputError, match="is there already, with other files"):
+            place()
+    (going_on / "00000.seg").write_bytes(b"half")
+    (tmp_path / "new" / "journal" / "tick" / "2026-01-05" / "r1" / "00000.seg").write_bytes(b"half and half")
+    with pytest.raises(InputError, match="r1 is there already, with other files"):
+        place()
 
 
 @pytest.mark.parametrize("change", ["other content", "another file", "a file less"])

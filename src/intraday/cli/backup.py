@@ -102,7 +102,7 @@ def _show_backup(run: Session, done: BackedUp) -> None:
     lines = [
         str(done.file),
         f"{done.bytes / 1e6:,.1f} MB in {done.seconds:.1f} s: {done.rows:,} rows of {done.tables} tables, {done.models} models, "
-        f"{done.journals} journals",
+        f"{done.journals} journals" + (f" ({done.unnamed} of days that run or were interrupted)" if done.unnamed else ""),
         *(f"removed {path}" for path in done.removed),
     ]
     run.emit(done, lambda out: out.print("\n".join(lines), markup=False, soft_wrap=True))

@@ -38,6 +38,11 @@ _MEMBER = re.compile(r"(?:[\w=+@-][\w.=+@-]*/)*[\w=+@-][\w.=+@-]*")  # no part i
 Told = Callable[[int], None]  # bytes done so far
 
 
+def is_member(name: str) -> bool:
+    """True for a name a file or a folder of an archive may have."""
+    return _MEMBER.fullmatch(name) is not None
+
+
 @dataclass(frozen=True, slots=True)
 class Member:
     """A file of the archive."""
@@ -56,11 +61,15 @@ class TableSum:
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """A folder that a row names. ``kind``: model or journal; ``path`` as in the row; ``member``: the folder in the archive."""
+    """A folder that a row names. ``kind``: model or journal; ``path`` as in the row; ``member``: the folder in the archive.
+
+    ``named`` False: no row names it, it is the journal of a day that still ran or was interrupted.
+    """
 
     kind: str
     path: str
     member: str
+    named: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +131,7 @@ class ArchiveWriter:
 
     def add(self, name: str, chunks: Iterable[bytes], *, packed: bool = False) -> None:
         """Add a file from its bytes; ``packed``: they are compressed already."""
-        assert _MEMBER.fullmatch(name), name
+        assert is_member(name), name
         digest, size = hashlib.sha256(), 0
         with self._zip.open(zipfile.ZipInfo(name) if packed else name, "w", force_zip64=True) as out:
             for chunk in chunks:
@@ -323,7 +332,7 @@ def _manifest(path: Path, file: zipfile.ZipFile) -> Manifest:
     except (zipfile.BadZipFile, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: {_NOT_OURS}: {error}") from None
     names = [entry.filename for entry in file.infolist() if entry.filename != _MANIFEST]
-    bad = [name for name in names if not _MEMBER.fullmatch(name)]
+    bad = [name for name in names if not is_member(name)]
     if bad or sorted(names) != sorted(manifest.members) or DUMP not in names:
         raise InputError(f"{path}: {_NOT_OURS}: its members are not those of its manifest")
     return manifest

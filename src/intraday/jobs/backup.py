@@ -15,7 +15,7 @@ from intraday.app import open_configured
 from intraday.config.settings import Settings
 from intraday.database import dump_archive, schema
 from intraday.database.dump_archive import DUMP, SUFFIX, Manifest, of_disk, opened, remove_drafts, verify_whole, written
-from intraday.database.dump_files import add_folders, placed
+from intraday.database.dump_files import add_folders, other_journals, placed
 from intraday.database.dump_load import alone, analyze, check_target, load
 from intraday.database.dump_tools import Tools, choose, installed
 from intraday.database.dumping import Frozen, frozen
@@ -32,7 +32,8 @@ _NAME = re.compile(rf"intraday-\d{{8}}-\d{{6}}(-\d+)?{re.escape(SUFFIX)}")
 
 @dataclass(frozen=True, slots=True)
 class BackedUp:
-    """A backup that was made; ``missing``: folders that rows name and that were not there; ``removed``: older backups."""
+    """A backup that was made. ``unnamed``: how many of the journals no row names, as their days still ran or were interrupted;
+    ``missing``: folders that rows name and that were not there; ``removed``: older backups."""
 
     file: Path
     bytes: int
@@ -40,6 +41,7 @@ class BackedUp:
     tables: int
     models: int
     journals: int
+    unnamed: int
     missing: Sequence[str]
     removed: Sequence[Path]
     seconds: float
@@ -77,7 +79,7 @@ class Restored:
 
 
 def run_backup(settings: Settings, folder: Path, keep: int | None, clock: Clock, progress: Progress) -> BackedUp:
-    """Back the configured database up into ``folder``, with the models and journals its rows name; then keep the newest ``keep``.
+    """Back the configured database up into ``folder``, with its models and every journal; then keep the newest ``keep``.
 
     Raises StorageFull, StorageError; then there is no file.
     """
@@ -91,12 +93,13 @@ def run_backup(settings: Settings, folder: Path, keep: int | None, clock: Clock,
     with open_configured(settings) as database:
         with frozen(database) as moment:
             with written(file) as archive:
-                manifest = _fill(archive, moment, now_ns, progress)
+                manifest = _fill(archive, moment, settings.system.data_dir.absolute() / "journal", now_ns, progress)
                 moment.take_turn()
             size = archive.path.stat().st_size
             removed = rotated(archive.path, manifest.origin, keep)
         done = BackedUp(
-            archive.path, size, manifest.rows, len(manifest.tables), *_kinds(manifest), manifest.missing, removed,
+            archive.path, size, manifest.rows, len(manifest.tables), *_kinds(manifest),
+            sum(not found.named for found in manifest.folders), manifest.missing, removed,
             (clock.monotonic_ns() - begun_ns) / 1e9,
         )  # fmt: skip
         detail = {"file": done.file.name, "bytes": done.bytes, "rows": done.rows, "removed": [path.name for path in done.removed]}
@@ -104,13 +107,14 @@ def run_backup(settings: Settings, folder: Path, keep: int | None, clock: Clock,
         return done
 
 
-def _fill(archive: dump_archive.ArchiveWriter, moment: Frozen, now_ns: int, progress: Progress) -> Manifest:
+def _fill(archive: dump_archive.ArchiveWriter, moment: Frozen, journals: Path, now_ns: int, progress: Progress) -> Manifest:
     facts = moment.facts()
     Chain().known(facts.revision)  # a newer schema may name its files otherwise
     tools = choose(_major(facts.server), installed())
     sums = moment.sums(progress)
     archive.add(DUMP, moment.dump(tools, progress), packed=True)
     there, missing = add_folders(archive, moment.folders(), progress)
+    there += add_folders(archive, other_journals(journals, there), progress)[0]
     manifest = Manifest(
         version("intraday"), now_ns, facts.origin, facts.revision, facts.server, facts.timescaledb, tools.version, facts.bytes,
         facts.relations, sums, tuple(there), tuple(missing),
@@ -119,9 +123,9 @@ def _fill(archive: dump_archive.ArchiveWriter, moment: Frozen, now_ns: int, prog
 
 
 def rotated(made: Path, origin: str, keep: int | None) -> list[Path]:
-    """Remove all but ``keep`` backups of this very database (None: keep all): ``made`` stays, whatever the clock said, then the newest.
+    """Remove all but ``keep`` backups of this very database: ``made`` stays, whatever the clock said, then the newest.
 
-    Returns what was removed, oldest first.
+    None: keep all. Returns what was removed, oldest first.
     """
     if keep is None:
         return []

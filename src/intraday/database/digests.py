@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from psycopg.errors import FeatureNotSupported
+from psycopg.errors import FeatureNotSupported, InvalidColumnReference, InvalidColumnReference
 
 from intraday.database.pool import Connection, Database
 
@@ -39,7 +39,7 @@ def digest(database: Database, table: str) -> TableDigest:
             return _digest(connection, table, "t")
         try:
             return _digest(connection, table, "t.xmin")
-        except FeatureNotSupported:  # compressed chunks keep no transaction a row
+        except (FeatureNotSupported, InvalidColumnReference):  # compressed chunks keep no transaction a row; either, by plan
             return _digest(connection, table, "t")
 
 

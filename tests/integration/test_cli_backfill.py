@@ -88,6 +88,15 @@ def test_from_nothing_to_every_candle_and_no_further(run: Run) -> None:
 
 
 @pytest.mark.slow
+def test_days_that_retention_dropped_are_not_asked_for(run: Run, database: Database) -> None:
+    with database.autocommit() as connection:
+        connection.execute("INSERT INTO kept_from VALUES ('bars', '2025-01-09 00:00+00')")
+    done = found(run("backfill", "--days", "12", "--json"))
+    assert (done["first"], done["failed"], done["error"]) == ("2025-01-09", 0, None)
+    assert 2 * 3 * 375 < done["candles"] <= 2 * 4 * 375
+
+
+@pytest.mark.slow
 def test_a_broker_that_needs_the_user_is_exit_code_8_with_the_report_shown(run: Run) -> None:
     result = run("backfill", "--days", "5", "--json", scenario="from start entitlement off\n")
     assert "market data" in refused(result, 8)

@@ -16,7 +16,7 @@ from intraday.domain.clock import Clock
 from intraday.domain.errors import ConfigError, NotEnoughData
 from intraday.domain.instruments import Instrument
 from intraday.domain.ports import Progress
-from intraday.domain.session import midnight_ns
+from intraday.domain.session import day_of, midnight_ns
 from intraday.jobs.exchange import open_exchange, run_at
 from intraday.jobs.gather import claim, noted, refuse_playback, wanted
 from intraday.jobs.outcome import recorded_run
@@ -159,7 +159,8 @@ def _resolve(system: System, endpoint: Endpoint, limits: RateLimits, wish: Wish)
     today = endpoint.today
     last = min(wish.last or today, today)
     days = wish.days or system.settings.broker.backfill.days
-    first = max(wish.first or last - timedelta(days=days), endpoint.since, system.sessions.first)
+    kept = day_of(system.stores.bars.kept_ns())  # retention dropped what is older, and it can't come back
+    first = max(wish.first or last - timedelta(days=days), endpoint.since, system.sessions.first, kept)
     if first > last:
         raise ConfigError(
             f"found a range from {first} to {last}, expected the first day not to be after the last one or today, {today}"

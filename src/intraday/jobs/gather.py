@@ -17,6 +17,7 @@ from intraday.domain.errors import ConfigError
 from intraday.domain.instruments import Instrument
 from intraday.domain.listings import SyncReport
 from intraday.domain.ports import Progress
+from intraday.domain.session import day_of
 from intraday.jobs.exchange import run_at
 
 T = TypeVar("T")
@@ -97,7 +98,7 @@ async def gather_through(
         instruments = wanted(system, limits, tokens)
         targets = []
     start = first or today - timedelta(days=system.settings.broker.backfill.days)
-    start = max(start, endpoint.since, system.sessions.first)
+    start = max(start, endpoint.since, system.sessions.first, day_of(system.stores.bars.kept_ns()))
     report = await build_backfill(system, rest, endpoint.clock, progress).run(targets, start, min(last or today, today))
     if report.error is not None:
         raise report.error

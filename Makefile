@@ -111,8 +111,8 @@ bench: $(STAMP) ## Every benchmark but bench-db's; each ends with one JSON line
 
 bench-db: $(STAMP) ## The database in bulk, a live minute, a billion feature values; INTRADAY_BENCH_DSN names a second server
 	@$(BIN)/python benchmarks/bench_db.py
-	@$(BIN)/python benchmarks/bench_db_live.py $${INTRADAY_BENCH_DSN:+--dsn "$$INTRADAY_BENCH_DSN"}
-	@$(BIN)/python benchmarks/bench_db_features.py $${INTRADAY_BENCH_DSN:+--dsn "$$INTRADAY_BENCH_DSN"}
+	@$(BIN)/python benchmarks/bench_db_live.py
+	@$(BIN)/python benchmarks/bench_db_features.py
 
 bench-backfill: $(STAMP) ## A year of minutes of 200 instruments from the simulator, in virtual time (minutes)
 	@$(BIN)/python benchmarks/bench_backfill.py --instruments 200 --kills 10

@@ -1,14 +1,15 @@
 """Feature vectors by the million: how fast they go in and out, how many bytes a row takes, whether every bit comes back.
 
 ``--rows`` rows of 100 float32 features, and a fifth as many one-minute bars, a week at a time through the repositories, into a
-database of their own on our embedded server or on ``--dsn``; read back, compared bit for bit, compressed where the server can, read
-and compared again. In the same run and on the same rows: raw binary COPY into a table with the same key, and bare ADBC without our
-work on its answer. The last line is JSON.
+database of their own on our embedded server or on the one INTRADAY_BENCH_DSN names; read back, compared bit for bit, compressed
+where the server can, read and compared again. In the same run and on the same rows: raw binary COPY into a table with the same key,
+and bare ADBC without our work on its answer. The last line is JSON.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import resource
 import secrets
 import sys
@@ -229,9 +230,8 @@ def run(database: Database, weeks: Weeks) -> list[Figure]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=10_000_000)
-    parser.add_argument("--dsn", help="a server to make a database on; without it our own is started")
     args = parser.parse_args()
-    with opened(args.dsn) as database:
+    with opened(os.environ.get("INTRADAY_BENCH_DSN") or None) as database:
         found = run(database, Weeks(args.rows))
     finish(found)
 

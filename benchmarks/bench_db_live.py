@@ -2,8 +2,8 @@
 
 A whole session, minute after minute without a pause, while the 5, 15 and 60 minute bars are refreshed beside it as in a live run.
 Then the last minute once more (nothing may change), and as another source would say it (the slow road through ``store_bars``). On
-our own server and, with ``--dsn``, in a new database of that server. ``--load`` starts programs that keep processors busy. The last
-line is JSON.
+our own server and in a new database of each server that INTRADAY_BENCH_DSN names: of a superuser, and in the environment since
+others can read a command line. ``--load`` starts programs that keep processors busy. The last line is JSON.
 """
 
 from __future__ import annotations
@@ -188,13 +188,10 @@ def main() -> None:
     parser.add_argument("--features", type=int, default=100)
     parser.add_argument("--minutes", type=int, default=375)
     named = os.environ.get("INTRADAY_BENCH_DSN", "").split()
-    parser.add_argument(
-        "--dsn", action="append", default=named, help="a server to measure too (or INTRADAY_BENCH_DSN): of a superuser"
-    )
     parser.add_argument("--load", type=int, default=0, help="busy programs beside it")
     given = parser.parse_args()
     with busy(given.load):
-        measured = [measure(dsn, given.instruments, given.features, given.minutes) for dsn in [None, *given.dsn]]
+        measured = [measure(dsn, given.instruments, given.features, given.minutes) for dsn in [None, *named]]
     finish([one for figures in measured for one in figures])
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from psycopg.errors import FeatureNotSupported, InvalidColumnReference, InvalidColumnReference
+from psycopg.errors import FeatureNotSupported, InvalidColumnReference
 
 from intraday.database.pool import Connection, Database
 

@@ -9,6 +9,7 @@ from contract_reference import DAYS, SESSIONS, SET
 from intraday.database.asking import ask
 from intraday.database.check import Checker
 from intraday.database.check_block import Scope
+from intraday.database.digests import digests
 from intraday.database.maintenance import Policy, maintain
 from intraday.database.pool import Database
 from intraday.domain.arrays import Bars
@@ -17,6 +18,7 @@ from intraday.domain.session import midnight_ns
 from job_cases import quiet
 
 SURROUNDINGS = {"checksums", "model_files", "journal"}
+CLOCKED = {"models", "instrument_history"}  # with a column that the server's clock fills
 NOW = midnight_ns(date(2024, 4, 10))
 # The two days of 2020-11 go, and the labels and signals of the year's end; everything older than a month is compressed.
 POLICY = Policy({"bars": 1235, "features": None, "labels": 1190, "signals": 1180}, compress_after_days=30)
@@ -33,9 +35,11 @@ def tell_keeping(stores: Recorder, database: Database, ids: tuple[int, ...], bar
     _check(stores, database)
     for query in QUERIES:
         stores.recorded("ask", ask)(database, query, 4)
+    stores.bars.kept_ns()
     for _ in range(2):
         report = maintain(database, POLICY, NOW)
         stores.note("maintain", [work for work in report.done if work[0] in {"timeframes", "retention"}])
+    stores.bars.kept_ns()
     ever = (midnight_ns(date(2000, 1, 1)), midnight_ns(date(2030, 1, 1)))
     for source in (None, Source.IMPORT, Source.BROKER):
         stores.bars.read(ids, *ever, source)
@@ -53,7 +57,10 @@ def tell_keeping(stores: Recorder, database: Database, ids: tuple[int, ...], bar
 
 
 def _check(stores: Recorder, database: Database) -> None:
-    """Every finding but those about the server's disk and this test's files. Within a rule they have no order."""
+    """Every finding but those about the server's disk and this test's files, and what a digest says of every table."""
     checker = Checker(database, SESSIONS, lambda instrument_id, day: False, 2_000)
     findings = checker.run(Scope(midnight_ns(SESSIONS.first), midnight_ns(SESSIONS.last)), quiet)
-    stores.note("check", [(f.rule.name, f.n, frozenset(f.spots)) for f in findings if f.rule.name not in SURROUNDINGS])
+    stores.note("check", [f for f in findings if f.rule.name not in SURROUNDINGS])
+    # Who wrote a row last and columns that the clock fills are the server's affair.
+    for name, found in digests(database).items():
+        stores.note(f"digest of {name}", (found.rows,) if name in CLOCKED else (found.rows, found.content))

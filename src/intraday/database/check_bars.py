@@ -64,8 +64,16 @@ def _judge(block: Block, table: pa.Table, name: str, validator: CandleValidator,
     for rule, bad in found.items():
         rows = np.flatnonzero(bad)
         if rows.size:
+            rows = rows[_order(table, name, bars, rows)]
             tally.add(rule, _spots(block, table, name, bars, rows), _texts(block, bars, rows), rows.size)
     return bars, ~(price | negative | surplus)
+
+
+def _order(table: pa.Table, name: str, bars: Bars, rows: I8) -> I8:
+    """The rows by time, instrument, source and version: a server gives them in any order."""
+    picked = table.take(pa.array(rows))
+    source = () if name == "ohlcv_1min" else (picked.column("source").to_numpy(),)
+    return np.lexsort((ints(picked, "version"), *source, bars["inst"][rows], bars["ts_ns"][rows]))
 
 
 def _sane(bars: Bars) -> Mask:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -26,7 +27,8 @@ from intraday.database.check import Checker
 from intraday.database.check_block import Scope
 from intraday.database.digests import DATA_TABLES
 from intraday.database.dump_archive import DUMP, Folder, TableSum, opened, written
-from intraday.database.dump_load import check_target, load
+from intraday.database.dump_load import load
+from intraday.database.dump_target import check_target, clear
 from intraday.database.dump_tools import installed
 from intraday.database.dumping import frozen, table_sums, tables_of
 from intraday.database.maintenance import Policy, maintain
@@ -336,6 +338,42 @@ def test_a_schema_without_rows_gives_way_where_it_can(small: str, backend: Backe
         else:
             with pytest.raises(StorageError, match="expected a database without a schema"):
                 run_restore(settings_on(target, tmp_path / "new"), file, None, CLOCK, quiet)
+    finally:
+        backend.drop(target)
+
+
+STRANGE = {
+    "TABLE public.shop_orders": "CREATE TABLE shop_orders (id int)",
+    "FUNCTION public.price(integer)": "CREATE FUNCTION price(int) RETURNS int LANGUAGE sql AS 'SELECT 42'",
+    "SEQUENCE public.invoice_no": "CREATE SEQUENCE invoice_no",
+    "TYPE public.colour": "CREATE TYPE colour AS ENUM ('red')",
+    "VIEW elsewhere.report": "CREATE SCHEMA elsewhere; CREATE VIEW elsewhere.report AS SELECT 1 AS a",
+}
+
+
+@pytest.mark.parametrize("migrated", [False, True])
+def test_what_others_made_is_refused_and_stays(small: str, backend: Backend, tmp_path: Path, migrated: bool) -> None:
+    """Whatever it is, beside our schema or alone."""
+    with Database(small) as database, frozen(database) as moment:
+        manifest = replace(PLAIN, timescaledb=moment.facts().timescaledb)
+    target = backend.create(migrated=migrated)
+    try:
+        for what, statement in STRANGE.items():
+            with psycopg.connect(target) as connection, Database(target) as database:
+                connection.execute(statement)
+                connection.commit()
+                with pytest.raises(StorageError, match=rf"found {re.escape(what)} that intraday did not make; nothing was touched"):
+                    check_target(database, manifest)
+                with pytest.raises(StorageError, match="that intraday did not make"):
+                    clear(connection)
+                connection.rollback()
+                connection.execute(f"DROP {what}")
+        with psycopg.connect(target) as connection:
+            connection.execute("CREATE TABLE alembic (a int); CREATE TABLE IF NOT EXISTS alembic_version (version_num text)")
+            connection.execute("DELETE FROM alembic_version")
+            connection.execute("INSERT INTO alembic_version VALUES ('ab12cd34')")
+        with Database(target) as database, pytest.raises(StorageError, match="schema has revision ab12cd34"):
+            check_target(database, manifest)
     finally:
         backend.drop(target)
 

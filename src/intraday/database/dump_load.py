@@ -17,11 +17,10 @@ from typing import IO
 
 from intraday.database import roles, timescale
 from intraday.database.dump_archive import DUMP, Archive, Manifest
+from intraday.database.dump_target import clear
 from intraday.database.dump_tools import Tools, connection_of, reason
 from intraday.database.dumping import patient, table_sums, tables_of
-from intraday.database.errors import check_room
 from intraday.database.pool import Connection, Database
-from intraday.database.revisions import Chain
 from intraday.domain.errors import StorageError
 from intraday.domain.ports import Progress
 
@@ -29,77 +28,6 @@ _BATCH = 1 << 20
 _PSQL_ONLY = (b"\\restrict ", b"\\unrestrict ")
 _COPY, _COPY_ENDS, _DATA_ENDS = b"COPY ", b" FROM stdin;\n", b"\\.\n"
 _SETTING_OF_17 = b"SET transaction_timeout = 0;\n"
-_MOVE = "a backup goes back to the kind of server it came from; `intraday db move` takes the rows from one kind to the other"
-
-
-# ------------------------------------------------------------------------------------------------- may it go there at all
-
-
-def check_target(database: Database, manifest: Manifest) -> None:
-    """Raise StorageError, StorageFull unless it may go there: an empty database of its kind, with room, and of a known schema."""
-    Chain().known(manifest.revision)
-    check_room(database.room, manifest.database_bytes)
-    with database.autocommit() as connection:
-        _check_kind(connection, manifest)
-        filled = _filled(connection)
-        if filled:
-            more = f" and {len(filled) - 1} more tables" if len(filled) > 1 else ""
-            raise StorageError(
-                f"expected an empty database to restore into, found rows in {filled[0]}{more}; nothing was touched. Make another "
-                "one (CREATE DATABASE ...) and name it with --to, or with our own server set system.data_dir to a new folder"
-            )
-        if manifest.timescaledb is not None and tables_of(connection):
-            raise StorageError(
-                "expected a database without a schema, found one that was initialised already: DROP and CREATE it again "
-                "(hypertables can't be put where others were)"
-            )
-        _check_locks(connection, manifest)
-
-
-def _check_kind(connection: Connection, manifest: Manifest) -> None:
-    here, wanted = timescale.version(connection), manifest.timescaledb
-    if wanted is None:
-        if here is not None or timescale.preloaded(connection):
-            raise StorageError(f"the backup is of a plain PostgreSQL, the target is a TimescaleDB server: {_MOVE}")
-        return
-    if not timescale.preloaded(connection):
-        raise StorageError(f"the backup is of TimescaleDB {wanted}, the target is a plain PostgreSQL: {_MOVE}")
-    offered = {row[0] for row in connection.execute(_VERSIONS).fetchall()}
-    if wanted not in offered or here not in (None, wanted):
-        raise StorageError(
-            f"the backup is of TimescaleDB {wanted}, the target has {here or ', '.join(sorted(offered)) or 'none'}: expected the "
-            f"same version. Install {wanted} there, restore, then ALTER EXTENSION timescaledb UPDATE"
-        )
-
-
-_CLEAR = """
-    DROP SCHEMA public CASCADE;
-    CREATE SCHEMA public AUTHORIZATION pg_database_owner;
-    GRANT USAGE ON SCHEMA public TO PUBLIC"""
-_VERSIONS = "SELECT version FROM pg_available_extension_versions WHERE name = 'timescaledb'"
-_LOCKS = """
-    SELECT current_setting('max_locks_per_transaction')::bigint,
-           current_setting('max_connections')::bigint + current_setting('max_prepared_transactions')::bigint"""
-
-
-def _check_locks(connection: Connection, manifest: Manifest) -> None:
-    """One transaction locks every table and index it makes."""
-    row = connection.execute(_LOCKS).fetchone()
-    assert row is not None
-    if manifest.relations > row[0] * row[1]:
-        raise StorageError(
-            f"the backup has {manifest.relations} tables and indexes, the target can lock {row[0] * row[1]} at once: "
-            f"set max_locks_per_transaction = {2 * manifest.relations // row[1] + 1} in its postgresql.conf and restart it"
-        )
-
-
-def _filled(connection: Connection) -> list[str]:
-    """Tables with rows; the schema's own number does not count."""
-    tables = [name for name in tables_of(connection) if name != "public.alembic_version"]
-    return [name for name in tables if connection.execute(f"SELECT 1 FROM {name} LIMIT 1").fetchone()]  # nosec B608
-
-
-# ---------------------------------------------------------------------------------------------------------------- loading
 
 
 @contextmanager
@@ -125,8 +53,8 @@ def load(database: Database, archive: Archive, tools: Tools, paths: Mapping[str,
     with patient(database, "intraday restore") as connection, connection.transaction():
         if hyper:
             connection.execute("SELECT timescaledb_pre_restore()")
-        elif tables_of(connection):
-            connection.execute(_CLEAR)
+        else:
+            clear(connection)
         with _script(archive, tools, progress) as lines:
             _run(connection, lines)
         connection.execute("RESET search_path")

@@ -16,7 +16,8 @@ from intraday.config.settings import Settings
 from intraday.database import dump_archive, schema
 from intraday.database.dump_archive import DUMP, SUFFIX, Manifest, of_disk, opened, remove_drafts, verify_whole, written
 from intraday.database.dump_files import add_folders, other_journals, placed
-from intraday.database.dump_load import alone, analyze, check_target, load
+from intraday.database.dump_load import alone, analyze, load
+from intraday.database.dump_target import check_target
 from intraday.database.dump_tools import Tools, choose, installed
 from intraday.database.dumping import Frozen, frozen
 from intraday.database.pool import Database

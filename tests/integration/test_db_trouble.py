@@ -18,7 +18,7 @@ from intraday.database.bars import BarRepository
 from intraday.database.digests import digest, digests
 from intraday.database.embedded import EmbeddedServer
 from intraday.database.live_writer import LiveWriter
-from intraday.database.pool import Database
+from intraday.database.pool import Database, open_database
 from intraday.domain.arrays import BAR, DAY_NS, GRID_ORIGIN_NS, MINUTE_NS, Bars, empty
 from intraday.domain.errors import StorageError, StorageFull, StorageUnavailable
 from intraday.domain.events import SaveBars
@@ -139,6 +139,8 @@ def test_a_password_that_is_not_encoded_is_in_no_message(dsn: str) -> None:
         assert "ter2" not in str(caught.value)
         assert caught.value.__suppress_context__
     with pytest.raises(StorageError, match="percent-encoded"), Database(dsn).autocommit():
+        pass
+    with pytest.raises(StorageError, match="percent-encoded"), open_database(dsn, Path()):
         pass
 
 

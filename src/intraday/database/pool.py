@@ -246,6 +246,7 @@ def open_database(
         )  # fmt: skip
 
     if dsn:
+        check_dsn(dsn)  # before anybody else takes it apart
         with opened(dsn) as database:
             yield database
         return

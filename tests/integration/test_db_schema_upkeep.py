@@ -15,6 +15,7 @@ from chunk_cases import has_timescale, rows
 from database_cases import Backend
 from intraday.database import schema
 from intraday.database.bars import BarRepository
+from intraday.database.errors import Contended, mapped
 from intraday.database.kept import check_kept
 from intraday.database.maintenance import Policy, maintain
 from intraday.database.pool import Connection, Database
@@ -51,7 +52,7 @@ def test_a_writer_under_way_finishes_before_retention(database: Database) -> Non
         assert go_on.wait(60)
 
     def drop() -> None:
-        with database.autocommit() as connection:
+        with mapped(), database.autocommit() as connection:
             connection.execute("SELECT drop_before('bars', %s)", (FIRST + timedelta(days=30),))
 
     with ThreadPoolExecutor(2) as pool:
@@ -69,7 +70,7 @@ def test_a_writer_under_way_finishes_before_retention(database: Database) -> Non
         finally:
             go_on.set()
         assert writing.result().inserted == 10
-        with pytest.raises(Exception, match="refresh them first"):
+        with pytest.raises(Contended, match="refresh them first"):
             dropping.result()
     RollupRepository(database).refresh()
     drop()

@@ -30,7 +30,8 @@ BEGIN
         ON CONFLICT ON CONSTRAINT kept_from_pkey DO UPDATE SET ts = greatest(k.ts, excluded.ts)
         RETURNING k.ts INTO kept;
     IF p_series = 'bars' AND EXISTS (SELECT 1 FROM rollup_pending WHERE from_ts < kept) THEN
-        RAISE EXCEPTION 'expected timeframes that have all minutes before %, found changes noted that they lack: refresh them first', kept;
+        RAISE EXCEPTION 'expected timeframes that have all minutes before %, found changes noted that they lack: refresh them first', kept
+            USING ERRCODE = 'serialization_failure';  -- a writer was faster: the next time does it
     END IF;
     FOREACH series IN ARRAY CASE p_series WHEN 'bars' THEN ARRAY['ohlcv_1min', 'bar_superseded'] ELSE ARRAY[p_series] END LOOP
         PERFORM drop_old(series, kept);

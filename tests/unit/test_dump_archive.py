@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from backup_cases import PLAIN, archive_file
-from intraday.database import dump_archive
-from intraday.database.dump_archive import DUMP, Folder, Member, opened, published, remove_drafts, verify_whole, written
+from intraday.database.dump_archive import DUMP, Folder, Member, opened, verify_whole, written
+from intraday.database.dump_drafts import of_disk, published, remove_drafts
 from intraday.database.dump_files import add_folders, other_journals, placed
 from intraday.domain.errors import InputError, StorageError, StorageFull, StorageUnavailable
 from intraday.jobs.backup import rotated
@@ -298,6 +298,6 @@ def test_a_draft_that_a_killed_restore_left_is_begun_anew(tmp_path: Path, backed
 
 def test_a_full_disk_is_said_so(tmp_path: Path) -> None:
     full = OSError(28, "No space left on device")
-    assert isinstance(dump_archive.of_disk(full, tmp_path), StorageFull)
+    assert isinstance(of_disk(full, tmp_path), StorageFull)
     with pytest.raises(StorageError, match="can.t use .*: No such file"), written(tmp_path / "file" / "x.backup"):
         pass

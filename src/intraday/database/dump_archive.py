@@ -7,16 +7,12 @@ ZIP program opens it.
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import hashlib
 import io
-import itertools
 import json
 import os
 import re
 import struct
-import tempfile
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -24,15 +20,14 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any
 
-from intraday.domain.errors import InputError, StorageError, StorageFull
+from intraday.database.dump_drafts import drafted, of_disk, published, sync
+from intraday.domain.errors import InputError
 
 FORMAT = 1
-SUFFIX = ".backup"
 DUMP = "database.dump"
 _MANIFEST = "manifest.json"
 _NOT_OURS = "expected a backup made by `intraday backup`"
 _CHUNK = 1 << 20
-_NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 _COMMENT = struct.Struct("<H64s")  # length of the comment, the comment: the last bytes of the file
 _MEMBER = re.compile(r"(?:[\w=+@-][\w.=+@-]*/)*[\w=+@-][\w.=+@-]*")  # no part is empty or begins with a dot
 Told = Callable[[int], None]  # bytes done so far
@@ -179,7 +174,7 @@ def written(path: Path) -> Iterator[ArchiveWriter]:
     own (``.part``), locked as long as somebody writes it. Raises StorageFull, StorageError.
     """
     try:
-        draft, file = _draft(path)
+        draft, file = drafted(path)
         with file:
             writer = ArchiveWriter(file, path)
             try:
@@ -191,68 +186,9 @@ def written(path: Path) -> Iterator[ArchiveWriter]:
                 writer.abandon()
                 draft.unlink(missing_ok=True)
                 raise
-        _sync(path.parent)
+        sync(path.parent)
     except OSError as error:
         raise of_disk(error, path.parent) from None
-
-
-def _draft(path: Path) -> tuple[Path, IO[bytes]]:
-    """A file nobody else writes, locked. One that ``remove_drafts`` took away before it was locked is made again."""
-    while True:
-        handle, name = tempfile.mkstemp(f"{SUFFIX}.part", f"{path.stem}.", path.parent)
-        file = open(handle, "r+b")  # noqa: SIM115  closed by written()
-        fcntl.flock(file, fcntl.LOCK_EX)
-        if os.fstat(handle).st_nlink:
-            return Path(name), file
-        file.close()
-
-
-def published(draft: Path, path: Path, link: Callable[[Path, Path], None] = os.link) -> Path:
-    """Give a draft its name, with a counter where it is taken: nothing is ever overwritten. Returns the name.
-
-    Where the file system has no links the name is taken with an empty file first.
-    """
-    for n in itertools.count(1):
-        name = path if n == 1 else path.with_name(f"{path.stem}-{n}{path.suffix}")
-        try:
-            link(draft, name)
-        except FileExistsError:
-            continue
-        except OSError as error:
-            if error.errno not in _NO_LINKS:
-                raise
-            try:
-                name.touch(0o600, exist_ok=False)
-            except FileExistsError:
-                continue
-            draft.replace(name)
-            return name
-        draft.unlink()
-        return name
-    raise AssertionError("count() ended")
-
-
-def remove_drafts(folder: Path) -> None:
-    """Remove what killed backups left: drafts that nobody writes any more."""
-    for draft in folder.glob(f"intraday-*{SUFFIX}.part"):
-        with suppress(OSError), draft.open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            draft.unlink()
-
-
-def of_disk(error: OSError, folder: Path) -> StorageError:
-    """Our error for a disk that is full or can't be written."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return StorageFull(f"no room left on the disk of {folder}; nothing half-written remains, free some and run again")
-    return StorageError(f"can't use {error.filename or folder}: {error.strerror}")
-
-
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 # --------------------------------------------------------------------------------------------------------------- reading

@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 
-from intraday.database.dump_archive import Archive, ArchiveWriter, Folder, is_member, of_disk
+from intraday.database.dump_archive import Archive, ArchiveWriter, Folder, is_member
+from intraday.database.dump_drafts import of_disk
 from intraday.domain.errors import InputError, StorageUnavailable
 from intraday.domain.ports import Progress
 

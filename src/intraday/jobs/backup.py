@@ -14,7 +14,8 @@ from pydantic import SecretStr
 from intraday.app import open_configured
 from intraday.config.settings import Settings
 from intraday.database import dump_archive, schema
-from intraday.database.dump_archive import DUMP, SUFFIX, Manifest, of_disk, opened, remove_drafts, verify_whole, written
+from intraday.database.dump_archive import DUMP, Manifest, opened, verify_whole, written
+from intraday.database.dump_drafts import SUFFIX, of_disk, remove_drafts
 from intraday.database.dump_files import add_folders, other_journals, placed
 from intraday.database.dump_load import alone, analyze, load
 from intraday.database.dump_target import check_target

@@ -307,6 +307,15 @@ def test_retention_of_what_others_are_busy_with_is_put_off(filled: Database) -> 
     assert rows(filled, "SELECT count(*) FROM ohlcv_1min WHERE ts < %s", LIMIT) == [(0,)]
 
 
+def test_a_clock_that_is_years_ahead_drops_no_more(filled: Database) -> None:
+    """The limit never goes back, so it must not run away: days are counted from the newest row."""
+    newest = rows(filled, "SELECT max(ts) FROM ohlcv_1min")
+    maintain(filled, MONTH, NOW_NS + 4 * 365 * DAY_NS)
+    left = rows(filled, "SELECT ts FROM kept_from WHERE series = 'bars'")
+    assert left[0][0] <= newest[0][0] - timedelta(days=35)  # type: ignore[operator]
+    assert rows(filled, "SELECT max(ts) FROM ohlcv_1min") == newest
+
+
 def test_without_a_policy_everything_stays(filled: Database) -> None:
     before = contents(filled, "ohlcv_1min")
     report = maintain(filled, Policy(), NOW_NS)
@@ -372,7 +381,7 @@ def test_the_servers_job_follows_the_settings(hyper: Database) -> None:
 
 
 def test_the_servers_job_does_the_same(hyper: Database) -> None:
-    """Its own clock, hence limits of today: compression of everything, retention of everything."""
+    """Its own clock, hence compression of everything; retention counts from the newest row."""
     BarRepository(hyper).write(IDS, bars_of(range(N_DAYS, N_DAYS + 1)), Source.IMPORT, 1)
     with hyper.autocommit() as connection:
         connection.execute("""CALL run_maintenance(0, '{"compress_after_days": 1}')""")
@@ -383,7 +392,9 @@ def test_the_servers_job_does_the_same(hyper: Database) -> None:
         connection.execute("""CALL run_maintenance(0, '{"retention": {"bars": 35}}')""")
         held = connection.execute("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()").fetchone()
     assert held == (0,)
-    assert rows(hyper, "SELECT count(*) FROM ohlcv_1min") == [(0,)]
+    kept = "SELECT date_bin('7 days', max(ts) - interval '35 days', '1970-01-01 00:00+00') FROM ohlcv_1min"
+    assert rows(hyper, f"SELECT min(ts) >= ({kept}) FROM ohlcv_1min") == [(True,)]
+    assert rows(hyper, "SELECT ts FROM kept_from WHERE series = 'bars'") == rows(hyper, kept)
     assert rows(hyper, "SELECT count(*) > 0 FROM features") == [(True,)]
     assert timeframes(hyper) == before
 

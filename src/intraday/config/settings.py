@@ -169,7 +169,7 @@ class CommitSettings(Section):
 
 
 class RetentionSettings(Section):
-    """How many days rows are kept, to whole weeks; null: for ever. `intraday db maintain` drops older ones."""
+    """How many days up to the newest row are kept, to whole weeks; null: for ever. `intraday db maintain` drops older ones."""
 
     bars_days: int | None = Field(
         default=None, ge=35, description="one-minute candles and their versions; the longer timeframes made from them stay"

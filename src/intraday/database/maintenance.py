@@ -131,7 +131,10 @@ def _retention(connection: Connection, policy: Policy, now_ns: int) -> Iterator[
     for series, days in policy.retention_days.items():
         if days is None:
             continue
-        before = stamp(now_ns - days * DAY_NS)
+        due = connection.execute("SELECT retention_limit(%s, %s, %s)", (series, days, stamp(now_ns))).fetchone()
+        if due is None or due[0] is None:  # there are no rows
+            continue
+        before = due[0]
         row = connection.execute(
             """SELECT greatest(k.ts, due), k.ts IS NULL OR k.ts < due FROM date_bin('7 days', %s, '1970-01-01 00:00+00') AS due
                LEFT JOIN kept_from k ON k.series = %s""",

@@ -73,7 +73,7 @@ BEGIN
             'universe_members'])
         UNION ALL SELECT 'features_' || id FROM feature_sets);
     SELECT array_agg(to_regprocedure(format('%I.%s', home, f))) INTO routines FROM unnest(ARRAY[
-        'chunks_to_compress(timestamptz)', 'create_feature_view(text)', 'drop_before(text, timestamptz)', 'drop_old(text, timestamptz)',
+        'chunks_to_compress(timestamptz)', 'create_feature_view(text)', 'drop_before(text, timestamptz)', 'drop_old(text, timestamptz)', 'retention_limit(text, integer, timestamptz)',
         'ensure_partitions(text, timestamptz, timestamptz)', 'feature_at(bytea, integer)', 'forget_bars(source, timestamptz, timestamptz)',
         'grant_roles()', 'kept_since(text)', 'lock_instruments(integer[])', 'make_rollups(integer[], timestamptz, timestamptz)',
         'newest_bars(integer)', 'note_rollups(integer[], timestamptz, timestamptz)', 'refresh_noted()',

@@ -83,7 +83,7 @@ BEGIN
     CALL refresh_noted();
     FOR rule IN SELECT key, value::integer AS days FROM jsonb_each_text(config->'retention') ORDER BY key LOOP
         BEGIN
-            PERFORM drop_before(rule.key, now() - make_interval(days => rule.days));
+            PERFORM drop_before(rule.key, retention_limit(rule.key, rule.days, now()));
         EXCEPTION WHEN lock_not_available OR deadlock_detected OR serialization_failure THEN
             RAISE LOG 'retention of % is put off: %', rule.key, SQLERRM;
         END;

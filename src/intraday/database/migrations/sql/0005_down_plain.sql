@@ -1,5 +1,6 @@
 DROP FUNCTION kept_since(text);
 DROP FUNCTION drop_before(text, timestamptz);
+DROP FUNCTION retention_limit(text, integer, timestamptz);
 DROP FUNCTION drop_old(text, timestamptz);
 DROP FUNCTION refresh_rollups(integer[], timestamptz, timestamptz);
 ALTER FUNCTION make_rollups(integer[], timestamptz, timestamptz) RENAME TO refresh_rollups;

@@ -17,4 +17,5 @@ DROP PROCEDURE refresh_noted();
 DROP FUNCTION chunks_to_compress(timestamptz);
 DROP FUNCTION kept_since(text);
 DROP FUNCTION drop_before(text, timestamptz);
+DROP FUNCTION retention_limit(text, integer, timestamptz);
 DROP FUNCTION drop_old(text, timestamptz);

@@ -39,3 +39,13 @@ BEGIN
     RETURN kept;
 END $$;
 COMMENT ON FUNCTION drop_before IS 'Retention: forgets the rows of a series (see kept_from) before p_before, rounded down to a Thursday 00:00 UTC, and records that. What was kept less long stays so. The timeframes keep what they have. Returns the limit.';
+
+CREATE FUNCTION retention_limit(p_series text, p_days integer, p_now timestamptz) RETURNS timestamptz
+LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    newest timestamptz;
+BEGIN
+    EXECUTE format('SELECT max(ts) FROM %I', CASE p_series WHEN 'bars' THEN 'ohlcv_1min' ELSE p_series END) INTO newest;
+    RETURN least(p_now, newest) - make_interval(days => p_days);
+END $$;
+COMMENT ON FUNCTION retention_limit IS 'From when on rows of a series (see kept_from) are to be kept: so many days before the newest one, or before p_now if that is earlier. A clock that is years ahead, or rows that are years old, drop nothing that is younger than the rest.';

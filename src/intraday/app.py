@@ -48,7 +48,7 @@ from intraday.database.moving_tables import unfinished
 from intraday.database.pool import Database, open_database
 from intraday.database.schema import init
 from intraday.database.stores import Stores
-from intraday.domain.arrays import F4, Mask, Panel
+from intraday.domain.arrays import BAR, F4, Mask, Panel
 from intraday.domain.broker import CandleApi
 from intraday.domain.clock import Clock
 from intraday.domain.errors import ArtifactError, ConfigError, StorageError
@@ -208,6 +208,7 @@ def build_historical(system: System, progress: Progress, first: date | None = No
         first=max((day for day in (first, _kept_from(system)) if day is not None), default=None),
         last=last,
         coverage=coverage,
+        block_bars=settings.database.read_chunk_mib * 2**20 // (2 * BAR.itemsize),  # bars, and the panel that is made of them
         known_ns=_known_ns(system, days),
         membership=universe.between,
     )

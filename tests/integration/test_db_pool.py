@@ -76,7 +76,7 @@ def test_every_kind_of_connection_is_told_the_same(named: Database) -> None:
 def test_a_database_with_another_isolation_level_changes_nothing(named: Database) -> None:
     """Under repeatable read a writer would not see the rows of the one it waited for, and be refused."""
     with named.autocommit() as connection:
-        connection.execute(f'ALTER DATABASE "{connection.info.dbname}" SET default_transaction_isolation = \'repeatable read\'')
+        connection.execute(f"ALTER DATABASE \"{connection.info.dbname}\" SET default_transaction_isolation = 'repeatable read'")
     named.close()
     query = "SELECT current_setting('transaction_isolation') AS level"
     with named.autocommit() as connection:

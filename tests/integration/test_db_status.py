@@ -128,13 +128,14 @@ def test_status_for_people_and_as_json(group: typer.Typer, kept: Settings, tmp_p
 def test_maintain_drops_says_and_writes_down(group: typer.Typer, kept: Settings, dsn: str, tmp_path: Path) -> None:
     with Database(dsn) as database:
         one_bar(database)
+        one_bar(database, 100)  # days are counted from the newest row
         planned = json.loads(call(group, kept, tmp_path, "maintain", "--dry-run", "--json"))
         assert planned["dry_run"]
         assert rows(database, "SELECT count(*) FROM events WHERE kind = 'maintain'") == [(0,)]
-        assert rows(database, "SELECT count(*) FROM ohlcv_1min") == [(1,)]
+        assert rows(database, "SELECT count(*) FROM ohlcv_1min") == [(2,)]
         assert "retention: bars from" in call(group, kept, tmp_path, "maintain")
-        assert rows(database, "SELECT count(*) FROM ohlcv_1min") == [(0,)]
-        assert rows(database, "SELECT count(*) FROM ohlcv_60min") == [(1,)]
+        assert rows(database, "SELECT count(*) FROM ohlcv_1min") == [(1,)]
+        assert rows(database, "SELECT count(*) FROM ohlcv_60min") == [(2,)]
         audit: Any = rows(database, "SELECT detail FROM events WHERE kind = 'maintain'")
         assert {"retention", "timeframes"} <= {kind for kind, _ in audit[0][0]["done"]}
         assert "retention" not in call(group, kept, tmp_path, "maintain", "--dry-run")

@@ -22,7 +22,11 @@ PACKED = ["features, compressed", "bars, compressed", "compressed features read"
 def test_every_bit_comes_back(database: Database) -> None:
     n = os.environ.get("INTRADAY_FEATURE_ROWS", "20000")
     done = subprocess.run(
-        [sys.executable, str(BENCH), "--rows", n, "--dsn", database.dsn], capture_output=True, text=True, check=False
+        [sys.executable, str(BENCH), "--rows", n],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"INTRADAY_BENCH_DSN": database.dsn},
     )
     assert done.returncode == 0, done.stderr[-2000:]
     found = {line["name"]: line for line in json.loads(done.stdout.splitlines()[-1])}

@@ -34,7 +34,7 @@ from job_cases import bar_files, config_file, market_of, quiet
 pytestmark = pytest.mark.integration
 SESSIONS = SessionTable.load()
 LIMITS = RateLimits()
-BROKER_TABLES = ("candle_fetches", "candle_gaps", "broker_origin", "instrument_dumps", "instrument_listings", "instrument_tokens")
+BROKER_TABLES = ("candle_fetches", "broker_origin", "instrument_dumps", "instrument_listings", "instrument_tokens")
 
 
 def simulated(settings: Settings, seed: int = 7, **changed: object) -> Settings:

@@ -127,7 +127,7 @@ class _Refused(psycopg.Error):
     ],
 )
 def test_driver_errors_become_ours(error: BaseException, wanted: type[StorageError], match: str) -> None:
-    with pytest.raises(StorageError, match=match) as caught, mapped():
+    with pytest.raises(StorageError, match=match) as caught, mapped(sockets=True):
         raise error
     assert type(caught.value) is wanted
     assert "secret" not in str(caught.value)

@@ -20,6 +20,7 @@ MIN = (2, 28)  # refresh_continuous_aggregate has options since then; also the l
 SESSION: Mapping[str, str] = {
     "datestyle": "ISO",
     "extra_float_digits": "1",
+    "bytea_output": "hex",
     "default_transaction_isolation": "read committed",
     "timescaledb.max_tuples_decompressed_per_dml_transaction": "0",
 }

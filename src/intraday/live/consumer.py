@@ -127,7 +127,8 @@ class StreamConsumer:
 
     ``from_ns``: what the run answers for. It saw nothing of the minutes before but the last price: what it makes of them is
     dropped, and candles fetched for them are kept. ``effects_max``: about how many may wait for the database before decisions wait
-    too; more than the minutes of an outage bring, so that alerts stay in time while it lasts.
+    too; more than the minutes of an outage bring, so that alerts stay in time while it lasts. ``patience_s``: how long a database
+    may be away.
     """
 
     def __init__(
@@ -141,7 +142,9 @@ class StreamConsumer:
         from_ns: int = 0,
         timeframes: Timeframes | None = None,
         effects_max: int = 1024,
+        patience_s: float = _PATIENCE_S,
     ) -> None:
+        self._patience_s = patience_s
         self._queue = queue
         self._log = log
         self._engine = engine
@@ -225,13 +228,13 @@ class StreamConsumer:
             self._timeframes.close()
 
     async def _store(self, effects: list[Effect]) -> None:
-        """Again and again while the database is away, up to _PATIENCE_S. A write is idempotent: nothing is stored twice."""
+        """Again and again while the database is away, up to ``patience_s``. A write is idempotent: nothing is stored twice."""
         waited_s, wait_s = 0.0, _WAIT_S
         while True:
             try:
                 await self._writer.write(effects)
             except StorageUnavailable as error:
-                if waited_s >= _PATIENCE_S:
+                if waited_s >= self._patience_s:
                     raise
                 if waited_s == 0.0:
                     self._alerts.offer(Alert(self.now_ns, "warning", "database", f"database away, keeping minutes: {error}"))

@@ -126,7 +126,11 @@ class DayRunner:
             async with self._open_writer(run) as writer:
                 timeframes = None if rollups is None else TimeframeLoop(rollups)
                 queue = TickQueue(plan.queue_max)
-                consumer = StreamConsumer(queue, journal, engine, writer, alerts, repairs, run.from_ns, timeframes)
+                # Recorded ticks can be sent again: nobody waits long for a database then.
+                patience_s = 5.0 if repairs is None else 300.0
+                consumer = StreamConsumer(
+                    queue, journal, engine, writer, alerts, repairs, run.from_ns, timeframes, patience_s=patience_s
+                )
                 counts = await consumer.run(feed)
         except BaseException:
             journal.abandon()

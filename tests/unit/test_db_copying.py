@@ -119,7 +119,7 @@ class _Refused(psycopg.Error):
         (_Refused("connection failure", "08006"), StorageUnavailable, "connection failure"),
         (_Refused("syntax error\nLINE 1: ...", "42601"), StorageError, r"refused: syntax error \(SQLSTATE 42601\)"),
         (psycopg.OperationalError("server closed the connection"), StorageUnavailable, "server closed"),
-        (psycopg.OperationalError("bad postgresql://me:secret@host/x"), StorageUnavailable, "connection failed"),
+        (psycopg.OperationalError("bad postgresql://me:secret@host/x"), StorageError, "is no valid one"),
         (ConnectionRefusedError("refused"), StorageUnavailable, "refused"),
         (asyncpg.InternalClientError("cannot switch to state 15"), StorageUnavailable, "cannot switch"),
         (TimeoutError(), StorageUnavailable, "TimeoutError"),

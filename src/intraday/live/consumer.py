@@ -35,7 +35,7 @@ from intraday.domain.ports import EffectWriter, EventSource
 from intraday.live.engine import Engine
 from intraday.live.queue import TickQueue
 
-_PATIENCE_S = 300.0  # for a database that is away, in the event loop's seconds, as the back-off
+PATIENCE_S = 300.0  # for a database that is away, in the event loop's seconds, as the back-off
 _WAIT_S, _WAIT_MAX_S = 0.5, 15.0  # the first pause and the longest; each is twice the one before
 
 
@@ -142,7 +142,7 @@ class StreamConsumer:
         from_ns: int = 0,
         timeframes: Timeframes | None = None,
         effects_max: int = 1024,
-        patience_s: float = _PATIENCE_S,
+        patience_s: float = PATIENCE_S,
     ) -> None:
         self._patience_s = patience_s
         self._queue = queue

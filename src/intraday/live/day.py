@@ -15,7 +15,7 @@ from intraday.domain.instruments import Instrument
 from intraday.domain.ports import BarStore, DayStore, EffectWriter, EventSource, RollupStore, RunDay, RunStore, Source
 from intraday.domain.session import Session, SessionTable, midnight_ns
 from intraday.live.assembly import LoadedModel
-from intraday.live.consumer import Alerts, Repairs, SessionCounts, StreamConsumer
+from intraday.live.consumer import PATIENCE_S, Alerts, Repairs, SessionCounts, StreamConsumer
 from intraday.live.journal import JournalHeader, JournalWriter
 from intraday.live.queue import TickQueue
 from intraday.live.timeframes import TimeframeLoop
@@ -127,7 +127,7 @@ class DayRunner:
                 timeframes = None if rollups is None else TimeframeLoop(rollups)
                 queue = TickQueue(plan.queue_max)
                 # Recorded ticks can be sent again: nobody waits long for a database then.
-                patience_s = 5.0 if repairs is None else 300.0
+                patience_s = 5.0 if repairs is None else PATIENCE_S
                 consumer = StreamConsumer(
                     queue, journal, engine, writer, alerts, repairs, run.from_ns, timeframes, patience_s=patience_s
                 )

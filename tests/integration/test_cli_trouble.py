@@ -198,7 +198,6 @@ def test_a_server_that_dies_is_one_line_and_the_next_run_completes(bench: Bench,
     assert content(dsn) == content(stages[NEXT[name]])
 
 
-@pytest.mark.xfail(strict=False, reason="open: fails after the tests that crash the server, events_pkey; passes alone")
 def test_the_second_run_of_each_command_changes_nothing(bench: Bench, stages: dict[str, str]) -> None:
     dsn = bench.backend.copy(stages["verify"])
     before = content(dsn)

@@ -33,12 +33,18 @@ os.setuid(65534)
 os.environ["HOME"] = "/"
 """ + "".join(USER.splitlines(keepends=True)[4:])
 
-# Starts a server and is killed before the line of the supervisor that comes in the given place; says how many there were.
-KILLED_AT = """
+
+def killed_at(work: str, *modules: str) -> str:
+    """A program that does ``work`` and is killed before the line of these modules that comes in place ``sys.argv[1]``.
+
+    With place 0 it goes to its end, and says how many lines there were.
+    """
+    return f"""
 import os, signal, sys
 from pathlib import Path
-from intraday.database import embedded
-at, lines = int(sys.argv[2]), 0
+from intraday.database.embedded import EmbeddedServer
+from intraday.database.upgrade import upgrade
+at, lines = int(sys.argv[1]), 0
 def line(frame, event, arg):
     global lines
     if event == "line":
@@ -47,15 +53,16 @@ def line(frame, event, arg):
             os.kill(os.getpid(), signal.SIGKILL)
     return line
 def call(frame, event, arg):
-    return line if Path(frame.f_code.co_filename).name.startswith("embedded") else None
+    return line if Path(frame.f_code.co_filename).name.startswith({modules}) else None
 sys.settrace(call)
-server = embedded.EmbeddedServer(Path(sys.argv[1]))
-server.start()
-if sys.argv[3:] == ["stop"]:
-    server.stop()
+{work}
 sys.settrace(None)
 print(lines)
 """
+
+
+# A start, and with a third argument a stop.
+KILLED_AT = killed_at("server = EmbeddedServer(Path(sys.argv[2])); server.start(); sys.argv[3:] and server.stop()", "embedded")
 
 
 def python(code: str, *args: str | Path) -> subprocess.Popen[str]:

@@ -168,7 +168,7 @@ def test_a_copy_of_a_running_cluster_is_another_cluster(folder: Path, template: 
 
 def places_of(folder: Path, code_args: tuple[str, ...] = ()) -> list[int]:
     """Where to kill: ``PLACES`` lines spread over one undisturbed start."""
-    said, trouble = python(KILLED_AT, folder, "0", *code_args).communicate(timeout=60)
+    said, trouble = python(KILLED_AT, "0", folder, *code_args).communicate(timeout=60)
     assert said.strip().isdigit(), trouble
     return sorted({int(n) for n in np.linspace(1, int(said), PLACES + 2)[1:-1]})
 
@@ -178,7 +178,7 @@ def test_killed_while_making_and_starting(folder: Path) -> None:
     """Killed between any two lines of the first start, its children left to themselves: the next start is clean."""
     for place in places_of(folder / "whole"):
         home = folder / str(place)
-        assert python(KILLED_AT, home, str(place)).wait(60) in {-signal.SIGKILL, 0}
+        assert python(KILLED_AT, str(place), home).wait(60) in {-signal.SIGKILL, 0}
         with EmbeddedServer(home) as server:
             assert query(server.dsn) == 1, place
         assert postmaster(server.data) is None
@@ -196,7 +196,7 @@ def test_killed_while_making_and_starting(folder: Path) -> None:
 def test_killed_while_starting_or_stopping_what_is_there(home: Path) -> None:
     server = crash(home)
     for place in places_of(home, ("stop",)):
-        assert python(KILLED_AT, home, str(place), "stop").wait(60) in {-signal.SIGKILL, 0}
+        assert python(KILLED_AT, str(place), home, "stop").wait(60) in {-signal.SIGKILL, 0}
         goes_on(home)
         if place % 2:
             with EmbeddedServer(home):
@@ -225,7 +225,7 @@ def test_a_starter_that_hangs_is_named(home: Path) -> None:
     """Stopped by Ctrl-Z in the middle of its start: the others do not wait for ever."""
     code = KILLED_AT.replace("SIGKILL", "SIGSTOP")
     place = places_of(home)[1]
-    hung = python(code, home, str(place))
+    hung = python(code, str(place), home)
     assert psutil.Process(hung.pid).is_running()
     os.waitid(os.P_PID, hung.pid, os.WSTOPPED | os.WNOWAIT)
     with pytest.raises(StorageUnavailable, match="another program has been starting or stopping"):

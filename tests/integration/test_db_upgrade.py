@@ -17,7 +17,7 @@ import typer
 from typer.testing import CliRunner
 
 from database_cases import on_database, remove_server
-from embedded_cases import copy_of, execute, kill_all, postmaster, python, query
+from embedded_cases import copy_of, execute, kill_all, killed_at, postmaster, python, query
 from intraday.cli import upgrade as command
 from intraday.database import schema
 from intraday.database.bars import BarRepository
@@ -36,26 +36,9 @@ PLACES = int(os.environ.get("INTRADAY_TORTURE_PLACES", "2"))
 BARS = 3000
 NOW = major_of(wheel_bindir(), Account())
 
-# Upgrades, and is killed before the line of our own that comes in the given place; says how many there were.
-KILLED_AT = """
-import os, signal, sys
-from pathlib import Path
-from intraday.database.upgrade import upgrade
-at, lines = int(sys.argv[3]), 0
-def line(frame, event, arg):
-    global lines
-    if event == "line":
-        lines += 1
-        if lines == at:
-            os.kill(os.getpid(), signal.SIGKILL)
-    return line
-def call(frame, event, arg):
-    return line if Path(frame.f_code.co_filename).name.startswith(("embedded", "upgrade")) else None
-sys.settrace(call)
-upgrade(Path(sys.argv[1]), lambda what, done, total: None, old_bindir=Path(sys.argv[2]))
-sys.settrace(None)
-print(lines)
-"""
+KILLED_AT = killed_at(
+    "upgrade(Path(sys.argv[2]), lambda what, done, total: None, old_bindir=Path(sys.argv[3]))", "embedded", "upgrade"
+)
 
 
 @pytest.fixture(scope="module")
@@ -155,14 +138,14 @@ def test_the_oldest_supported_version(folder: Path) -> None:
 @pytest.mark.timeout(3600)
 def test_killed_while_upgrading(folder: Path, template: Path, old_bindir: Path, expected: dict[str, tuple[int, str]]) -> None:
     """Killed between any two lines, its servers left running: the old or the new one is whole, and a second run ends the work."""
-    said, trouble = python(KILLED_AT, copy_of(template, folder / "whole"), old_bindir, "0").communicate(timeout=120)
+    said, trouble = python(KILLED_AT, "0", copy_of(template, folder / "whole"), old_bindir).communicate(timeout=120)
     assert said.strip().isdigit(), trouble
     lines = int(said)
     # Half of them in the last lines, where the folders are swapped.
     places = [*np.linspace(1, lines, PLACES // 2 + 2)[1:-1], *np.linspace(lines - 25, lines, PLACES // 2 + 2)[1:-1]]
     for place in sorted({int(n) for n in places}):
         data_dir = copy_of(template, folder / str(place))
-        assert python(KILLED_AT, data_dir, old_bindir, str(place)).wait(120) in {-signal.SIGKILL, 0}
+        assert python(KILLED_AT, str(place), data_dir, old_bindir).wait(120) in {-signal.SIGKILL, 0}
         for bindir in (old_bindir, wheel_bindir()):
             try:
                 with EmbeddedServer(data_dir, bindir=bindir) as server:

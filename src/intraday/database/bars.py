@@ -15,7 +15,7 @@ from typing import Any
 
 from psycopg.types.json import Jsonb
 
-from intraday.database.bar_rows import SELECT, bars_of
+from intraday.database.bar_rows import SELECT, bars_of, in_order
 from intraday.database.bar_writing import Incoming, store
 from intraday.database.chunks import blocks
 from intraday.database.copying import nanoseconds, stamp
@@ -28,7 +28,7 @@ from intraday.domain.instruments import Instrument
 from intraday.domain.ports import Gap, Quarantined, Source, WriteReport
 
 _ROW_BYTES = 320  # a bar with its index entries, its share of the timeframes, and their log
-_READ_BYTES = 320  # a bar as Arrow holds it, in its builders' spare room, as BAR, and as BAR of the piece before
+_READ_BYTES = 320  # a bar as BAR, as it came and in its place, and of the piece before; its key; its share of the batches
 
 
 class BarRepository:
@@ -83,7 +83,7 @@ class BarRepository:
                 f"SELECT DISTINCT ON (instrument_id, ts) {SELECT} FROM bar_versions "
                 f"WHERE {where} AND source = '{source.value}' ORDER BY instrument_id, ts, known_at DESC, version DESC"  # nosec B608
             )
-        return bars_of(self._db.arrow(query), ids)
+        return in_order(self._db.each(query, lambda batch: bars_of(batch, ids)))
 
     def chunks(
         self, ids: Sequence[int], start_ns: int, end_ns: int, mib: int, source: Source | None = None

@@ -6,10 +6,11 @@ Source: PostgreSQL documentation, "Client Connection Defaults" and "Parameter Ke
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import psycopg
 import pyarrow as pa
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from adbc_driver_manager import dbapi as adbc_manager
 
 Connection = psycopg.Connection[Any]
+_Piece = TypeVar("_Piece")
 # A machine that vanished is noticed within a minute by both ends: ours stops waiting, the server's lets go of its locks.
 _CLIENT_KEEPALIVES = {
     "keepalives": "1", "keepalives_idle": "30", "keepalives_interval": "10", "keepalives_count": "3", "tcp_user_timeout": "60000",
@@ -121,6 +123,19 @@ class Reader:
             table = cursor.fetch_arrow_table()
         self._connection.rollback()
         return table
+
+    def each(self, query: str, convert: Callable[[pa.Table], _Piece]) -> list[_Piece]:
+        """What ``convert`` makes of every batch of rows, in a transaction of its own; the next batch is on its way meanwhile."""
+        pieces: list[_Piece] = []
+        with self._connection.cursor() as cursor, ThreadPoolExecutor(1, "read") as ahead:
+            cursor.execute(query)
+            with cursor.fetch_record_batch() as batches:
+                coming = ahead.submit(next, batches, None)
+                while (batch := coming.result()) is not None:
+                    coming = ahead.submit(next, batches, None)
+                    pieces.append(convert(pa.Table.from_batches([batch])))
+        self._connection.rollback()
+        return pieces
 
     def close(self) -> None:
         """End it; a dead one too."""

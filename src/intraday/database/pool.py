@@ -114,6 +114,13 @@ class Database:
 
     def arrow(self, query: str) -> pa.Table:
         """All rows of ``query`` as an Arrow table, in a transaction of its own. Callers quote: ADBC binds no arrays."""
+        return self._reading(lambda reader: reader.fetch(query))
+
+    def each(self, query: str, convert: Callable[[pa.Table], _Answer]) -> list[_Answer]:
+        """The same batch by batch: what ``convert`` makes of each, while the next one is fetched. A batch is about 16 MiB."""
+        return self._reading(lambda reader: reader.each(query, convert))
+
+    def _reading(self, use: Callable[[Reader], _Answer]) -> _Answer:
         if not self._checked:  # the checks are made on the writing side
             with self.autocommit():
                 pass
@@ -121,14 +128,15 @@ class Database:
         try:
             if reader is not None:
                 try:
-                    return self._fetch(reader, query)
+                    with mapped(self.room):
+                        return use(reader)
                 except StorageUnavailable:  # the server was restarted since: the others are dead too
                     for dead in (reader, *self._places.drain(Kind.READER)):
                         dead.close()
                     reader = None
             with mapped(self.room):
                 reader = Reader(self._link)
-            return self._fetch(reader, query)
+                return use(reader)
         except BaseException:
             if reader is not None:
                 reader.close()
@@ -191,10 +199,6 @@ class Database:
             connection.close()
             raise
         return connection
-
-    def _fetch(self, reader: Reader, query: str) -> pa.Table:
-        with mapped(self.room):
-            return reader.fetch(query)
 
 
 def check_server(connection: Connection) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from intraday.database.copying import Column, copy_rows, floats, ints, times
+from intraday.database.copying import Column, copy_rows, floats, ints, room, times
 from intraday.database.partitions import rows_of
 from intraday.database.pool import Connection
 from intraday.domain.arrays import BAR, I8, Bars
@@ -26,7 +26,7 @@ def bars_of(rows: pa.Table, ids: Sequence[int]) -> Bars:
     Some at a time, so that a block of BAR is still in the processor's cache when its next column comes.
     """
     columns = [rows_of(ids, ints(rows, "instrument_id")), times(rows, "ts"), *(floats(rows, name) for name in VALUES)]
-    bars = np.empty(rows.num_rows, dtype=BAR)
+    bars = room(rows.num_rows, BAR)
     for start in range(0, rows.num_rows, _BLOCK):
         block = slice(start, start + _BLOCK)
         for name, values in zip(("inst", "ts_ns", *VALUES), columns, strict=True):
@@ -43,7 +43,7 @@ def in_order(pieces: Sequence[Bars]) -> Bars:
     n = ts_ns.shape[0]
     place = np.empty(n, dtype=np.int64)
     place[np.lexsort((inst, ts_ns))] = np.arange(n)
-    bars = np.empty(n, dtype=BAR)
+    bars = room(n, BAR)
     words, at = _words(bars), 0
     for piece in pieces:
         words[place[at : at + piece.shape[0]]] = _words(piece)

@@ -113,6 +113,12 @@ def times(table: pa.Table, name: str) -> I8:
     return np.asarray(column.cast(pa.int64()).to_numpy(), dtype=np.int64) * 1000
 
 
+def room(n: int, dtype: Any) -> NDArray[Any]:
+    """[n], values undefined, in Arrow's pool, which keeps its pages: touching new ones costs as much as filling them."""
+    size = np.dtype(dtype)
+    return np.frombuffer(pa.allocate_buffer(n * size.itemsize), dtype=size) if n else np.empty(0, dtype=size)
+
+
 def vectors(table: pa.Table, name: str, width: int, order: I8 | None = None) -> NDArray[np.uint8]:
     """A bytea column, every value ``width`` bytes long, as uint8 [n, width]; row ``k`` is that of number ``order[k]``.
 
@@ -122,7 +128,7 @@ def vectors(table: pa.Table, name: str, width: int, order: I8 | None = None) -> 
     place = np.arange(n)
     if order is not None:
         place[order] = np.arange(n)
-    out = np.empty((n, width), dtype=np.uint8)
+    out = room(n * width, np.uint8).reshape(n, width)
     at = 0
     for chunk in table.column(name).chunks:
         out[place[at : at + len(chunk)]] = _bytes(chunk, width)

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from intraday.database.chunks import blocks
-from intraday.database.copying import Column, floats, ints, text_literal, times
+from intraday.database.copying import Column, floats, ints, room, text_literal, times
 from intraday.database.partitions import range_condition, rows_of
 from intraday.database.pool import Database
 from intraday.database.ranges import Range, Rows, replace_range
@@ -79,7 +79,7 @@ def _condition(set_id: str) -> str:
 
 def _labels(table: pa.Table, inst: I8, ts_ns: I8, order: I8) -> Labels:
     """Row ``k`` is that of number ``order[k]``; column by column, as bars are read."""
-    labels = np.empty(table.num_rows, dtype=LABEL)
+    labels = room(table.num_rows, LABEL)
     labels["ts_ns"] = ts_ns.take(order)
     labels["inst"] = inst.take(order)
     for name, column in (("entry_ns", "entry_ts"), ("t1_ns", "t1")):

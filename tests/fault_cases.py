@@ -27,6 +27,7 @@ from intraday.broker.pacing import Pacers
 from intraday.broker.repair import MinuteRepair
 from intraday.broker.rest import RESTClient
 from intraday.config.settings import RateLimits
+from intraday.core.panel import Day, regular_day
 from intraday.domain.arrays import F4, F8, MINUTE_NS, BarFlag, Bars
 from intraday.domain.broker import Credentials, Secret
 from intraday.domain.clock import Clock
@@ -77,7 +78,7 @@ def short_session(open_at: str, minutes: int) -> Session:
 class Nothing:
     """Features, predictions and decisions of an engine that is here for its candles."""
 
-    def update(self, bars: Bars, session: int, minute: float, minutes: float) -> F4:
+    def update(self, bars: Bars, ts_ns: int, day: Day) -> F4:
         return np.zeros((len(bars), 1), np.float32)
 
     def predict(self, x: F4) -> F8:
@@ -226,7 +227,7 @@ async def _run_feed(world: World, clock: Clock, outcome: Outcome, server: SimSer
     repair = MinuteRepair(rest, targets, SESSIONS, clock)
     timed = world.mode is Mode.FULL
     feed = KiteFeed(session, connections, rows, clock, GRACE_NS, repair.repair, outcome.alerts.append, timed=timed)
-    engine = Engine(session, len(targets), EngineSpec(1, GRACE_NS, 0), Nothing(), Nothing(), Nothing())
+    engine = Engine(session, regular_day(session, len(targets)), EngineSpec(1, GRACE_NS, 0), Nothing(), Nothing(), Nothing())
     async with aclosing(feed.events()) as events:
         async for event in events:
             _take(outcome, feed, engine, event)

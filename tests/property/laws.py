@@ -13,14 +13,15 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from intraday.domain.arrays import BAR, F4, I8, Bars, Mask, Panel
+from intraday.core.panel import Day
+from intraday.domain.arrays import BAR, F4, I8, MINUTE_NS, Bars, Mask, Panel
 
 PRICES = ("open", "high", "low", "close", "volume")
 
 
 class Calculator(Protocol):
     def batch(self, panel: Panel) -> F4: ...
-    def update(self, bars: Bars, session: int, minute: float, minutes: float) -> F4: ...
+    def update(self, bars: Bars, ts_ns: int, day: Day) -> F4: ...
     def snapshot(self) -> bytes: ...
     def restore(self, snapshot: bytes) -> None: ...
     def columns(self, keep: I8) -> Any: ...
@@ -57,8 +58,13 @@ def steps(make: Make, panel: Panel, rng: np.random.Generator) -> None:
     calculator = make(volumes(panel))
     for t in range(len(panel)):
         inst = rng.permutation(np.flatnonzero(panel.mask[t]))
-        found = calculator.update(bars_at(panel, t, inst), int(panel.session[t]), float(panel.minute[t]), float(panel.minutes[t]))
+        found = calculator.update(bars_at(panel, t, inst), int(panel.ts_ns[t]), day_at(panel, t))
         same(found, whole[t, inst], f"step {t}")
+
+
+def day_at(panel: Panel, t: int) -> Day:
+    open_ns = int(panel.ts_ns[t] - round(panel.minute[t] * MINUTE_NS))
+    return Day(int(panel.session[t]), open_ns, panel.minutes[t], panel.member[t])
 
 
 def bars_at(panel: Panel, t: int, inst: NDArray[Any]) -> Bars:
@@ -94,7 +100,9 @@ def absences(make: Make, panel: Panel, extra: Sequence[int]) -> None:
     whole = make(volumes(panel)).batch(panel)
     source = np.sort(np.concatenate([np.arange(len(panel)), np.asarray(extra, np.int64)]))
     empty = np.concatenate([[False], source[1:] == source[:-1]])
-    wide = {name: getattr(panel, name)[source].copy() for name in (*PRICES, "ts_ns", "session", "minute", "minutes", "mask")}
+    wide = {
+        name: getattr(panel, name)[source].copy() for name in (*PRICES, "ts_ns", "session", "minute", "minutes", "member", "mask")
+    }
     wide["mask"][empty] = False
     for name in PRICES:
         wide[name][~wide["mask"]] = -12345.0

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from intraday.core.anchor import EPOCH, AnchorRule, from_anchor, reaches
 from intraday.core.features import FeatureCalculator, FeatureSet
+from intraday.core.panel import Day
 from intraday.core.registry import default_registry
-from intraday.domain.arrays import BAR, F4, I8, Bars, Mask, Panel
+from intraday.domain.arrays import BAR, F4, I8, MINUTE_NS, Bars, Mask, Panel
 from property import laws
 
 REGISTRY = default_registry()
@@ -36,9 +37,10 @@ def clean_panel(seed: int, n_instruments: int = 5) -> Panel:
     move = rng.standard_t(4, shape) * 1e-3 + np.where((slot == 0)[:, None], rng.normal(0, 0.01, shape), 0.0)
     close = 500.0 * np.exp(np.cumsum(move, axis=0))
     open_ = close * np.exp(rng.normal(0, 5e-4, shape))
+    minutes = np.repeat(np.where(day == 2, 60.0, 200.0)[:, None], n_instruments, axis=1)
     return Panel(
         TIMEFRAME, (day * 400 + slot).astype(np.int64), (20_000 + day).astype(np.int32), slot * float(TIMEFRAME),
-        np.where(day == 2, 60.0, 200.0), open_, np.maximum(open_, close) * (1 + rng.random(shape) * 1e-3),
+        minutes, np.ones(shape, np.bool_), open_, np.maximum(open_, close) * (1 + rng.random(shape) * 1e-3),
         np.minimum(open_, close) * (1 - rng.random(shape) * 1e-3), close, np.floor(rng.lognormal(7, 1, shape)) + 1,
         np.ones(shape, np.bool_),
     )  # fmt: skip
@@ -200,13 +202,14 @@ class Planted:
     def batch(self, panel: Panel) -> F4:
         return self._spoil(panel, self._real.batch(self._before(panel)))
 
-    def update(self, bars: Bars, session: int, minute: float, minutes: float) -> F4:
+    def update(self, bars: Bars, ts_ns: int, day: Day) -> F4:
         one = np.full((1, len(self._has_volume)), np.nan)
         columns = {name: one.copy() for name in laws.PRICES}
         for name, column in columns.items():
             column[0, bars["inst"]] = bars[name]
         mask = ~np.isnan(columns["close"])
-        clock = np.zeros(1, np.int64), np.array([session], np.int32), np.array([minute]), np.array([minutes])
+        minute = np.array([(ts_ns - day.open_ns) / MINUTE_NS])
+        clock = np.array([ts_ns]), np.array([day.number], np.int32), minute, day.minutes[None], day.member[None]
         return self.batch(Panel(TIMEFRAME, *clock, *columns.values(), mask))[0, bars["inst"]]
 
     def snapshot(self) -> bytes:
@@ -345,7 +348,7 @@ def test_reaching_the_anchor_is_told_by_instrument() -> None:
 def test_update_refuses_an_instrument_twice() -> None:
     bars = np.zeros(2, BAR)
     with pytest.raises(AssertionError, match="twice"):
-        maker("ret_1")(np.ones(3, np.bool_)).update(bars, 1, 0.0, 375.0)
+        maker("ret_1")(np.ones(3, np.bool_)).update(bars, 0, Day(1, 0, np.full(3, 375.0), np.ones(3, np.bool_)))
 
 
 def test_same_state_is_told_by_instrument_and_to_the_last_bit() -> None:

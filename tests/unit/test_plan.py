@@ -14,6 +14,7 @@ from intraday.core.anchor import AnchorRule
 from intraday.core.feature import Feature
 from intraday.core.features import FeatureCalculator, FeatureSet
 from intraday.core.kernels import SOURCE_HASH
+from intraday.core.panel import Day
 from intraday.core.plan import compile_plan
 from intraday.core.registry import default_registry
 from intraday.domain.arrays import Panel
@@ -31,7 +32,7 @@ def panel(close: list[list[float]], session: list[int] | None = None) -> Panel:
     n = len(prices)
     ones = np.ones_like(prices)
     return Panel(
-        5, np.arange(n), np.array(session or [1] * n, np.int32), np.arange(n) * 5.0, np.full(n, 375.0),
+        5, np.arange(n), np.array(session or [1] * n, np.int32), np.arange(n) * 5.0, ones * 375.0, ones == 1.0,
         prices, prices, prices, prices, ones, ~np.isnan(prices),
     )  # fmt: skip
 
@@ -172,4 +173,4 @@ def test_read_only_panels_of_one_instrument_are_fine() -> None:
 def test_no_bars_no_rows() -> None:
     assert calculator(["ret_1"]).batch(panel([[1.0, 1.0]]).rows(0, 0)).shape == (0, 2, 1)
     empty = np.zeros(0, np.dtype([("inst", "i4"), *((k, "f8") for k in ("open", "high", "low", "close", "volume"))]))
-    assert calculator(["ret_1"]).update(empty, 1, 0.0, 375.0).shape == (0, 1)
+    assert calculator(["ret_1"]).update(empty, 0, Day(1, 0, np.full(1, 375.0), np.ones(1, np.bool_))).shape == (0, 1)

@@ -35,7 +35,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Artifact, OutOfSa
     lineage = Lineage(FeatureSetRecord("f", 10, NAMES, "{}"), "previous_quarter", "l", "{}", "best version", ("NSE:A", "NSE:B"))
     one, yes = np.zeros((1, 1)), np.ones((1, 1), np.bool_)
     panel = Panel(
-        10, np.zeros(1, np.int64), np.zeros(1, np.int32), np.zeros(1), np.ones(1), one, one, one, one, one, yes
+        10, np.zeros(1, np.int64), np.zeros(1, np.int32), np.zeros(1), one, yes, one, one, one, one, one, yes
     )  # fmt: skip
     artifact = save(tmp_path_factory.mktemp("m"), model, lineage, panel, np.ones(1, np.bool_), np.zeros((1, 1, 4), np.float32))
     return artifact, read_oos(artifact.path)

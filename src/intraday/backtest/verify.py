@@ -21,7 +21,7 @@ from intraday.backtest.corrected import CandleDifference, Cause, Evidence, RowDi
 from intraday.backtest.known import Check, KnownVerifier, Rowset
 from intraday.core.candles import HistoricalAggregator
 from intraday.core.features import FeatureCalculator
-from intraday.core.panel import panel_of
+from intraday.core.panel import day_of, panel_of
 from intraday.domain.arrays import DAY_NS, I8, MINUTE_NS, TICK, Bars, Ticks, empty
 from intraday.domain.errors import JournalError, SkewError, VerifyError
 from intraday.domain.events import Frame, Signal, Timer
@@ -103,7 +103,8 @@ class Verifier:
             header = reader.header
             kept = [header.instruments[i] for i in keep]
             state, cost = calculator(reader).columns(keep), np.array(header.costs)[keep]
-            return model.engine(self._sessions.get(header.day), state, kept, cost, header.grace_ns)
+            session = self._sessions.get(header.day)
+            return model.engine(session, day_of(session, len(kept), self._sessions), state, kept, cost, header.grace_ns)
 
         return KnownVerifier(engine, calculator, self._sessions, model.feature_set.names, from_ns)
 

@@ -18,8 +18,9 @@ from intraday.core.anchor import AnchorRule
 from intraday.core.feature import Feature
 from intraday.core.kernels import SOURCE_HASH
 from intraday.core.kernels.plan import run_plan
+from intraday.core.panel import Day
 from intraday.core.plan import Plan, compile_plan
-from intraday.domain.arrays import F4, F8, I8, Bars, Mask, Panel
+from intraday.domain.arrays import F4, F8, I8, MINUTE_NS, Bars, Mask, Panel
 from intraday.domain.errors import ArtifactError, ConfigError, SkewError
 
 BLOCK = 128  # instruments worked at once, so that their state stays in the cache; changes no bit
@@ -119,10 +120,10 @@ class FeatureCalculator:
         self._run(prices, _kernel_array(panel.mask, np.bool_), clock, out)
         return out
 
-    def update(self, bars: Bars, session: int, minute: float, minutes: float) -> F4:
-        """Advance by one decision bar: BAR[b], each instrument at most once. Returns float32 [b, F] in order of ``bars``.
+    def update(self, bars: Bars, ts_ns: int, day: Day) -> F4:
+        """Advance by the decision bar that opened at ``ts_ns``: BAR[b], each instrument at most once.
 
-        ``session`` days since 1970 of the IST date; ``minute`` from the session's open to the bar's; ``minutes`` its length.
+        Returns float32 [b, F] in order of ``bars``.
         """
         inst = bars["inst"]
         assert len(inst) == 0 or (inst.min() >= 0 and inst.max() < self.n_instruments), (inst, self.n_instruments)
@@ -131,7 +132,8 @@ class FeatureCalculator:
         assert np.count_nonzero(mask) == len(inst), "an instrument twice in one decision bar"
         for name, row in zip(PRICE_FIELDS, self._step, strict=True):
             row[0, inst] = bars[name]
-        clock = (np.array([session], np.int32), np.array([minute], np.float64), np.array([minutes], np.float64))
+        minute = (ts_ns - day.open_ns) / MINUTE_NS
+        clock = (np.array([day.number], np.int32), np.array([minute], np.float64), _kernel_array(day.minutes[None], np.float64))
         self._run(self._step, mask, clock, self._out)
         return np.ascontiguousarray(self._out[0, inst])
 

@@ -2,20 +2,67 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import NamedTuple
+
 import numpy as np
 
-from intraday.domain.arrays import DAY_NS, IST_NS, MINUTE_NS, Bars, Panel
+from intraday.domain.arrays import DAY_NS, F8, IST_NS, MINUTE_NS, Bars, Mask, Panel
 from intraday.domain.errors import CalendarError
-from intraday.domain.session import SessionTable
+from intraday.domain.session import Session, SessionTable
+
+Spans = tuple[tuple[int, int, int], ...]  # (dense row, first, last session number), both inclusive
 
 
-def panel_of(bars: Bars, n_instruments: int, timeframe: int, sessions: SessionTable) -> Panel:
+@dataclass(frozen=True, slots=True)
+class Lists:
+    """What is dated about the S instruments of a panel.
+
+    ``auction``: when a stock took part in the closing auction, so that its continuous trading ended earlier. ``member``: when it
+    was in the universe that cross-sections compare; None: always. Others get features, but are compared with nobody.
+    """
+
+    auction: Spans = ()
+    member: Spans | None = None
+
+    def auction_on(self, number: int, n: int) -> Mask:
+        """bool [n]: who is on the closing-auction list on a session number."""
+        return _on(self.auction, number, n)
+
+    def members_on(self, number: int, n: int) -> Mask:
+        """bool [n]: who is compared on a session number."""
+        return np.ones(n, np.bool_) if self.member is None else _on(self.member, number, n)
+
+
+class Day(NamedTuple):
+    """One session, as features see it. ``minutes`` float64 [S]: each instrument's continuous trading; ``member`` bool [S]."""
+
+    number: int  # days since 1970-01-01 of the IST date
+    open_ns: int
+    minutes: F8
+    member: Mask
+
+
+def regular_day(session: Session, n: int) -> Day:
+    """A session on which ``n`` instruments trade for the same time, all of them compared."""
+    return Day(session.number, session.open_ns, np.full(n, float(session.minutes)), np.ones(n, np.bool_))
+
+
+def day_of(session: Session, n: int, sessions: SessionTable, lists: Lists = Lists()) -> Day:
+    """The session for these ``n`` instruments."""
+    auction = lists.auction_on(session.number, n)
+    regular, early = (float(sessions.get(session.day, auction=each).minutes) for each in (False, True))
+    minutes = np.where(auction, early, regular)
+    return Day(session.number, session.open_ns, minutes, lists.members_on(session.number, n))
+
+
+def panel_of(bars: Bars, n_instruments: int, timeframe: int, sessions: SessionTable, lists: Lists = Lists()) -> Panel:
     """Scatter BAR rows (any order, one per (ts, inst)) into a panel of the open times that occur.
 
     Raises CalendarError for a bar on a day without a session.
     """
     ts_ns, row = np.unique(bars["ts_ns"], return_inverse=True)
-    number, open_ns, close_ns = sessions.arrays()
+    number, open_ns, _ = sessions.arrays()
     session = ((ts_ns + IST_NS) // DAY_NS).astype(np.int32)
     at = np.minimum(np.searchsorted(number, session), len(number) - 1)
     if not np.array_equal(number[at], session):
@@ -29,12 +76,23 @@ def panel_of(bars: Bars, n_instruments: int, timeframe: int, sessions: SessionTa
     for name, column in columns.items():
         column[row, bars["inst"]] = bars[name]
     mask[row, bars["inst"]] = True
+    minutes, member = np.empty(shape), np.empty(shape, np.bool_)
+    for day in np.unique(session):
+        found = day_of(sessions.get(np.datetime64(int(day), "D").item()), n_instruments, sessions, lists)
+        minutes[session == day], member[session == day] = found.minutes, found.member
     return Panel(
         timeframe=timeframe,
         ts_ns=ts_ns.astype(np.int64),
         session=session,
         minute=(ts_ns - open_ns[at]) / MINUTE_NS,
-        minutes=(close_ns[at] - open_ns[at]) / MINUTE_NS,
+        minutes=minutes,
+        member=member,
         mask=mask,
         **columns,
     )
+
+
+def _on(spans: Spans, number: int, n: int) -> Mask:
+    out = np.zeros(n, np.bool_)
+    out[[row for row, first, last in spans if first <= number <= last]] = True
+    return out

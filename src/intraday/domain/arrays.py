@@ -120,7 +120,8 @@ class Panel:
 
     ``open .. volume`` are float64 [T, S], NaN where ``mask`` is False; ``volume`` is NaN too for instruments without volume.
     ``ts_ns`` int64 [T] ascending open times; ``session`` int32 [T] days since 1970-01-01 of the IST date; ``minute`` float64 [T]
-    minutes from the session's open to the bar's open; ``minutes`` float64 [T] length of that session's continuous trading.
+    minutes from the session's open to the bar's open; ``minutes`` float64 [T, S] length of the instrument's continuous trading that
+    day; ``member`` bool [T, S] whether it was in the universe that cross-sections compare.
     A step at which an instrument has no bar must change nothing of that instrument's state, so panels of the same bars give the
     same bits whatever other instruments or empty rows they hold.
     """
@@ -130,6 +131,7 @@ class Panel:
     session: I4
     minute: F8
     minutes: F8
+    member: Mask
     open: F8
     high: F8
     low: F8
@@ -150,7 +152,7 @@ class Panel:
         """The panel of open times ``start <= i < stop``; views, no copy."""
         cut = slice(start, stop)
         return Panel(
-            self.timeframe, self.ts_ns[cut], self.session[cut], self.minute[cut], self.minutes[cut],
+            self.timeframe, self.ts_ns[cut], self.session[cut], self.minute[cut], self.minutes[cut], self.member[cut],
             self.open[cut], self.high[cut], self.low[cut], self.close[cut], self.volume[cut], self.mask[cut],
         )  # fmt: skip
 
@@ -161,7 +163,7 @@ class Panel:
             return np.ascontiguousarray(a[:, keep])
 
         return Panel(
-            self.timeframe, self.ts_ns, self.session, self.minute, self.minutes,
+            self.timeframe, self.ts_ns, self.session, self.minute, pick(self.minutes), pick(self.member),
             pick(self.open), pick(self.high), pick(self.low), pick(self.close), pick(self.volume), pick(self.mask),
         )  # fmt: skip
 

@@ -10,6 +10,7 @@ import numpy as np
 from intraday.core.costs import Costs
 from intraday.core.features import FeatureCalculator, FeatureSet
 from intraday.core.labels import LabelSpec
+from intraday.core.panel import Day
 from intraday.domain.arrays import F8
 from intraday.domain.instruments import Instrument
 from intraday.domain.session import Session
@@ -50,8 +51,8 @@ class LoadedModel:
         return SignalGenerator(SignalSpec(artifact.rule, cost, self.label, tick_rupees, self.predictor.observe, artifact.id))
 
     def engine(
-        self, session: Session, calculator: FeatureCalculator, instruments: Sequence[Instrument], cost: F8, grace_ns: int
+        self, session: Session, day: Day, calculator: FeatureCalculator, instruments: Sequence[Instrument], cost: F8, grace_ns: int
     ) -> Engine:
         """An engine for one session; ``calculator`` is warm."""
         spec = EngineSpec(self.feature_set.timeframe, grace_ns, self.feature_set.column(SIGMA))
-        return Engine(session, calculator.n_instruments, spec, calculator, self.predictor, self.decider(cost, instruments))
+        return Engine(session, day, spec, calculator, self.predictor, self.decider(cost, instruments))

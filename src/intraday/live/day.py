@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from intraday.core.features import FeatureCalculator
+from intraday.core.panel import day_of
 from intraday.domain.arrays import DAY_NS
 from intraday.domain.errors import StorageError
 from intraday.domain.events import Alert
@@ -119,7 +120,9 @@ class DayRunner:
         plan, start_ns = self._plan, midnight_ns(session.day)
         self._days.clear(plan.source, max(start_ns, run.from_ns), start_ns + DAY_NS)
         cost = self._model.cost(session, plan.instruments)
-        engine = self._model.engine(session, calculator, plan.instruments, cost, plan.grace_ns)
+        engine = self._model.engine(
+            session, day_of(session, len(plan.instruments), self._sessions), calculator, plan.instruments, cost, plan.grace_ns
+        )
         header = self._header(session, tuple(cost.tolist()), start.digests)
         journal = JournalWriter(Path(run.journal), header, calculator.snapshot(), plan.fsync)
         try:

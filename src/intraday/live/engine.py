@@ -14,6 +14,7 @@ from typing import Protocol
 import numpy as np
 
 from intraday.core.candles import ClosedBars, LiveAggregator
+from intraday.core.panel import Day
 from intraday.domain.arrays import F4, F8, MINUTE_NS, BarFlag, Bars
 from intraday.domain.events import (
     Alert,
@@ -38,8 +39,8 @@ from intraday.live.validate import TickValidator
 class Features(Protocol):
     """Hop 6, as ``core.features.FeatureCalculator`` does it."""
 
-    def update(self, bars: Bars, session: int, minute: float, minutes: float) -> F4:
-        """Feature vectors [b, F] of one decision bar of b instruments."""
+    def update(self, bars: Bars, ts_ns: int, day: Day) -> F4:
+        """Feature vectors [b, F] of the decision bar of b instruments that opened at ``ts_ns``."""
         ...
 
 
@@ -69,12 +70,14 @@ class EngineSpec:
 
 
 class Engine:
-    """One session of S instruments: ``process(event) -> effects``."""
+    """One session of the S instruments of ``day``: ``process(event) -> effects``."""
 
     def __init__(
-        self, session: Session, n_instruments: int, spec: EngineSpec, features: Features, predictor: Predictor, decider: Decider
+        self, session: Session, day: Day, spec: EngineSpec, features: Features, predictor: Predictor, decider: Decider
     ) -> None:
+        n_instruments = len(day.minutes)
         self._session = session
+        self._day = day
         self._spec = spec
         self._validator = TickValidator(session, n_instruments)
         self._aggregator = LiveAggregator(session, n_instruments, spec.timeframe)
@@ -125,8 +128,7 @@ class Engine:
         effects: list[Effect] = []
         for bar_ns in np.unique(closed.decisions["ts_ns"]):
             bars = closed.decisions[closed.decisions["ts_ns"] == bar_ns]
-            minute = (int(bar_ns) - self._session.open_ns) / MINUTE_NS
-            x = self._features.update(bars, self._session.number, minute, float(self._session.minutes))
+            x = self._features.update(bars, int(bar_ns), self._day)
             effects.append(SaveFeatures(int(bar_ns), bars["inst"].astype(np.int32), x, now_ns))
             signals = self._decider.decide(bars, x[:, self._spec.i_sigma], self._predictor.predict(x), now_ns, self._session)
             if signals:

@@ -22,7 +22,7 @@ def run_plan(plan: PlanTables, panel: PanelArrays, clock: ClockArrays, state: F8
 
     plan: (code int32[N], arg int32[N, 3], par float64[N, 2], row int32[N], outputs int32[F]).
     panel: (open, high, low, close, volume float64[T, S], mask bool[T, S], has_volume bool[S]).
-    clock: (session int32[T], minute float64[T], minutes float64[T]).
+    clock: (session int32[T], minute float64[T], minutes float64[T, S]).
     state: float64[R, S], changed in place. reg: float64[N + 1, block], scratch. out: float32[T, S, F], NaN without a bar.
     """
     n_steps, n_instruments = panel[5].shape
@@ -78,7 +78,7 @@ def load_input(
     elif code == op.MINUTE:
         broadcast(clock[1][t], mask, out)
     elif code == op.MINUTES:
-        broadcast(clock[2][t], mask, out)
+        load(clock[2][t, first:last], mask, out)
     elif code == op.START:
         session_start(float(clock[0][t]), mask, state[row, first:last], out)
 

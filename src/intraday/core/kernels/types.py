@@ -13,5 +13,5 @@ I1: TypeAlias = NDArray[np.int8]
 B1: TypeAlias = NDArray[np.bool_]
 PlanTables: TypeAlias = tuple[I4, I4, F8, I4, I4]  # code [N], arg [N, 3], par [N, 2], row [N], outputs [F]
 PanelArrays: TypeAlias = tuple[F8, F8, F8, F8, F8, B1, B1]  # open, high, low, close, volume, mask [T, S], has_volume [S]
-ClockArrays: TypeAlias = tuple[I4, F8, F8]  # session, minute, minutes [T]
+ClockArrays: TypeAlias = tuple[I4, F8, F8]  # session, minute [T], minutes [T, S]
 Rows: TypeAlias = NDArray[np.void]  # structured rows: CHECK, FOLD, BUCKET, TICK, BAR

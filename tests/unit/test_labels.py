@@ -11,7 +11,7 @@ import pytest
 
 from intraday.core.fills import Exit, FillRules, barriers, fill_trade
 from intraday.core.labels import Barrier, Labeler, LabelSpec, tally
-from intraday.core.panel import panel_of
+from intraday.core.panel import Lists, panel_of
 from intraday.domain.arrays import BAR, MINUTE_NS, Bars, Labels, Panel
 from intraday.domain.session import SessionTable
 
@@ -167,7 +167,7 @@ def test_auction_stocks_end_earlier(table: SessionTable) -> None:
     open_ns = table.get(day).open_ns
     rows = [(open_ns + k * MINUTE_NS, inst, 0, *FLAT, 1.0, 1) for k in range(375) for inst in (0, 1)]
     five = np.array([(open_ns + 300 * MINUTE_NS, inst, 0, *FLAT, 1.0, 1) for inst in (0, 1)], BAR)
-    labeler = Labeler(SPEC, np.array([0.05, 0.05]), np.array([True, False]))
+    labeler = Labeler(SPEC, np.array([0.05, 0.05]), Lists(auction=((0, table.get(day).number, table.get(day).number),)))
     args = (panel_of(np.array(rows, BAR), 2, 1, table), panel_of(five, 2, 5, table), np.full((1, 2), SIGMA, np.float32), table)
     t1 = labeler.label(*args)["t1_ns"]
     expected = table.get(day, auction=True).square_off_ns - 5 * MINUTE_NS

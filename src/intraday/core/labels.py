@@ -18,7 +18,8 @@ import numpy as np
 from intraday.core.fills import FOREVER_NS, SECOND_NS, FillRules, barriers, last_exit_ns
 from intraday.core.kernels import SOURCE_HASH
 from intraday.core.kernels import barrier as kernel
-from intraday.domain.arrays import F4, F8, I8, LABEL, MINUTE_NS, Labels, Mask, Panel, empty
+from intraday.core.panel import Lists
+from intraday.domain.arrays import F4, F8, I8, LABEL, MINUTE_NS, Labels, Panel, empty
 from intraday.domain.session import Session, SessionTable
 
 EPOCH = date(1970, 1, 1)
@@ -72,13 +73,13 @@ class LabelSpec:
 class Labeler:
     """Labels panels; holds no state between calls.
 
-    ``tick_rupees`` float64 [S]; ``auction`` bool [S]: stocks of the closing auction, whose continuous trading ends earlier.
+    ``tick_rupees`` float64 [S]; ``lists`` says by date whose continuous trading ends before a closing auction.
     """
 
-    def __init__(self, spec: LabelSpec, tick_rupees: F8, auction: Mask | None = None) -> None:
+    def __init__(self, spec: LabelSpec, tick_rupees: F8, lists: Lists = Lists()) -> None:
         self._spec = spec
         self._tick = np.asarray(tick_rupees, dtype=np.float64)
-        self._auction = np.zeros(len(self._tick), np.bool_) if auction is None else np.asarray(auction, np.bool_)
+        self._lists = lists
 
     def label(self, minutes: Panel, decisions: Panel, sigma: F4, sessions: SessionTable, known_ns: int | None = None) -> Labels:
         """LABEL[n] of the decision bars, ordered by (ts, inst); a decision without a known outcome has no row, never a zero.
@@ -100,8 +101,9 @@ class Labeler:
 
     def _label_day(self, minutes: Panel, decisions: Panel, sigma: F4, sessions: SessionTable, number: int, known_ns: int) -> Labels:
         day, parts = EPOCH + timedelta(days=number), [empty(LABEL)]
+        listed = self._lists.auction_on(number, len(self._tick))
         for auction in (False, True):
-            keep = np.flatnonzero(self._auction == auction)
+            keep = np.flatnonzero(listed == auction)
             if len(keep):
                 parts.append(self._label_session(minutes, decisions, sigma, sessions.get(day, auction), keep, known_ns))
         return np.concatenate(parts)

@@ -41,6 +41,8 @@ from intraday.core.anchor import AnchorRule, resolve_anchor
 from intraday.core.costs import Costs
 from intraday.core.features import FeatureCalculator, FeatureSet
 from intraday.core.labels import LabelSpec
+from intraday.core.lists import index_row, lists_of
+from intraday.core.panel import Lists
 from intraday.core.registry import default_registry
 from intraday.core.synthetic import SyntheticMarket, SyntheticSpec
 from intraday.database.kept import kept_from
@@ -48,14 +50,14 @@ from intraday.database.moving_tables import unfinished
 from intraday.database.pool import Database, open_database
 from intraday.database.schema import init
 from intraday.database.stores import Stores
-from intraday.domain.arrays import BAR, F4, Mask, Panel
+from intraday.domain.arrays import F4, Mask, Panel
 from intraday.domain.broker import CandleApi
 from intraday.domain.clock import Clock
 from intraday.domain.errors import ArtifactError, ConfigError, StorageError
 from intraday.domain.events import Alert
 from intraday.domain.instruments import Instrument, Kind
 from intraday.domain.listings import ListingApi
-from intraday.domain.membership import Flag
+from intraday.domain.membership import Flag, Membership
 from intraday.domain.ports import AlertChannel, FeatureSetRecord, Progress, Source
 from intraday.domain.session import Session, SessionTable, day_of
 from intraday.domain.universe import Universe
@@ -208,12 +210,21 @@ def build_historical(system: System, progress: Progress, first: date | None = No
         first=max((day for day in (first, _kept_from(system)) if day is not None), default=None),
         last=last,
         coverage=coverage,
-        block_bars=settings.database.read_chunk_mib * 2**20 // (2 * BAR.itemsize),  # bars, and the panel that is made of them
+        piece_mib=settings.database.read_chunk_mib,
         known_ns=_known_ns(system, days),
         membership=universe.between,
+        lists=lambda instruments, first, last: lists(system, instruments, universe.between(first, last)),
+        index=lambda instruments: index_row(instruments, settings.model.index),
     )
     kept = HistoryStores(stores.bars, stores.features, stores.labels, stores.models)
     return HistoricalPipeline(plan, kept, system.sessions, system.costs, system.clock.monotonic_ns, progress)
+
+
+def lists(system: System, instruments: Sequence[Instrument], membership: Membership | None) -> Lists:
+    """The closing auction's stocks and the members that are compared, among ``instruments``, as stored."""
+    members = system.stores.members
+    flag = Flag.CLOSING_AUCTION
+    return lists_of(instruments, members.spans("flag", flag), members.known_from("flag", flag), membership)
 
 
 def _kept_from(system: System) -> date | None:
@@ -276,6 +287,8 @@ def build_day_runner(
         grace_ns=live.grace_ms * 1_000_000,
         queue_max=live.queue_max_frames,
         fsync=live.journal.fsync,
+        lists=lists(system, instruments, system.membership().between(system.sessions.first, system.sessions.last)),
+        index=index_row(instruments, system.settings.model.index),
     )
     return DayRunner(plan, model, stores.bars, stores.days, stores.runs, system.sessions, stores.writer, system.clock.now_ns)
 

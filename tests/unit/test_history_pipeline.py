@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import date, timedelta
@@ -25,8 +24,8 @@ from intraday.domain.session import SessionTable
 from intraday.domain.universe import Universe
 from intraday.history.pipeline import HistoricalPipeline
 from intraday.history.plan import HistoricalPlan, HistoricalResult, Stores
+from intraday.history.segment import SegmentRun, SegmentSpec, pieces
 from intraday.history.steps import StepTimer
-from intraday.history.tasks import BlockTask, compute_block
 from intraday.model.artifacts import read_oos
 from intraday.model.predictor import ModelPredictor
 from intraday.model.trainer import LGBMTrainer
@@ -115,35 +114,29 @@ def test_a_second_run_changes_nothing(tmp_path: Path, market: Any, stores: Store
     assert [p.name for p in tmp_path.iterdir()] == [first.model_id]
 
 
-@pytest.mark.parametrize("size", [1, 2])
-def test_blocks_change_no_bit(tmp_path: Path, market: Any, stores: Stores, sessions: SessionTable, size: int) -> None:
+@pytest.mark.parametrize("mib", [1, 4])
+def test_pieces_change_no_bit(tmp_path: Path, market: Any, stores: Stores, sessions: SessionTable, mib: int) -> None:
     whole = pipeline(plan_of(tmp_path), stores, sessions).run(market[0])
-    again = pipeline(plan_of(tmp_path, block_instruments=size), stores, sessions).run(market[0])
+    again = pipeline(plan_of(tmp_path, piece_mib=mib), stores, sessions).run(market[0])
     assert again.model_id == whole.model_id
     assert all(inserted == revised == 0 for inserted, _, revised in writes(again).values())
 
 
-def test_long_segments_make_smaller_blocks(tmp_path: Path, market: Any, stores: Stores, sessions: SessionTable) -> None:
-    seen: list[int] = []
-
-    def spy(function: Any, tasks: Any) -> Any:
-        for task in tasks:
-            seen.append(len(task.has_volume))
-            yield function(task)
-
-    plan = plan_of(tmp_path, block_bars=100_000)  # October to March: 46 thousand minutes; January to April: 28 thousand
-    run = HistoricalPipeline(plan, stores, sessions, Costs.load(), SystemClock().monotonic_ns, lambda *_: None, spy)
-    run.run(market[0])
-    assert seen == [2, 1, 1, 3, 1]  # the index is of another kind, so in a block of its own
+def test_more_instruments_make_shorter_pieces(tmp_path: Path, sessions: SessionTable) -> None:
+    days, features = sessions.between(FIRST, LAST), plan_of(tmp_path).features
+    lengths = {n: [len(cut) for cut in pieces(days, n, features, 2)] for n in (1, 4, 500)}
+    assert lengths[1] == [len(days)]
+    assert 1 < max(lengths[4]) < len(days) == sum(lengths[4])
+    assert set(lengths[500]) == {1}
 
 
 def test_an_interrupted_run_is_completed_by_the_next(tmp_path: Path, market: Any, stores: Stores, sessions: SessionTable) -> None:
     def stop(what: str, done: int, total: int) -> None:
-        if what.startswith("candles") and done == 1:
+        if what.startswith("candles") and done == total - 1:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        pipeline(plan_of(tmp_path), stores, sessions, stop).run(market[0])
+        pipeline(plan_of(tmp_path, piece_mib=1), stores, sessions, stop).run(market[0])
     kept = rows_of(stores)
     assert 0 < len(kept["features"])
     assert kept["models"] == {}
@@ -203,40 +196,13 @@ def test_progress_reaches_its_total_in_every_step(tmp_path: Path, market: Any, s
     assert all(calls[-1][0] == calls[-1][1] and calls == sorted(calls) for calls in seen.values())
 
 
-def test_tasks_and_results_pickle(tmp_path: Path, market: Any, sessions: SessionTable) -> None:
+def test_no_bars_in_a_piece_is_no_rows(tmp_path: Path, market: Any, sessions: SessionTable) -> None:
     plan = plan_of(tmp_path)
-    bars = np.concatenate(market[1][-3:])
-    day = sessions.get(LAST).day
-    task = BlockTask(
-        bars,
-        np.array([True, True, True, False]),
-        np.full(4, 0.05),
-        Segment(FIRST, day, day),
-        plan.features,
-        plan.labels,
-        sessions,
-        True,
-    )
-    here, there = compute_block(task), pickle.loads(pickle.dumps(compute_block(pickle.loads(pickle.dumps(task)))))  # noqa: S301
-    assert all(np.array_equal(getattr(here, n), getattr(there, n), equal_nan=n == "x") for n in ("ts_ns", "inst", "x", "labels"))
-    assert set(here.ts_ns.tolist()) <= set(range(sessions.get(day).open_ns, sessions.get(day).close_ns, 5 * 60 * 10**9))
-
-
-def test_no_bars_in_a_block_is_no_rows(tmp_path: Path, market: Any, sessions: SessionTable) -> None:
-    plan = plan_of(tmp_path)
-    task = BlockTask(
-        market[1][0][:0],
-        np.array([True]),
-        np.array([0.05]),
-        Segment(FIRST, FIRST, LAST),
-        plan.features,
-        plan.labels,
-        sessions,
-        True,
-    )
-    result = compute_block(task)
-    assert len(result.ts_ns) == len(result.labels) == result.n_minutes == 0
-    assert result.x.shape == (0, len(plan.features.names))
+    segment = Segment(FIRST, FIRST, LAST)
+    run = SegmentRun(SegmentSpec(segment, np.array([True]), np.array([0.05]), plan.features, plan.labels), sessions)
+    piece = run.advance(market[1][0][:0])
+    assert len(piece.ts_ns) == len(piece.labels) == 0
+    assert piece.x.shape == (0, len(plan.features.names))
 
 
 def test_nested_steps_count_only_for_themselves() -> None:

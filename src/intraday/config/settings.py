@@ -281,6 +281,11 @@ class ModelSettings(Section):
         description="where recursive state starts: previous_quarter (its first session), a fixed day, or auto: previous_quarter "
         "once a year is stored, the first stored day until then",
     )
+    index: Symbol | None = Field(
+        default=None,
+        description="the market index that context features compare with, e.g. NSE:NIFTY 50; left out: NIFTY 50, or the only index "
+        "of the universe; without one these features are missing",
+    )
     walk_forward: WalkForwardSettings = Field(default=WalkForwardSettings(), description="walk-forward validation")
     num_boost_round: int = Field(default=400, ge=1, description="most trees a class")
     early_stopping_rounds: int = Field(

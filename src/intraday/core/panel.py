@@ -34,6 +34,9 @@ class Lists:
         return np.ones(n, np.bool_) if self.member is None else _on(self.member, number, n)
 
 
+NO_LISTS = Lists()
+
+
 class Day(NamedTuple):
     """One session, as features see it. ``minutes`` float64 [S]: each instrument's continuous trading; ``member`` bool [S]."""
 
@@ -48,7 +51,7 @@ def regular_day(session: Session, n: int) -> Day:
     return Day(session.number, session.open_ns, np.full(n, float(session.minutes)), np.ones(n, np.bool_))
 
 
-def day_of(session: Session, n: int, sessions: SessionTable, lists: Lists = Lists()) -> Day:
+def day_of(session: Session, n: int, sessions: SessionTable, lists: Lists = NO_LISTS) -> Day:
     """The session for these ``n`` instruments."""
     auction = lists.auction_on(session.number, n)
     regular, early = (float(sessions.get(session.day, auction=each).minutes) for each in (False, True))
@@ -56,7 +59,7 @@ def day_of(session: Session, n: int, sessions: SessionTable, lists: Lists = List
     return Day(session.number, session.open_ns, minutes, lists.members_on(session.number, n))
 
 
-def panel_of(bars: Bars, n_instruments: int, timeframe: int, sessions: SessionTable, lists: Lists = Lists()) -> Panel:
+def panel_of(bars: Bars, n_instruments: int, timeframe: int, sessions: SessionTable, lists: Lists = NO_LISTS) -> Panel:
     """Scatter BAR rows (any order, one per (ts, inst)) into a panel of the open times that occur.
 
     Raises CalendarError for a bar on a day without a session.

@@ -1,8 +1,8 @@
 """HISTORICAL_MODE after import: stored one-minute bars become candles, features, labels, a walk-forward model and its artifact.
 
-Work goes block by block (some instruments over one anchor segment), each stored before the next is read: memory does not grow with
-the history, and an interrupted run leaves whole blocks, which the next run finds unchanged. Only the rows to learn from are held
-together, since LightGBM wants them so. Run twice on the same bars, it changes no row and gives the same model id.
+Work goes piece by piece (all instruments, some sessions of one anchor segment), each stored before the next is read: memory does
+not grow with the history, and an interrupted run leaves whole pieces, which the next run finds unchanged. Only the rows to learn
+from are held together, since LightGBM wants them so. Run twice on the same bars, it changes no row and gives the same model id.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from intraday.domain.ports import (
     Source,
     WriteReport,
 )
-from intraday.domain.session import SessionTable, midnight_ns
+from intraday.domain.session import Session, SessionTable, midnight_ns
 from intraday.history.golden import cold_start, golden_instruments, golden_sessions
 from intraday.history.members import no_members, of_members, unknown_days
-from intraday.history.plan import HistoricalPlan, HistoricalResult, Stores, TaskMap
+from intraday.history.plan import HistoricalPlan, HistoricalResult, Stores
+from intraday.history.segment import Piece, SegmentRun, SegmentSpec, pieces
 from intraday.history.steps import StepTimer
-from intraday.history.tasks import BlockResult, BlockTask, compute_block
 from intraday.model.artifacts import Artifact, Lineage, save
 from intraday.model.dataset import Dataset, join
 from intraday.model.trainer import LGBMTrainer, Trained
@@ -70,7 +70,6 @@ class HistoricalPipeline:
         costs: Costs,
         monotonic_ns: Callable[[], int],
         progress: Progress,
-        map_tasks: TaskMap = map,
     ) -> None:
         self._plan = plan
         self._stores = stores
@@ -78,7 +77,6 @@ class HistoricalPipeline:
         self._costs = costs
         self._monotonic_ns = monotonic_ns
         self._progress = progress
-        self._map = map_tasks
 
     def run(self, instruments: Sequence[Instrument]) -> HistoricalResult:
         """All steps for stored instruments (with ids). NotEnoughData when there are too few bars or sessions for one fold."""
@@ -139,66 +137,74 @@ class HistoricalPipeline:
         return FeatureSetRecord(features.id, features.timeframe, features.names, features.definition())
 
     def _compute(self, universe: list[Instrument], span: _Range, timer: StepTimer) -> tuple[str, ...]:
-        """Candles, features and labels of every block, stored block by block; returns the warnings."""
-        segments = self._plan.features.anchor.segments(span.first, span.last, self._sessions)
-        parts = [(block, s) for s in segments for block in self._blocks(universe, s.anchor, s.last)]
-        unanchored: dict[Segment, int] = dict.fromkeys(segments, 0)
-        results = iter(self._map(compute_block, (self._task(block, segment, span, timer) for block, segment in parts)))
-        for done, (block, segment) in enumerate(parts):
-            self._progress("candles, features, labels", done, len(parts))
-            with timer.step("features and labels") as step:
-                result = next(results)
-                step.rows = len(result.ts_ns)
-            self._store([i.id for i in block], segment, result, timer)
-            unanchored[segment] += int(result.no_anchor.sum())
-        self._progress("candles, features, labels", len(parts), len(parts))
-        missing = [_missing_anchor(segment) for segment in segments if segment.anchor not in span.stored]
-        return (
-            *missing,
-            *(_anchor_warning(segment, n) for segment, n in unanchored.items() if n and segment.anchor in span.stored),
-        )
+        """Candles, features and labels of every segment, stored piece by piece; returns the warnings."""
+        plan, warnings = self._plan, list[str]()
+        segments = plan.features.anchor.segments(span.first, span.last, self._sessions)
+        work = [(segment, self._cuts(segment, len(universe))) for segment in segments]
+        done, total = 0, sum(len(cuts) for _, cuts in work)
+        for segment, cuts in work:
+            run = SegmentRun(self._segment(universe, segment, span), self._sessions)
+            for days in cuts:
+                self._progress("candles, features, labels", done, total)
+                self._advance(run, universe, days, segment, timer)
+                done += 1
+            warnings += _warnings(segment, segment.anchor in span.stored, int(run.no_anchor.sum()))
+        self._progress("candles, features, labels", total, total)
+        return tuple(warnings)
 
-    def _blocks(self, universe: list[Instrument], first: date, last: date) -> list[list[Instrument]]:
-        """Groups of one kind (what a round trip costs depends on it), small enough for the days ``first .. last``, in order."""
-        bars = sum(session.minutes for session in self._sessions.between(first, last))
-        size = max(1, min(self._plan.block_instruments, self._plan.block_bars // max(1, bars)))
+    def _cuts(self, segment: Segment, n_instruments: int) -> list[Sequence[Session]]:
+        days = self._sessions.between(segment.anchor, segment.last)
+        return list(pieces(days, n_instruments, self._plan.features, self._plan.piece_mib))
+
+    def _segment(self, universe: Sequence[Instrument], segment: Segment, span: _Range) -> SegmentSpec:
+        plan, tick = self._plan, np.array([i.tick_size / 100.0 for i in universe])
+        return SegmentSpec(
+            segment, _has_volume(universe), tick, plan.features, plan.labels,
+            plan.lists(universe, segment.anchor, segment.last), plan.index(universe), segment.anchor in span.stored, plan.known_ns,
+        )  # fmt: skip
+
+    def _advance(
+        self, run: SegmentRun, universe: Sequence[Instrument], days: Sequence[Session], segment: Segment, timer: StepTimer
+    ) -> None:
+        """One piece: read, computed, and what belongs to the segment's own days stored."""
+        with timer.step("bars") as step:
+            bars = self._read(universe, midnight_ns(days[0].day), midnight_ns(days[-1].day + timedelta(days=1)))
+            step.rows = len(bars)
+        with timer.step("features and labels") as step:
+            piece = run.advance(bars)
+            step.rows = len(piece.ts_ns)
+        if days[-1].day >= segment.first:
+            self._store([i.id for i in universe], max(segment.first, days[0].day), days[-1].day, piece, timer)
+
+    def _blocks(self, universe: list[Instrument], span: _Range) -> list[list[Instrument]]:
+        """Groups of one kind (what a round trip costs depends on it), small enough for the whole span, in order."""
+        plan, bars = self._plan, sum(session.minutes for session in self._sessions.between(span.first, span.last))
+        rows = (plan.piece_mib << 20) // (3 * 4 * len(plan.features.names)) * plan.features.timeframe
+        size = max(1, rows // max(1, bars))
         kinds = [list(group) for _, group in groupby(universe, key=lambda i: i.kind)]
         return [same[k : k + size] for same in kinds for k in range(0, len(same), size)]
-
-    def _task(self, block: list[Instrument], segment: Segment, span: _Range, timer: StepTimer) -> BlockTask:
-        start_ns, end_ns = midnight_ns(segment.anchor), midnight_ns(segment.last + timedelta(days=1))
-        with timer.step("bars") as step:
-            bars = self._read(block, start_ns, end_ns)
-            step.rows = len(bars)
-        plan, tick = self._plan, np.array([i.tick_size / 100.0 for i in block])
-        anchored = segment.anchor in span.stored
-        return BlockTask(
-            bars, _has_volume(block), tick, segment, plan.features, plan.labels, self._sessions, anchored, plan.known_ns
-        )
 
     def _read(self, block: Sequence[Instrument], start_ns: int, end_ns: int) -> Bars:
         return self._stores.bars.read([i.id for i in block], start_ns, end_ns, self._plan.source)
 
-    def _store(self, ids: list[int], segment: Segment, result: BlockResult, timer: StepTimer) -> None:
+    def _store(self, ids: list[int], first: date, last: date, piece: Piece, timer: StepTimer) -> None:
         plan = self._plan
         with timer.step("store features") as step:
             step.written = WriteReport()
-            if len(result.ts_ns):
-                step.written = self._stores.features.write(
-                    plan.features.id, Source.HISTORY, ids, result.ts_ns, result.inst, result.x
-                )
-            step.rows = len(result.ts_ns)
+            if len(piece.ts_ns):
+                step.written = self._stores.features.write(plan.features.id, Source.HISTORY, ids, piece.ts_ns, piece.inst, piece.x)
+            step.rows = len(piece.ts_ns)
         with timer.step("store labels") as step:
-            first_ns, end_ns = midnight_ns(segment.first), midnight_ns(segment.last + timedelta(days=1))
-            step.written = self._stores.labels.write(plan.labels.id, ids, result.labels, first_ns, end_ns)
-            step.rows = len(result.labels)
+            first_ns, end_ns = midnight_ns(first), midnight_ns(last + timedelta(days=1))
+            step.written = self._stores.labels.write(plan.labels.id, ids, piece.labels, first_ns, end_ns)
+            step.rows = len(piece.labels)
 
     def _dataset(self, universe: list[Instrument], span: _Range, membership: Membership | None) -> Dataset:
         """Rows to learn from, read back from the stores: what is trained on is what is stored. ``inst`` counts the universe.
 
         NotEnoughData when no row is one of a member.
         """
-        blocks = self._blocks(universe, span.first, span.last)
+        blocks = self._blocks(universe, span)
         parts: list[Dataset] = []
         offset = 0
         for done, block in enumerate(blocks):
@@ -271,16 +277,16 @@ def _together(parts: Sequence[Dataset]) -> Dataset:
     return whole.rows(np.lexsort((whole.inst, whole.ts_ns)))
 
 
-def _missing_anchor(segment: Segment) -> str:
-    return (
-        f"no bars of {segment.anchor} are stored, where the state of {segment.first} to {segment.last} starts: "
-        f"features and labels of these days are missing; import from there on, or set model.anchor to auto or to a day you have"
-    )
-
-
-def _anchor_warning(segment: Segment, n: int) -> str:
-    return (
-        f"{n} instruments have no bars on {segment.anchor}, where the state of {segment.first} to {segment.last} should start: "
-        f"it starts at their first stored bar, and importing older bars will change their features; "
+def _warnings(segment: Segment, anchored: bool, unanchored: int) -> list[str]:
+    if not anchored:
+        return [
+            f"no bars of {segment.anchor} are stored, where the state of {segment.first} to {segment.last} starts: "
+            f"features and labels of these days are missing; import from there on, or set model.anchor to auto or to a day you have"
+        ]
+    if unanchored == 0:
+        return []
+    return [
+        f"{unanchored} instruments have no bars on {segment.anchor}, where the state of {segment.first} to {segment.last} should "
+        f"start: it starts at their first stored bar, and importing older bars will change their features; "
         f"model.anchor can name a day that is there"
-    )
+    ]

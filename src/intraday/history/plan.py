@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Protocol
 
 from intraday.core.features import FeatureSet
 from intraday.core.labels import LabelSpec
+from intraday.core.panel import Lists
+from intraday.domain.instruments import Instrument
 from intraday.domain.membership import Membership
 from intraday.domain.ports import BarStore, FeatureStore, LabelStore, ModelStore, Source
 from intraday.history.steps import StepReport
-from intraday.history.tasks import BlockResult, BlockTask
 from intraday.model.artifacts import Artifact
 from intraday.model.trainer import Trained, TrainSpec
 
 
-class TaskMap(Protocol):
-    """How tasks are run: the builtin ``map``, or a pool's, as long as results come in order."""
+def _no_lists(universe: Sequence[Instrument], first: date, last: date) -> Lists:
+    return Lists()
 
-    def __call__(self, function: Callable[[BlockTask], BlockResult], tasks: Iterable[BlockTask], /) -> Iterator[BlockResult]:
-        """Results in the order of the tasks."""
-        ...
+
+def _no_index(universe: Sequence[Instrument]) -> int | None:
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +46,9 @@ class HistoricalPlan:
     known_ns: int | None = None
     membership: Callable[[date, date], Membership | None] | None = None
     coverage: Sequence[tuple[int, date, int]] | None = None  # BarStore.coverage() where it was asked already: it reads every bar
-    block_instruments: int = 32
-    block_bars: int = 1_500_000  # most one-minute bars of a block: about 100 MB, and twice that as panels
+    lists: Callable[[Sequence[Instrument], date, date], Lists] = _no_lists  # closing auction and universe of the days between
+    index: Callable[[Sequence[Instrument]], int | None] = _no_index  # place of the market index among the instruments
+    piece_mib: int = 256  # memory of what is worked on at once
     golden_instruments: int = 8
 
     @property

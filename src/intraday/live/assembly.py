@@ -36,9 +36,9 @@ class LoadedModel:
         """The artifact's id."""
         return self.predictor.artifact.id
 
-    def calculator(self, instruments: Sequence[Instrument]) -> FeatureCalculator:
-        """A cold calculator of the model's features."""
-        return FeatureCalculator(self.feature_set, np.array([i.has_volume for i in instruments], np.bool_))
+    def calculator(self, instruments: Sequence[Instrument], index: int | None = None) -> FeatureCalculator:
+        """A cold calculator of the model's features; ``index``: row of the market index."""
+        return FeatureCalculator(self.feature_set, np.array([i.has_volume for i in instruments], np.bool_), index)
 
     def cost(self, session: Session, instruments: Sequence[Instrument]) -> F8:
         """Round trip of each instrument at the charges of the session's day, as a return."""

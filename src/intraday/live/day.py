@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from intraday.core.features import FeatureCalculator
-from intraday.core.panel import day_of
+from intraday.core.panel import NO_LISTS, Lists, day_of
 from intraday.domain.arrays import DAY_NS
 from intraday.domain.errors import StorageError
 from intraday.domain.events import Alert
@@ -37,6 +37,8 @@ class DayPlan:
     grace_ns: int
     queue_max: int
     fsync: str
+    lists: Lists = NO_LISTS
+    index: int | None = None  # dense row of the market index
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,9 +122,8 @@ class DayRunner:
         plan, start_ns = self._plan, midnight_ns(session.day)
         self._days.clear(plan.source, max(start_ns, run.from_ns), start_ns + DAY_NS)
         cost = self._model.cost(session, plan.instruments)
-        engine = self._model.engine(
-            session, day_of(session, len(plan.instruments), self._sessions), calculator, plan.instruments, cost, plan.grace_ns
-        )
+        day = day_of(session, len(plan.instruments), self._sessions, plan.lists)
+        engine = self._model.engine(session, day, calculator, plan.instruments, cost, plan.grace_ns)
         header = self._header(session, tuple(cost.tolist()), start.digests)
         journal = JournalWriter(Path(run.journal), header, calculator.snapshot(), plan.fsync)
         try:
@@ -151,9 +152,10 @@ class DayRunner:
         return Alert(session.open_ns, "warning", "features", text)
 
     def _warm(self, session: Session) -> tuple[FeatureCalculator, WarmUp]:
-        calculator = self._model.calculator(self._plan.instruments)
-        ids = [i.id for i in self._plan.instruments]
-        return calculator, warm(calculator, self._bars, ids, session, self._sessions)
+        plan = self._plan
+        calculator = self._model.calculator(plan.instruments, plan.index)
+        ids = [i.id for i in plan.instruments]
+        return calculator, warm(calculator, self._bars, ids, session, self._sessions, plan.lists)
 
     def _run_day(self, session: Session, from_ns: int) -> RunDay:
         plan = self._plan

@@ -10,7 +10,7 @@ import numpy as np
 
 from intraday.core.candles import HistoricalAggregator
 from intraday.core.features import FeatureCalculator
-from intraday.core.panel import panel_of
+from intraday.core.panel import NO_LISTS, Lists, panel_of
 from intraday.domain.arrays import Panel
 from intraday.domain.ports import BarStore
 from intraday.domain.session import Session, SessionTable
@@ -19,7 +19,13 @@ BLOCK = 5  # sessions read at once: bounds memory, changes no bit
 
 
 def decision_panels(
-    bars: BarStore, ids: Sequence[int], days: Sequence[Session], timeframe: int, sessions: SessionTable, block: int = BLOCK
+    bars: BarStore,
+    ids: Sequence[int],
+    days: Sequence[Session],
+    timeframe: int,
+    sessions: SessionTable,
+    lists: Lists = NO_LISTS,
+    block: int = BLOCK,
 ) -> Iterator[Panel]:
     """Panels of the decision timeframe from the best one-minute bars of ``days``, ``block`` sessions at a time, in order."""
     aggregator = HistoricalAggregator(len(ids))
@@ -27,7 +33,7 @@ def decision_panels(
         part = days[i : i + block]
         rows = bars.read(ids, part[0].open_ns, part[-1].close_ns)
         if len(rows):
-            yield panel_of(aggregator.aggregate(rows, timeframe), len(ids), timeframe, sessions)
+            yield panel_of(aggregator.aggregate(rows, timeframe), len(ids), timeframe, sessions, lists)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +48,14 @@ class WarmUp:
     digests: tuple[str, ...]
 
 
-def warm(calculator: FeatureCalculator, bars: BarStore, ids: Sequence[int], session: Session, sessions: SessionTable) -> WarmUp:
+def warm(
+    calculator: FeatureCalculator,
+    bars: BarStore,
+    ids: Sequence[int],
+    session: Session,
+    sessions: SessionTable,
+    lists: Lists = NO_LISTS,
+) -> WarmUp:
     """Advance ``calculator`` from the anchor of ``session`` to the evening before it.
 
     The database reaches back to the anchor session when some instrument, of this run or not, has a bar in it. When it does not,
@@ -53,7 +66,7 @@ def warm(calculator: FeatureCalculator, bars: BarStore, ids: Sequence[int], sess
     days = [s for s in sessions.between(anchor, session.day) if s.number < session.number]
     reached = not days or bars.has_any(days[0].open_ns, days[0].close_ns)
     hashes = [hashlib.sha256() for _ in ids]
-    for panel in decision_panels(bars, ids, days, calculator.feature_set.timeframe, sessions):
+    for panel in decision_panels(bars, ids, days, calculator.feature_set.timeframe, sessions, lists):
         calculator.batch(panel)
         for inst, digest in enumerate(hashes):
             _feed(digest, panel, inst)

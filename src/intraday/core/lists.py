@@ -1,0 +1,51 @@
+"""Stored lists of members, by instrument id and day, as features want them: by dense row and session number."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import date
+
+from intraday.core.panel import Lists, Spans
+from intraday.domain.instruments import Instrument, Kind
+from intraday.domain.membership import Membership, Span
+from intraday.domain.session import EPOCH
+
+FOREVER = 1 << 30  # a session number after every session
+INDEX = "NIFTY 50"  # the market's, where nothing else is configured
+
+
+def lists_of(
+    instruments: Sequence[Instrument], auction: Iterable[Span], auction_from: date | None, membership: Membership | None
+) -> Lists:
+    """The lists of these instruments, in their order.
+
+    ``auction``: the closing-auction stocks as known from ``auction_from`` on; days before go by that list, as the broker's candles
+    do. Members are the instruments of ``membership`` (None: all, every day) that can be traded: an index is compared with nobody.
+    """
+    row_of = {instrument.id: row for row, instrument in enumerate(instruments)}
+    stocks = {i.id for i in instruments if i.kind is not Kind.INDEX}
+    spans: Spans = tuple((row_of[i], 0, FOREVER) for i in sorted(stocks, key=row_of.__getitem__))
+    if membership is not None:
+        spans = tuple((row_of[i], first, last) for i, first, last in membership.spans if i in stocks)
+    return Lists(tuple(_early(auction, auction_from, row_of)), spans)
+
+
+def index_row(instruments: Sequence[Instrument], name: str | None) -> int | None:
+    """Row of the market index: the instrument called ``name`` (symbol or key); None: NIFTY 50, or the only index there is.
+
+    None when there is no such instrument: features that need it are missing.
+    """
+    indices = [row for row, i in enumerate(instruments) if i.kind is Kind.INDEX]
+    wanted = [row for row, i in enumerate(instruments) if (name or INDEX) in (i.symbol, i.key)]
+    if wanted or name is not None:
+        return wanted[0] if wanted else None
+    return indices[0] if len(indices) == 1 else None
+
+
+def _early(auction: Iterable[Span], known_from: date | None, row_of: dict[int, int]) -> Iterator[tuple[int, int, int]]:
+    for span in auction:
+        if known_from is None or span.instrument_id not in row_of:
+            continue
+        first = 0 if span.on(known_from) else (span.start - EPOCH).days
+        last = FOREVER if span.end is None else (span.end - EPOCH).days - 1
+        yield row_of[span.instrument_id], first, last

@@ -5,147 +5,16 @@
 
 An expression is an immutable tree; ``text`` is its canonical form, and equal texts are computed once. NaN is "no observation":
 a primitive with state ignores it, so ``ema(macd, 9)`` starts when ``macd`` does. ``warmup`` adds up what the primitives need.
+Windows hold the last ``width`` observations and give NaN before they are full.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from types import MappingProxyType
-from typing import Final
 
-from intraday.core.kernels import opcodes
+from intraday.core.operations import BUCKET_FIELDS, NAN, OPS, Expr
 
-NAN: Final = math.nan
-Rows = Callable[[tuple[float, ...]], list[float]]
-
-
-def _no_rows(_: tuple[float, ...]) -> list[float]:
-    return []
-
-
-def _rows(*initial: float) -> Rows:
-    def rows(_: tuple[float, ...]) -> list[float]:
-        return list(initial)
-
-    return rows
-
-
-@dataclass(frozen=True, slots=True)
-class Op:
-    """A primitive: its code, number of operands, the first values of its state rows, and the bars it adds to the warm-up."""
-
-    code: int
-    arity: int
-    rows: Rows = _no_rows
-    lookback: Callable[[tuple[float, ...]], int] = lambda _: 0
-    sessions: int = 0  # whole earlier sessions needed before the first value
-    reads_window: bool = False
-
-
-def _window(name: int) -> Op:
-    return Op(name, 1, reads_window=True)
-
-
-OPS: Final[Mapping[str, Op]] = MappingProxyType(
-    {
-        "open": Op(opcodes.OPEN, 0),
-        "high": Op(opcodes.HIGH, 0),
-        "low": Op(opcodes.LOW, 0),
-        "close": Op(opcodes.CLOSE, 0),
-        "volume": Op(opcodes.VOLUME, 0),
-        "minute": Op(opcodes.MINUTE, 0),
-        "minutes": Op(opcodes.MINUTES, 0),
-        "start": Op(opcodes.START, 0, _rows(NAN)),
-        "log": Op(opcodes.LOG, 1),
-        "sqrt": Op(opcodes.SQRT, 1),
-        "abs": Op(opcodes.ABS, 1),
-        "sin": Op(opcodes.SIN, 1),
-        "cos": Op(opcodes.COS, 1),
-        "affine": Op(opcodes.AFFINE, 1),
-        "clip": Op(opcodes.CLIP, 1),
-        "add": Op(opcodes.ADD, 2),
-        "sub": Op(opcodes.SUB, 2),
-        "mul": Op(opcodes.MUL, 2),
-        "div": Op(opcodes.DIV, 2),
-        "max": Op(opcodes.MAX, 2),
-        "min": Op(opcodes.MIN, 2),
-        "greater": Op(opcodes.GREATER, 2),
-        "where": Op(opcodes.WHERE, 3),
-        "at_start": Op(opcodes.WHERE, 3, lookback=lambda _: -1),
-        "prev": Op(opcodes.PREV, 1, _rows(NAN), lambda _: 1),
-        "lag": Op(opcodes.LAG, 1, lambda p: [0.0] + [NAN] * int(p[0]), lambda p: int(p[0])),
-        "ema": Op(opcodes.EMA, 1, _rows(0.0, 0.0), lambda p: int(p[0]) - 1),
-        "ewvar": Op(opcodes.EWVAR, 1, _rows(0.0, 0.0, 0.0), lambda p: int(p[0]) - 1),
-        "hold": Op(opcodes.HOLD, 2, _rows(NAN)),
-        "window": Op(opcodes.WINDOW, 1, lambda p: [0.0] * (2 + int(p[0])), lambda p: int(p[0]) - 1),
-        "mean": _window(opcodes.MEAN),
-        "std": _window(opcodes.STD),
-        "highest": _window(opcodes.HIGHEST),
-        "lowest": _window(opcodes.LOWEST),
-        "rank": _window(opcodes.RANK),
-        "session_first": Op(opcodes.SESSION_FIRST, 2, _rows(NAN)),
-        "session_sum": Op(opcodes.SESSION_SUM, 2, _rows(0.0)),
-        "session_max": Op(opcodes.SESSION_MAX, 2, _rows(-math.inf)),
-        "session_min": Op(opcodes.SESSION_MIN, 2, _rows(math.inf)),
-        "session_before": Op(opcodes.SESSION_BEFORE, 2, _rows(NAN, NAN), sessions=1),
-        "slot": Op(opcodes.SLOT, 1, lambda p: [NAN] * int(opcodes.LONGEST_SESSION // p[1]), sessions=1),
-    },
-)
-"""The primitives by name; immutable."""
-
-
-@dataclass(frozen=True, slots=True)
-class Expr:
-    """A node: a primitive applied to expressions and numbers. ``+ - * /`` and unary minus work as expected; x/0 is NaN."""
-
-    op: str
-    args: tuple[Expr, ...] = ()
-    params: tuple[float, ...] = ()
-
-    def __post_init__(self) -> None:
-        assert self.op in OPS, self.op
-        assert len(self.args) == OPS[self.op].arity, (self.op, len(self.args))
-
-    @property
-    def text(self) -> str:
-        """Canonical s-expression: operands first, then parameters."""
-        parts = [self.op, *(a.text for a in self.args), *(_number(p) for p in self.params)]
-        return f"({' '.join(parts)})"
-
-    @property
-    def warmup(self) -> int:
-        """An instrument's own bars before the first value, sessions apart."""
-        return OPS[self.op].lookback(self.params) + max((a.warmup for a in self.args), default=0)
-
-    @property
-    def sessions(self) -> int:
-        """Whole sessions of the instrument before the first value."""
-        return OPS[self.op].sessions + max((a.sessions for a in self.args), default=0)
-
-    def uses(self, op: str) -> bool:
-        """Whether the primitive occurs anywhere in it."""
-        return self.op == op or any(a.uses(op) for a in self.args)
-
-    def __add__(self, other: Expr | float) -> Expr:
-        return affine(self, 1.0, other) if isinstance(other, (int, float)) else Expr("add", (self, other))
-
-    def __sub__(self, other: Expr | float) -> Expr:
-        return affine(self, 1.0, -other) if isinstance(other, (int, float)) else Expr("sub", (self, other))
-
-    def __mul__(self, other: Expr | float) -> Expr:
-        return affine(self, other, 0.0) if isinstance(other, (int, float)) else Expr("mul", (self, other))
-
-    def __truediv__(self, other: Expr | float) -> Expr:
-        return affine(self, 1.0 / other, 0.0) if isinstance(other, (int, float)) else ratio(self, other)
-
-    def __neg__(self) -> Expr:
-        return affine(self, -1.0, 0.0)
-
-
-def _number(value: float) -> str:
-    return repr(int(value)) if value == value and abs(value) < 1e15 and value == int(value) else repr(value)
+__all__ = ["NAN", "OPS", "Expr"]  # made elsewhere; and every function below
 
 
 def open_() -> Expr:
@@ -183,6 +52,16 @@ def minutes() -> Expr:
     return Expr("minutes")
 
 
+def weekday() -> Expr:
+    """0 Monday .. 6 Sunday, of the session's date."""
+    return Expr("weekday")
+
+
+def grid_minute() -> Expr:
+    """Minutes from 09:15 IST to the bar's open, whenever the session opened."""
+    return Expr("grid_minute")
+
+
 def start() -> Expr:
     """1 at the instrument's first bar of a session, else 0."""
     return Expr("start")
@@ -203,9 +82,24 @@ def log(x: Expr) -> Expr:
     return Expr("log", (x,))
 
 
+def exp(x: Expr) -> Expr:
+    """e to the x."""
+    return Expr("exp", (x,))
+
+
 def sqrt(x: Expr) -> Expr:
     """Square root; NaN for x < 0."""
     return Expr("sqrt", (x,))
+
+
+def power(x: Expr, exponent: float) -> Expr:
+    """``x ** exponent``; NaN where that is no real number (a root of a negative, a negative power of 0)."""
+    return Expr("power", (x,), (float(exponent),))
+
+
+def sign(x: Expr) -> Expr:
+    """-1, 0 or 1."""
+    return Expr("sign", (x,))
 
 
 def abs_(x: Expr) -> Expr:
@@ -241,6 +135,21 @@ def min_(x: Expr, y: Expr) -> Expr:
 def greater(x: Expr, y: Expr) -> Expr:
     """1 where x > y, else 0; NaN if either is."""
     return Expr("greater", (x, y))
+
+
+def equal(x: Expr, y: Expr) -> Expr:
+    """1 where x == y, else 0; NaN if either is."""
+    return Expr("equal", (x, y))
+
+
+def given(x: Expr, y: Expr) -> Expr:
+    """``x`` where ``y`` is an observation, else NaN."""
+    return Expr("given", (x, y))
+
+
+def when(condition: Expr, x: Expr) -> Expr:
+    """``x`` where condition > 0, else NaN: no observation."""
+    return Expr("when", (condition, x))
 
 
 def where(condition: Expr, x: Expr, y: Expr) -> Expr:
@@ -285,34 +194,141 @@ def hold(x: Expr, present: Expr) -> Expr:
     return Expr("hold", (x, present))
 
 
-def _read(op: str, x: Expr, width: int) -> Expr:
-    assert width >= 1, width
-    return Expr(op, (Expr("window", (x,), (float(width),)),), (float(width),))
+def running_sum(x: Expr) -> Expr:
+    """Sum of all observations since the anchor, compensated (Neumaier), so that it does not drift."""
+    return Expr("running_sum", (x,))
+
+
+def bars_since(condition: Expr) -> Expr:
+    """Observations since condition > 0 last held: 0 at it; NaN until it held once."""
+    return Expr("bars_since", (condition,))
+
+
+def kama(x: Expr, width: int) -> Expr:
+    """Kaufman's adaptive mean over ``width`` changes, between the speeds of a 2 and a 30 bar EMA; TA-Lib "KAMA".
+
+    Starts at observation ``width`` (0-based) from the one before it.
+    """
+    path = total(abs_(x - prev(x)), width)
+    net = x - lag(x, width)
+    # TA-Lib: full speed where the path is no longer than the (signed) way, which covers a flat one
+    efficiency = where(greater(path, net), abs_(ratio(net, path)), affine(path, 0.0, 1.0))
+    fast, slow = 2.0 / 3.0, 2.0 / 31.0
+    speed = affine(efficiency, fast - slow, slow)
+    return Expr("adaptive", (x, prev(x), speed * speed))
+
+
+def _window(x: Expr, width: int, least: int = 1) -> Expr:
+    assert width >= least, (width, least)
+    return Expr("window", (x,), (float(width),))
+
+
+def total(x: Expr, width: int) -> Expr:
+    """Sum of the last ``width`` observations."""
+    return Expr("total", (_window(x, width),), (float(width),))
 
 
 def mean(x: Expr, width: int) -> Expr:
     """Mean of the last ``width`` observations."""
-    return _read("mean", x, width)
+    return Expr("mean", (_window(x, width),), (float(width),))
 
 
 def std(x: Expr, width: int) -> Expr:
     """Population standard deviation of the last ``width`` observations."""
-    return _read("std", x, width)
+    return Expr("std", (_window(x, width), mean(x, width)), (float(width),))
+
+
+def skew(x: Expr, width: int) -> Expr:
+    """Bias-corrected skewness of the last ``width`` (3 at least) observations, as pandas; 0 where they are equal."""
+    return Expr("skew", (_window(x, width, 3), mean(x, width), std(x, width)), (float(width),))
+
+
+def kurt(x: Expr, width: int) -> Expr:
+    """Bias-corrected excess kurtosis of the last ``width`` (4 at least) observations, as pandas; -3 where they are equal."""
+    return Expr("kurt", (_window(x, width, 4), mean(x, width), std(x, width)), (float(width),))
 
 
 def highest(x: Expr, width: int) -> Expr:
     """Largest of the last ``width`` observations."""
-    return _read("highest", x, width)
+    return Expr("highest", (_window(x, width),), (float(width),))
 
 
 def lowest(x: Expr, width: int) -> Expr:
     """Smallest of the last ``width`` observations."""
-    return _read("lowest", x, width)
+    return Expr("lowest", (_window(x, width),), (float(width),))
+
+
+def argmax(x: Expr, width: int) -> Expr:
+    """Place of the largest of the last ``width`` observations, 1 the oldest; the oldest of equals (qlib ``IdxMax``)."""
+    return Expr("argmax", (_window(x, width),), (float(width),))
+
+
+def argmin(x: Expr, width: int) -> Expr:
+    """Place of the smallest of the last ``width`` observations, 1 the oldest; the oldest of equals (qlib ``IdxMin``)."""
+    return Expr("argmin", (_window(x, width),), (float(width),))
 
 
 def rank(x: Expr, width: int) -> Expr:
     """Share of the last ``width`` observations that is not above this one (itself included)."""
-    return _read("rank", x, width)
+    return Expr("rank", (_window(x, width),), (float(width),))
+
+
+def quantile(x: Expr, width: int, q: float) -> Expr:
+    """Quantile ``q`` of the last ``width`` observations, interpolated linearly as numpy does."""
+    assert 0.0 <= q <= 1.0, q
+    return Expr("quantile", (Expr("sorted", (_window(x, width), x), (float(width),)),), (float(width), float(q)))
+
+
+def slope(x: Expr, width: int) -> Expr:
+    """Least-squares slope of the last ``width`` observations on 1 .. width, per observation (qlib ``Slope``)."""
+    return Expr("slope", (_window(x, width, 2),), (float(width),))
+
+
+def resi(x: Expr, width: int) -> Expr:
+    """This observation less its least-squares line over the last ``width`` (qlib ``Resi``)."""
+    return x - (mean(x, width) + slope(x, width) * ((width - 1) / 2.0))
+
+
+def r2(x: Expr, width: int, least: float = 0.0) -> Expr:
+    """Share of the variance that the least-squares line explains; NaN where the *sample* deviation is at most ``least``.
+
+    qlib's ``Rsquare`` has least = 2e-5.
+    """
+    root = ratio(slope(x, width) * math.sqrt((width * width - 1.0) / 12.0), std(x, width))
+    return _where_it_moves(min_(root * root, affine(root, 0.0, 1.0)), std(x, width), width, least)
+
+
+def wma(x: Expr, width: int) -> Expr:
+    """Mean of the last ``width`` observations with weights 1 (oldest) .. width; TA-Lib "WMA"."""
+    return x if width == 1 else mean(x, width) + slope(x, width) * ((width - 1) / 6.0)
+
+
+def cov(x: Expr, y: Expr, width: int) -> Expr:
+    """Population covariance over the last ``width`` bars on which both are observed."""
+    a, b = given(x, y), given(y, x)
+    return Expr("cov", (_window(a, width), _window(b, width), mean(a, width), mean(b, width)), (float(width),))
+
+
+def corr(x: Expr, y: Expr, width: int, least: float = 0.0) -> Expr:
+    """Correlation over the last ``width`` bars on which both are observed; NaN where a *sample* deviation is at most ``least``.
+
+    qlib's ``Corr`` has least = 2e-5.
+    """
+    a, b = std(given(x, y), width), std(given(y, x), width)
+    found = clip(ratio(cov(x, y, width), a * b), -1.0, 1.0)
+    return _where_it_moves(_where_it_moves(found, a, width, least), b, width, least)
+
+
+def beta(y: Expr, x: Expr, width: int) -> Expr:
+    """cov(x, y) / var(x) over the last ``width`` bars on which both are observed; NaN where x does not move."""
+    spread = std(given(x, y), width)
+    return ratio(cov(x, y, width), spread * spread)
+
+
+def _where_it_moves(x: Expr, deviation: Expr, width: int, least: float) -> Expr:
+    if least == 0.0:
+        return x  # a division by a deviation of 0 is NaN already
+    return when(deviation * math.sqrt(width / (width - 1.0)) - least, x)
 
 
 def session_first(x: Expr) -> Expr:
@@ -323,6 +339,11 @@ def session_first(x: Expr) -> Expr:
 def session_sum(x: Expr) -> Expr:
     """Sum of the session so far."""
     return Expr("session_sum", (x, start()))
+
+
+def session_count(x: Expr) -> Expr:
+    """Observations of the session so far."""
+    return session_sum(equal(x, x))
 
 
 def session_max(x: Expr) -> Expr:
@@ -346,3 +367,77 @@ def slot_mean(x: Expr, span: int) -> Expr:
     A time of day is a bar of the feature set's timeframe, counted from the session's open.
     """
     return Expr("slot", (x,), (2.0 / (span + 1.0),))
+
+
+def slot_std(x: Expr, span: int) -> Expr:
+    """Exponential deviation, over earlier sessions, of ``x`` at this time of day, about its own mean; NaN in the first two.
+
+    Weights max(2/(span+1), 1/n), as ``ewm_std``: with few sessions all count alike.
+    """
+    return Expr("slot_std", (x,), (2.0 / (span + 1.0),))
+
+
+def _bucket(name: str, minutes_: int) -> Expr:
+    assert name in BUCKET_FIELDS and minutes_ >= 1, (name, minutes_)
+    return Expr(f"bucket_{name}", (Expr("bucket", (), (float(minutes_),)),), (float(BUCKET_FIELDS.index(name)),))
+
+
+def bucket_open(minutes_: int) -> Expr:
+    """Open of the last closed bar of ``minutes_`` minutes, as one observation a bar of that length.
+
+    The grid starts at 09:15 IST. The observation comes with the decision bar that completes the bucket: its last slot, or the
+    instrument's last slot of the session; where the instrument had no bar in that slot, with its next bar. In order, at most one a
+    decision bar: a second waits for the next. NaN at every other bar, and always where ``minutes_`` is no multiple of the feature
+    set's timeframe. ``hold(ema(bucket_close(60), 20), close())`` is the EMA20 of 60-minute bars at every bar.
+    """
+    return _bucket("open", minutes_)
+
+
+def bucket_high(minutes_: int) -> Expr:
+    """High of the last closed bar of ``minutes_`` minutes; see ``bucket_open``."""
+    return _bucket("high", minutes_)
+
+
+def bucket_low(minutes_: int) -> Expr:
+    """Low of the last closed bar of ``minutes_`` minutes; see ``bucket_open``."""
+    return _bucket("low", minutes_)
+
+
+def bucket_close(minutes_: int) -> Expr:
+    """Close of the last closed bar of ``minutes_`` minutes; see ``bucket_open``."""
+    return _bucket("close", minutes_)
+
+
+def bucket_volume(minutes_: int) -> Expr:
+    """Volume of the last closed bar of ``minutes_`` minutes; see ``bucket_open``."""
+    return _bucket("volume", minutes_)
+
+
+def across_rank(x: Expr) -> Expr:
+    """Share of the members observed at this decision bar that is not above this one, ties at their mean rank: 1/n .. 1.
+
+    NaN for an instrument that is no member, and where fewer than 5 members have an observation. Like all of the ``across``
+    functions it looks at members (``Panel.member``) with an observation at this very bar and at nobody else: one that has no bar
+    takes no part and changes nobody's state.
+    """
+    return Expr("across_rank", (x,))
+
+
+def across_mean(x: Expr) -> Expr:
+    """Mean of the members observed at this decision bar, the same for every instrument with a bar; NaN for fewer than 5."""
+    return Expr("across_mean", (x,))
+
+
+def across_std(x: Expr) -> Expr:
+    """Population standard deviation of the members observed at this decision bar; NaN for fewer than 5."""
+    return Expr("across_std", (x,))
+
+
+def across_count(x: Expr) -> Expr:
+    """How many members are observed at this decision bar."""
+    return Expr("across_count", (x,))
+
+
+def of_index(x: Expr) -> Expr:
+    """``x`` of the market index at this decision bar; NaN when the index has no bar now, or is not in the list."""
+    return Expr("of_index", (x,))

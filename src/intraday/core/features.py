@@ -55,7 +55,7 @@ class FeatureSet:
     @property
     def warmup(self) -> int:
         """Bars of an instrument before every feature has had its first value, sessions apart."""
-        return max(f.warmup for f in self.features)
+        return max(f.expr.warmup_at(self.timeframe) for f in self.features)
 
     @cached_property
     def id(self) -> str:
@@ -91,9 +91,11 @@ class FeatureCalculator:
     empty rows in between give the same bits.
     """
 
-    def __init__(self, feature_set: FeatureSet, has_volume: Mask) -> None:
+    def __init__(self, feature_set: FeatureSet, has_volume: Mask, index: int | None = None) -> None:
         self.feature_set = feature_set
+        self._index = index
         self._has_volume = _kernel_array(has_volume, np.bool_)
+        self._index = index
         self._silent = False
         self._plan = feature_set.plan
         self._state = self._plan.state(len(has_volume))
@@ -170,7 +172,8 @@ class FeatureCalculator:
 
     def columns(self, keep: I8) -> FeatureCalculator:
         """A calculator of the instruments ``keep``, in that order, with a copy of their state."""
-        other = FeatureCalculator(self.feature_set, self._has_volume[keep])
+        index = None if self._index is None else next(iter(np.flatnonzero(keep == self._index).tolist()), None)
+        other = FeatureCalculator(self.feature_set, self._has_volume[keep], index)
         other._state = np.ascontiguousarray(self._state[:, keep])
         other._silent = self._silent
         return other

@@ -17,7 +17,7 @@ class Plan:
     """What ``kernels.plan.run_plan`` interprets. N nodes, R state rows an instrument, F outputs."""
 
     code: I4  # [N]
-    arg: I4  # [N, 3] nodes, each below the user's; 0 where there is none
+    arg: I4  # [N, 4] nodes, each below the user's; 0 where there is none
     par: F8  # [N, 2]
     row: I4  # [N] first state row
     outputs: I4  # [F]
@@ -44,7 +44,7 @@ def compile_plan(expressions: Sequence[Expr], timeframe: int) -> Plan:
     outputs = [builder.node(e) for e in expressions]
     return Plan(
         code=np.array(builder.code, np.int32),
-        arg=np.array(builder.arg, np.int32).reshape(-1, 3),
+        arg=np.array(builder.arg, np.int32).reshape(-1, 4),
         par=np.array(builder.par, np.float64).reshape(-1, 2),
         row=np.array(builder.row, np.int32),
         outputs=np.array(outputs, np.int32),
@@ -70,11 +70,11 @@ class _Builder:
 
     def _add(self, expr: Expr, args: list[int]) -> int:
         op = OPS[expr.op]
-        params = (*expr.params, float(self.timeframe)) if expr.op == "slot" else expr.params
+        params = (*expr.params, float(self.timeframe)) if op.timed else expr.params
         rows = op.rows(params)
-        self.row.append(self.row[args[0]] if op.reads_window else len(self.initial))
+        self.row.append(self.row[args[0]] if op.reads else len(self.initial))
         self.initial.extend(rows)
         self.code.append(op.code)
-        self.arg.append((args + [0, 0, 0])[:3])
+        self.arg.append((args + [0, 0, 0, 0])[:4])
         self.par.append(([*params, 0.0, 0.0])[:2])
         return len(self.code) - 1

@@ -1,16 +1,19 @@
 """Op codes of a feature plan. ``code >> 4`` is the group, so the interpreter needs two short chains instead of one long one."""
 
 # group 0: inputs
-OPEN, HIGH, LOW, CLOSE, VOLUME, MINUTE, MINUTES, START = range(0, 8)
+OPEN, HIGH, LOW, CLOSE, VOLUME, MINUTE, MINUTES, START, WEEKDAY, GRID_MINUTE, BUCKET, CARRIED = range(0, 12)
 # group 1: one operand, no state
-LOG, SQRT, ABS, SIN, COS, AFFINE, CLIP = range(16, 23)
+LOG, SQRT, ABS, SIN, COS, AFFINE, CLIP, EXP, SIGN, POWER = range(16, 26)
 # group 2: two or three operands, no state
-ADD, SUB, MUL, DIV, MAX, MIN, GREATER, WHERE = range(32, 40)
+ADD, SUB, MUL, DIV, MAX, MIN, GREATER, WHERE, EQUAL, GIVEN, WHEN = range(32, 43)
 # group 3: recursive
-PREV, LAG, EMA, EWVAR, HOLD = range(48, 53)
+PREV, LAG, EMA, EWVAR, HOLD, RUNNING_SUM, BARS_SINCE, ADAPTIVE, BUCKET_FIELD = range(48, 57)
 # group 4: windows
-WINDOW, MEAN, STD, HIGHEST, LOWEST, RANK = range(64, 70)
+WINDOW, MEAN, STD, HIGHEST, LOWEST, RANK, TOTAL, SORTED, QUANTILE, ARGMAX, ARGMIN, SLOPE, SKEW, KURT, COV = range(64, 79)
 # group 5: accumulators of the session
-SESSION_FIRST, SESSION_SUM, SESSION_MAX, SESSION_MIN, SESSION_BEFORE, SLOT = range(80, 86)
+SESSION_FIRST, SESSION_SUM, SESSION_MAX, SESSION_MIN, SESSION_BEFORE, SLOT, SLOT_STD = range(80, 87)
+# group 6: across the instruments of one decision bar
+ACROSS_RANK, ACROSS_MEAN, ACROSS_STD, ACROSS_COUNT, OF_INDEX = range(96, 101)
 
 LONGEST_SESSION = 480  # minutes of a session that SLOT keeps apart; the halt of 2021-02-24 ran for 465
+LEAST_ACROSS = 5  # observations below which nothing is compared across instruments

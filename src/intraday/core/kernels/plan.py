@@ -1,6 +1,6 @@
 """The interpreter of feature plans: one compiled function runs any feature set, batch or one decision bar.
 
-A plan is data. Node i has ``code[i]``, up to three input nodes ``arg[i]`` (all below i), two parameters ``par[i]`` and the first
+A plan is data. Node i has ``code[i]``, up to four input nodes ``arg[i]`` (all below i), two parameters ``par[i]`` and the first
 of its rows in ``state``, ``row[i]``. Its value is the vector ``reg[i]``. Instruments are worked in blocks of ``reg.shape[1]``
 columns so that a block's state stays in the processor's cache over all T; blocks never meet, so S changes no bit.
 """
@@ -20,7 +20,7 @@ from intraday.core.kernels.types import B1, F4, F8, I4, ClockArrays, PanelArrays
 def run_plan(plan: PlanTables, panel: PanelArrays, clock: ClockArrays, state: F8, reg: F8, out: F4) -> None:
     """Advance all S instruments by T steps.
 
-    plan: (code int32[N], arg int32[N, 3], par float64[N, 2], row int32[N], outputs int32[F]).
+    plan: (code int32[N], arg int32[N, 4], par float64[N, 2], row int32[N], outputs int32[F]).
     panel: (open, high, low, close, volume float64[T, S], mask bool[T, S], has_volume bool[S]).
     clock: (session int32[T], minute float64[T], minutes float64[T, S]).
     state: float64[R, S], changed in place. reg: float64[N + 1, block], scratch. out: float32[T, S, F], NaN without a bar.
@@ -104,9 +104,9 @@ def roll(code: int, x: F8, par: F8, state: F8, row: int, first: int, last: int, 
     """Group 4. A statistic has the same state rows as the window it reads."""
     width = int(par[0])
     if code == op.WINDOW:
-        window(x, width, state[row, first:last], state[row + 1, first:last], state, row + 2, first, out)
+        window(x, width, state[row, first:last], state[row + 1, first:last], state[row + 2, first:last], state, row + 3, first, out)
     else:
-        reduce_window(code, x, width, state, row + 2, first, last, scratch, out)
+        reduce_window(code, x, width, state, row + 3, first, last, scratch, out)
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")

@@ -14,11 +14,15 @@ from intraday.core.kernels.types import F8
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
-def window(x: F8, width: int, position: F8, count: F8, state: F8, row: int, first: int, out: F8) -> None:
-    """Put the observation into the ring ``state[row : row + width, first:]``. out: x once the ring is full, NaN before."""
+def window(x: F8, width: int, position: F8, count: F8, left: F8, state: F8, row: int, first: int, out: F8) -> None:
+    """Put the observation into the ring ``state[row : row + width, first:]``. out: x once the ring is full, NaN before.
+
+    left: [S], the observation that this one displaced; NaN while the ring fills.
+    """
     for s in range(out.shape[0]):
         if x[s] == x[s]:
             at = int(position[s])
+            left[s] = state[row + at, first + s] if count[s] >= width else np.nan
             state[row + at, first + s] = x[s]
             position[s] = 0.0 if at + 1 == width else at + 1.0
             count[s] = count[s] + (1.0 if count[s] < width else 0.0)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
+
 from intraday.core.expression import (
     Expr,
     at_start,
+    clip,
     close,
     ewm_std,
     high,
+    lag,
     log,
     low,
     max_,
@@ -23,6 +27,20 @@ from intraday.core.expression import (
 
 SIGMA_SPAN = 60  # decision bars
 SIGMA_LEAST = 20
+CRORE = 1e7  # rupees
+TIE = 1e-6  # rupees: sums and thirds of equal prices differ by rounding, and must not count as a rise
+NO_TRADE = "no trade in the window"
+NO_TRADE_TODAY = "no trade yet in the session"
+
+
+def at_least_zero(x: Expr) -> Expr:
+    """What falls below zero, by rounding or by sampling, is zero."""
+    return clip(x, 0.0, math.inf)
+
+
+def log_return(bars: int) -> Expr:
+    """ln(close / close ``bars`` ago); the night counts."""
+    return log(close()) - lag(log(close()), bars)
 
 
 def intraday_return() -> Expr:
@@ -53,6 +71,11 @@ def vwap() -> Expr:
 def session_open() -> Expr:
     """Open of the instrument's first bar of the session."""
     return session_first(open_())
+
+
+def close_location() -> Expr:
+    """Where in its range the bar closed: -1 at the low, 1 at the high, 0 if flat."""
+    return ratio(close() * 2.0 - high() - low(), high() - low(), 0.0)
 
 
 def directed(change: Expr, amount: Expr) -> Expr:

@@ -6,29 +6,37 @@ from intraday.core.expression import (
     Expr,
     abs_,
     close,
-    greater,
+    ema,
+    log,
     mean,
     prev,
     ratio,
-    session_sum,
-    slot_mean,
+    running_sum,
+    slope,
     volume,
     where,
 )
 from intraday.core.feature import Feature
-from intraday.core.registry.parts import directed, intraday_return, typical, vwap
+from intraday.core.registry.parts import CRORE, NO_TRADE, TIE, close_location, directed, typical
 
-CRORE = 1e7  # rupees
-TIE = 1e-6  # rupees: sums and thirds of equal prices differ by rounding, and must not count as a rise
-PROFILE_SPAN = 19  # sessions: weight 0.1
-NO_TRADE = "no trade in the window"
-NO_TRADE_TODAY = "no trade yet in the session"
-FIRST_SEEN = "first session that has a bar at this time of day, or nothing traded there before"
+FAMILY = "volume"
+N = 20
 
 
 def features() -> list[Feature]:
     """Family ``volume``."""
-    return [*_rolling(), *_of_the_day()]
+    return [*_amounts(), *_flows(), *_lines()]
+
+
+def _amounts() -> list[Feature]:
+    v = volume()
+    return [
+        Feature("vol_rel_20", FAMILY, ratio(v, mean(v, N)), "volume / mean20, itself included", "ratio", "definition", NO_TRADE),
+        Feature("vol_trend_5_20", FAMILY, ratio(mean(v, 5), mean(v, N)), "mean5 of volume / mean20", "ratio", "definition",
+                NO_TRADE),
+        Feature("turnover_20", FAMILY, log(mean(close() * v, N) / CRORE), "ln of the mean of close x volume in crore rupees, 20",
+                "ln crore rupees", "definition", NO_TRADE),
+    ]  # fmt: skip
 
 
 def _money_flow(period: int) -> Expr:
@@ -38,38 +46,39 @@ def _money_flow(period: int) -> Expr:
     return ratio(up, up + down, 0.5) * 100.0
 
 
-def _rolling() -> list[Feature]:
+def _flows() -> list[Feature]:
     v = volume()
     change = close() - prev(close())
-    turnover = mean(close() * v, 20) / CRORE
+    force = change * v
     return [
-        Feature("vol_rel_20", "volume", ratio(v, mean(v, 20)), "volume / mean20, itself included", "ratio", "definition", NO_TRADE),
-        Feature("signed_vol_20", "volume", ratio(mean(directed(change, v), 20), mean(v, 20), 0.0),
+        Feature("signed_vol_20", FAMILY, ratio(mean(directed(change, v), N), mean(v, N), 0.0),
                 "mean of volume signed by the close's change / mean volume, 20; 0 if nothing traded", "-1 .. 1",
                 "Granville (1963), OBV, as a share"),
-        Feature("mfi_14", "volume", _money_flow(14),
+        Feature("mfi_14", FAMILY, _money_flow(14),
                 "100 times share of the typical price x volume of the last 14 that rose; 50 if none moved", "0 .. 100",
                 "Quong, Soudack (1989); TA-Lib MFI"),
-        Feature("amihud_20", "volume", ratio(mean(abs_(intraday_return()), 20), turnover),
-                "mean |intraday return| / mean turnover in crore rupees, 20", "log return a crore rupees",
-                "Amihud (2002), as a ratio of means", NO_TRADE),
+        Feature("cmf_20", FAMILY, ratio(mean(close_location() * v, N), mean(v, N), 0.0),
+                "mean of close location x volume / mean volume, 20; 0 if nothing traded", "-1 .. 1", "Chaikin money flow"),
+        Feature("force_13", FAMILY, ratio(ema(force, 13), ema(abs_(force), 13), 0.0),
+                "EMA13 of f / EMA13 of |f|, f = change of the close x volume; 0 if none moved", "-1 .. 1",
+                "Elder (1993), force index, scaled"),
     ]  # fmt: skip
 
 
-def _of_the_day() -> list[Feature]:
+def _lines() -> list[Feature]:
     v = volume()
-    day = session_sum(v)
-    above = session_sum(where(greater(typical() - TIE, vwap()), v, v * 0.0))
+    usual = mean(v, N)
+    balance = running_sum(directed(close() - prev(close()), v))
+    distribution = running_sum(close_location() * v)
+    oscillator = ema(distribution, 3) - ema(distribution, 10)
     return [
-        Feature("vwap_dist", "volume", ratio(close(), vwap()) - 1.0, "close / session VWAP of the typical price - 1", "fraction",
-                "Berkowitz, Logue, Noser (1988)", NO_TRADE_TODAY),
-        Feature("vol_above_vwap", "volume", ratio(above, day),
-                "share of the session's volume in bars whose typical price was above the VWAP as it stood at that bar", "0 .. 1",
-                "volume profile of the day", NO_TRADE_TODAY),
-        Feature("vol_profile", "volume", ratio(day, slot_mean(day, PROFILE_SPAN)),
-                "session's volume so far / its mean at this time on earlier sessions (exponential, weight 0.1)", "ratio",
-                "volume profile of the day", FIRST_SEEN),
-        Feature("vol_slot_rel", "volume", ratio(v, slot_mean(v, PROFILE_SPAN)),
-                "volume / its mean at this time on earlier sessions (exponential, weight 0.1)", "ratio",
-                "volume profile of the day", FIRST_SEEN),
+        Feature("obv_slope_20", FAMILY, ratio(slope(balance, N), usual, 0.0),
+                "least-squares slope of on-balance volume over 20 bars / mean20 of volume; 0 if nothing traded", "volumes of a bar",
+                "Granville (1963); TA-Lib LINEARREG_SLOPE of OBV"),
+        Feature("ad_slope_20", FAMILY, ratio(slope(distribution, N), usual, 0.0),
+                "least-squares slope of the accumulation/distribution line over 20 bars / mean20 of volume; 0 if nothing traded",
+                "volumes of a bar", "Chaikin; TA-Lib LINEARREG_SLOPE of AD"),
+        Feature("adosc_3_10", FAMILY, ratio(oscillator, usual, 0.0),
+                "(EMA3 - EMA10) of the accumulation/distribution line / mean20 of volume; 0 if nothing traded", "volumes of a bar",
+                "Chaikin oscillator; TA-Lib ADOSC(3, 10)"),
     ]  # fmt: skip

@@ -6,12 +6,42 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from intraday.core.feature import Feature
-from intraday.core.registry import momentum, session, trend, volatility, volume
+from intraday.core.registry import (
+    channels,
+    context,
+    cross,
+    frames,
+    micro,
+    momentum,
+    oscillators,
+    realised,
+    seasonal,
+    session,
+    trend,
+    volatility,
+    volume,
+    vwap,
+)
 
 
 def default_registry() -> Mapping[str, Feature]:
     """Every feature that comes with the program by name, in column order; immutable."""
-    families = (trend, momentum, volatility, volume, session)
+    families = (
+        trend,
+        channels,
+        momentum,
+        oscillators,
+        volatility,
+        realised,
+        volume,
+        vwap,
+        micro,
+        seasonal,
+        session,
+        frames,
+        context,
+        cross,
+    )
     features = [feature for family in families for feature in family.features()]
     registry = {f.name: f for f in features}
     assert len(registry) == len(features), "a feature name twice"

@@ -2,29 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from intraday.core.anchor import AnchorRule
-from intraday.core.features import FeatureSet
-from intraday.core.kernels.plan import run_plan
+from intraday.core.feature import Feature
+from intraday.core.features import FeatureCalculator, FeatureSet
 from intraday.core.registry import default_registry
-from intraday.domain.arrays import F8
+from intraday.domain.arrays import F8, Panel
 
 PRICES = ("open", "high", "low", "close", "volume")
 
 
+def table(panel: Panel, features: Sequence[Feature]) -> dict[str, F8]:
+    """Each feature's [T, S], NaN without a bar, by name: a bar at a time, the results read where the interpreter leaves them."""
+    has_volume = np.asarray(~np.isnan(panel.volume).all(axis=0), np.bool_)
+    calculator = FeatureCalculator(FeatureSet(panel.timeframe, tuple(features), AnchorRule()), has_volume)
+    outputs = calculator.feature_set.plan.outputs
+    found = np.full((len(panel), panel.n_instruments, len(outputs)), np.nan)
+    for t in range(len(panel)):
+        calculator.batch(panel.rows(t, t + 1))
+        found[t] = calculator._reg[outputs, : panel.n_instruments].T
+    found[~panel.mask] = np.nan
+    return {feature.name: found[:, :, f] for f, feature in enumerate(features)}
+
+
+def panel_of_one(market: Mapping[str, NDArray[np.float64]], session: NDArray[np.int32], minute: F8, timeframe: int) -> Panel:
+    """One instrument that trades in every row; sessions of 375 minutes."""
+    shape = (len(session), 1)
+    prices = (np.ascontiguousarray(market[name], np.float64).reshape(shape) for name in PRICES)
+    ts_ns = np.arange(len(session), dtype=np.int64)
+    yes = np.ones(shape, np.bool_)
+    return Panel(timeframe, ts_ns, session.astype(np.int32), minute, np.full(shape, 375.0), yes, *prices, yes)
+
+
 def values(market: Mapping[str, NDArray[np.float64]], name: str, session: NDArray[np.int32], minute: F8, timeframe: int) -> F8:
-    """One feature of one instrument, a bar at a time through the interpreter; sessions of 375 minutes."""
-    plan = FeatureSet.of(timeframe, [name], default_registry(), AnchorRule()).plan
-    out = np.empty(len(session))
-    reg, state = np.full((plan.n_nodes + 1, 1), np.nan), plan.state(1)
-    ignored, yes = np.empty((1, 1, 1), np.float32), (np.ones((1, 1), np.bool_), np.ones(1, np.bool_))
-    for t in range(len(out)):
-        panel = tuple(np.array([[market[k][t]]]) for k in PRICES)
-        clock = session[t : t + 1].astype(np.int32), minute[t : t + 1].copy(), np.array([375.0])
-        run_plan(plan.tables, (*panel, *yes), clock, state, reg, ignored)
-        out[t] = reg[plan.outputs[0], 0]
-    return out
+    """One registered feature of one instrument."""
+    panel = panel_of_one(market, session, minute, timeframe)
+    return table(panel, [default_registry()[name]])[name][:, 0]

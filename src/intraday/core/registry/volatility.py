@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from intraday.core.expression import Expr, clip, close, high, log, low, mean, open_, prev, ratio, sqrt, wilder
+from intraday.core.expression import Expr, at_start, clip, close, high, log, low, mean, open_, prev, ratio, sqrt, std, wilder
 from intraday.core.feature import Feature
 from intraday.core.registry.parts import SIGMA_LEAST, SIGMA_SPAN, intraday_return, sigma, true_range
 
@@ -38,7 +38,6 @@ def _from_ranges() -> list[Feature]:
     c, h, lo, o = close(), high(), low(), open_()
     span, body = log(ratio(h, lo)), log(ratio(c, o))
     garman_klass = span * span * 0.5 - body * body * (2.0 * math.log(2.0) - 1.0)
-    rogers = log(ratio(h, c)) * log(ratio(h, o)) + log(ratio(lo, c)) * log(ratio(lo, o))
     return [
         Feature("atr_pct_14", "volatility", ratio(wilder(true_range(), 14), c), "ATR14 / close", "fraction of price",
                 "Wilder (1978); TA-Lib ATR"),
@@ -46,10 +45,27 @@ def _from_ranges() -> list[Feature]:
                 "sqrt(mean ln(high/low)^2 / (4 ln 2)) over 20", "log return a bar", "Parkinson (1980)"),
         Feature("garman_klass_20", "volatility", _root(mean(garman_klass, N)),
                 "sqrt(mean(ln(h/l)^2 / 2 - (2 ln 2 - 1) ln(c/o)^2)) over 20", "log return a bar", "Garman, Klass (1980)"),
-        Feature("rogers_satchell_20", "volatility", _root(mean(rogers, N)),
+        Feature("rogers_satchell_20", "volatility", _root(_rogers_satchell()),
                 "sqrt(mean(ln(h/c) ln(h/o) + ln(l/c) ln(l/o))) over 20", "log return a bar", "Rogers, Satchell (1991)"),
+        Feature("yang_zhang_20", "volatility", _root(_yang_zhang()),
+                "sqrt(var ln(o/previous c) + k var ln(c/o) + (1 - k) rogers_satchell_20^2) over 20, sample variances, "
+                "k = 0.34 / (1.34 + 21/19); a session's first bar has no jump before it", "log return a bar",
+                "Yang, Zhang (2000), J. Business 73; between bars, not days"),
         Feature("range_pct", "volatility", ratio(h - lo, c), "(high - low) / close", "fraction of price", "definition"),
     ]  # fmt: skip
+
+
+def _rogers_satchell() -> Expr:
+    c, h, lo, o = close(), high(), low(), open_()
+    return mean(log(ratio(h, c)) * log(ratio(h, o)) + log(ratio(lo, c)) * log(ratio(lo, o)), N)
+
+
+def _yang_zhang() -> Expr:
+    jump = std(at_start(open_() * 0.0, log(ratio(open_(), prev(close())))), N)
+    body = std(log(ratio(close(), open_())), N)
+    share = 0.34 / (1.34 + (N + 1.0) / (N - 1.0))
+    sample = N / (N - 1.0)
+    return jump * jump * sample + body * body * (share * sample) + _rogers_satchell() * (1.0 - share)
 
 
 def _root(x: Expr) -> Expr:

@@ -54,7 +54,7 @@ def made_up() -> F4:
     gapping = path(rng, 320.0, rng.normal(0, 2e-3, N_BARS) + (np.arange(N_BARS) % 75 == 0) * rng.normal(0, 2e-2, N_BARS), 2e-3)
     liquid[:, 4] = np.floor(rng.lognormal(9, 1, N_BARS)) + 1
     coarse[:, 4] = np.floor(rng.lognormal(3, 1, N_BARS)) + 1
-    coarse[[70, 71, 260], 4] = 0.0
+    coarse[[72, 73, 261], 4] = 0.0
     gapping[:, 4] = np.floor(rng.lognormal(6, 2, N_BARS)) + 1
     return np.stack([liquid, coarse, gapping]).astype(np.float32)
 

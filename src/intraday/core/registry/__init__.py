@@ -7,6 +7,7 @@ from types import MappingProxyType
 
 from intraday.core.feature import Feature
 from intraday.core.registry import (
+    alpha158,
     channels,
     context,
     cross,
@@ -41,6 +42,7 @@ def default_registry() -> Mapping[str, Feature]:
         frames,
         context,
         cross,
+        alpha158,
     )
     features = [feature for family in families for feature in family.features()]
     registry = {f.name: f for f in features}

@@ -9,7 +9,10 @@
   the target at the (better) open. Touching the price fills.
 * **Vertical barrier**: the earlier of decision close + horizon, the end of continuous trading and square-off less a buffer;
   exit at the last one-minute close before it.
-* **A hole** in the bars longer than ``max_wait_min`` before anything was decided: the outcome is unknown.
+* **A hole** in the bars longer than ``max_wait_min``, or a halt of the session, before anything was decided: the outcome is unknown.
+* **Circuit limits**, where they are known: no entry at an open within ``limit_ticks`` of one (return 0), no fill at one. A position
+  that cannot leave is locked: it stays open, leaves at the first open inside the limits, and is marked at the last close where
+  there is none before the session's last exit. Minutes without trades are then no hole: nobody sells to it.
 """
 
 from __future__ import annotations
@@ -22,11 +25,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from intraday.core.kernels import barrier as kernel
-from intraday.domain.arrays import F8, I8, MINUTE_NS
+from intraday.domain.arrays import F8, I4, I8, MINUTE_NS
 from intraday.domain.session import Session
 
 SECOND_NS = 1_000_000_000
 FOREVER_NS = np.iinfo(np.int64).max
+NO_LIMITS = (float("nan"), float("nan"))
 
 
 class Exit(IntEnum):
@@ -35,7 +39,7 @@ class Exit(IntEnum):
     TARGET = kernel.TARGET
     STOP = kernel.STOP
     VERTICAL = kernel.VERTICAL
-    SKIPPED = kernel.SKIPPED  # not entered: the entry's open was at or beyond a barrier
+    SKIPPED = kernel.SKIPPED  # not entered: the entry's open was at or beyond a barrier, or near a circuit limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +49,31 @@ class FillRules:
     entry_delay_s: int = 60
     max_wait_min: int = 5
     square_off_buffer_min: int = 5
+    limit_ticks: int = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Bands:
+    """Circuit limits by session: ``number`` int32 [N] ascending session numbers, ``lower`` and ``upper`` float64 [N, S] rupees, NaN
+    where unknown. Limits move within a day; these are the ones in force at its end or open, and prices beyond them show it."""
+
+    number: I4
+    lower: F8
+    upper: F8
+
+    def on(self, number: int) -> tuple[F8, F8]:
+        """Lower and upper limits, float64 [S] each, as the doubles that prices of whole paise are; NaN on other sessions."""
+        at = int(np.searchsorted(self.number, number))
+        if at == len(self.number) or self.number[at] != number:
+            return np.full(self.lower.shape[1], np.nan), np.full(self.lower.shape[1], np.nan)
+        return np.round(self.lower[at] * 100.0) / 100.0, np.round(self.upper[at] * 100.0) / 100.0
+
+
+class Clock(NamedTuple):
+    """The times of decisions as rows of a session's minutes (row m opens m minutes after the session)."""
+
+    rows: I8  # [4, D]: kernel.DUE, WAIT, END, KNOWN
+    last: int  # every trade is over before this row
 
 
 class Barriers(NamedTuple):
@@ -67,6 +96,7 @@ class Fill:
     how: Exit
     both_in_bar: bool
     ret: float
+    locked: bool = False
 
 
 def barriers(
@@ -77,20 +107,21 @@ def barriers(
     A NaN or non-positive close or sigma gives NaN. ``horizon_bars`` is the horizon in decision bars (60 minutes of 5: 12).
     """
     base = np.ascontiguousarray(close, dtype=np.float64)
-    unit = base * np.asarray(sigma, dtype=np.float64) * np.sqrt(horizon_bars)
-    tick = np.maximum(np.round(np.asarray(tick_rupees, dtype=np.float64) * 100.0), 1.0).astype(np.int64)
-
-    def at(multiple: float, side: int) -> F8:
-        out = np.empty_like(base)
-        kernel.barrier_prices(base, multiple * unit, tick, side, out)
-        return out
-
-    return Barriers(at(target_sigma, 1), at(stop_sigma, -1), at(target_sigma, -1), at(stop_sigma, 1))
+    out = np.empty((4, len(base)))
+    kernel.barrier_prices(
+        base, np.asarray(sigma, dtype=np.float64), tick_paise(tick_rupees), float(np.sqrt(horizon_bars)), target_sigma, stop_sigma, out
+    )
+    return Barriers(*out)
 
 
-def entry_due_ns(rules: FillRules, decision_close_ns: int) -> int:
-    """The earliest open at which the trade may be entered."""
-    return decision_close_ns + rules.entry_delay_s * SECOND_NS
+def tick_paise(tick_rupees: F8) -> I8:
+    """Tick sizes as whole paise, at least one, int64 [n]."""
+    return np.maximum(np.round(np.asarray(tick_rupees, dtype=np.float64) * 100.0), 1.0).astype(np.int64)
+
+
+def limit_margin(rules: FillRules, tick_rupees: F8) -> F8:
+    """How near to a circuit limit nobody enters, rupees [n]; half a paisa more, for prices on the grid."""
+    return (rules.limit_ticks * tick_paise(tick_rupees) + 0.5) / 100.0
 
 
 def last_exit_ns(rules: FillRules, session: Session) -> int:
@@ -98,28 +129,56 @@ def last_exit_ns(rules: FillRules, session: Session) -> int:
     return min(session.close_ns, session.square_off_ns - rules.square_off_buffer_min * MINUTE_NS)
 
 
-def vertical_ns(rules: FillRules, session: Session, decision_close_ns: int, horizon_min: int) -> int:
-    """The vertical barrier of a decision."""
-    return min(decision_close_ns + horizon_min * MINUTE_NS, last_exit_ns(rules, session))
+def clock_of(rules: FillRules, session: Session, decision_close_ns: I8, horizon_min: int, known_ns: int = FOREVER_NS) -> Clock:
+    """The rows of decisions that closed at ``decision_close_ns`` int64 [D], on bars complete up to ``known_ns``.
+
+    A halt after the decision ends what can be known: who was in the market then could leave, if at all, only elsewhere.
+    """
+    last_ns = last_exit_ns(rules, session)
+    due = decision_close_ns + rules.entry_delay_s * SECOND_NS
+    end = np.minimum(decision_close_ns + horizon_min * MINUTE_NS, last_ns)
+    known = np.full(len(due), min(known_ns, session.close_ns), dtype=np.int64)
+    for start_ns, _ in session.pauses:
+        known = np.where(decision_close_ns <= start_ns, np.minimum(known, start_ns), known)
+
+    def row(ns: I8) -> I8:
+        return (ns - session.open_ns) // MINUTE_NS
+
+    rows = np.stack([row(due + MINUTE_NS - 1), row(due + rules.max_wait_min * MINUTE_NS), row(end), row(known)])
+    return Clock(np.maximum(rows, 0), int(row(np.int64(last_ns))))
+
+
+def minute_grid(session: Session, ts_ns: I8, values: F8) -> F8:
+    """``values`` float64 [T, S] of minutes that open at ``ts_ns`` as [S, session.minutes], NaN where there is none."""
+    out = np.full((values.shape[1], session.minutes), np.nan)
+    kernel.to_grid(np.ascontiguousarray(values), (ts_ns - session.open_ns) // MINUTE_NS, out)
+    return out
 
 
 def fill_trade(
     rules: FillRules, minutes: NDArray[np.void], session: Session, side: int, decision_close_ns: int, horizon_min: int,
-    target: float, stop: float, known_ns: int = FOREVER_NS,
+    target: float, stop: float, known_ns: int = FOREVER_NS, limits: tuple[float, float] = NO_LIMITS, tick_rupees: float = 0.05,
 ) -> Fill | None:  # fmt: skip
     """One trade on the one-minute bars (BAR[n], one instrument, ascending) of its session; ``side`` +1 long, -1 short.
 
-    None: not entered for want of a bar, or its end is not known from these bars (they are complete up to ``known_ns``).
+    ``limits``: the lower and upper circuit limit, NaN where unknown. None: not entered for want of a bar, or its end is not known
+    from these bars (they are complete up to ``known_ns``).
     """
-    ts: I8 = np.ascontiguousarray(minutes["ts_ns"])
-    o, h, low, c = (np.ascontiguousarray(minutes[name]) for name in ("open", "high", "low", "close"))
-    due, until = entry_due_ns(rules, decision_close_ns), vertical_ns(rules, session, decision_close_ns, horizon_min)
-    wait = rules.max_wait_min * MINUTE_NS
-    entry = kernel.find_entry(ts, o, int(np.searchsorted(ts, due)), due, wait, until)
-    if entry < 0:
+    o, h, low, c = (minute_grid(session, minutes["ts_ns"], minutes[name][:, None])[0] for name in ("open", "high", "low", "close"))
+    clock = clock_of(rules, session, np.array([decision_close_ns]), horizon_min, known_ns)
+    due, wait, end, known = (int(k) for k in clock.rows[:, 0])
+    entry = kernel.find_entry(o, due, wait, end)
+    if entry < 0 or entry >= known:
         return None
-    how, price, end_ns, both = kernel.walk(ts, o, h, low, c, entry, float(side), target, stop, until, known_ns, wait)
+    margin = float(limit_margin(rules, np.array([tick_rupees]))[0])
+    if kernel.at_limit(o[entry], limits[0], limits[1], margin):
+        how, price, row, both, locked = kernel.SKIPPED, o[entry], entry + 1, False, False
+    else:
+        how, price, row, both, locked = kernel.walk(
+            o, h, low, c, entry, end, clock.last, known, rules.max_wait_min, side, target, stop, limits[0], limits[1]
+        )
     if how == kernel.UNKNOWN:
         return None
-    paid = float(o[entry])
-    return Fill(int(ts[entry]), paid, float(price), int(end_ns), Exit(how), bool(both), side * (float(price) / paid - 1.0))
+    paid, entry_ns, known_at_ns = float(o[entry]), session.open_ns + entry * MINUTE_NS, session.open_ns + int(row) * MINUTE_NS
+    ret = side * (float(price) / paid - 1.0)
+    return Fill(entry_ns, paid, float(price), known_at_ns, Exit(how), bool(both), ret, bool(locked))

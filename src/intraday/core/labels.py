@@ -1,29 +1,30 @@
-"""Triple-barrier labels: what a long and a short trade entered after each decision bar would have done.
+"""Labels of decision bars: what a long and a short trade entered after each of them would have done.
 
-The fill rules are ``core/fills.py``'s; docs/labels.md shows them with examples. After López de Prado 2018, ch. 3, with the entry
-after a human delay, one-minute bars inside longer decision bars, and both sides traded so that the stop multiple counts for each.
+The fill rules are ``core/fills.py``'s; docs/labels.md shows them with examples. Triple barriers and the fixed horizon are after López
+de Prado 2018, ch. 3, with the entry after a human delay, one-minute bars inside longer decision bars, and both sides traded so that
+the stop multiple counts for each. Trend scanning is ``core/trend_labels.py``'s, labels of given sides are ``core/meta_labels.py``'s.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from datetime import date, timedelta
-from enum import IntFlag
+from enum import IntFlag, StrEnum
+from math import inf
 
 import numpy as np
 
-from intraday.core.fills import FOREVER_NS, SECOND_NS, FillRules, barriers, last_exit_ns
+from intraday.core.fills import Bands, FillRules
 from intraday.core.kernels import SOURCE_HASH
 from intraday.core.kernels import barrier as kernel
+from intraday.core.label_sessions import LabelPart, LabelParts, Traded
 from intraday.core.panel import Lists
-from intraday.domain.arrays import F4, F8, I8, LABEL, MINUTE_NS, Labels, Panel, empty
-from intraday.domain.session import Session, SessionTable
+from intraday.core.trend_labels import TrendRule, scan_trends
+from intraday.domain.arrays import F4, F8, I8, LABEL, Labels, Mask, Panel
+from intraday.domain.session import SessionTable
 
-EPOCH = date(1970, 1, 1)
-RULES_VERSION = 1  # of what fills.py and this file decide outside the kernels; raise it with any change of meaning
+RULES_VERSION = 2  # of what is decided outside the kernels; raise it with any change of meaning. 2: halts and circuit limits
 
 
 class Barrier(IntFlag):
@@ -35,12 +36,25 @@ class Barrier(IntFlag):
     SHORT_STOP = kernel.SHORT_STOP
     VERTICAL = kernel.ANY_VERTICAL  # at least one of the trades ended by time
     BOTH_IN_BAR = kernel.BOTH_IN_BAR  # stop and target (or both targets) in one minute: the stop was assumed (or label 0)
-    SKIPPED = kernel.ANY_SKIPPED  # at least one of the trades was not entered, its barrier had been passed by then
+    SKIPPED = kernel.ANY_SKIPPED  # at least one of the trades was not entered: past a barrier by then, or near a circuit limit
+    LOCKED = kernel.ANY_LOCKED & 0xFF  # at least one of the trades was locked at a circuit limit when it was due to end
+
+
+class Kind(StrEnum):
+    """What a label says of the time after its decision."""
+
+    TRIPLE_BARRIER = "triple_barrier"  # which of target, stop and time came first
+    FIXED_HORIZON = "fixed_horizon"  # whether the return by the vertical barrier is beyond target_sigma
+    TREND_SCANNING = "trend_scanning"  # the sign of the clearest trend
 
 
 @dataclass(frozen=True, slots=True)
 class LabelSpec:
-    """What a label set is. ``timeframe`` and the ``_min`` are minutes; multiples are of sigma over the horizon."""
+    """What a label set is. ``timeframe`` and the ``_min`` are minutes; multiples are of sigma over the horizon.
+
+    Trend scanning alone looks at the ``trend_`` fields: spans of ``trend_from_min``, ``trend_step_min`` more .. up to ``horizon_min``
+    are scanned, and the least t-value that is a trend is ``trend_t``. ``kind`` is one of ``Kind``.
+    """
 
     timeframe: int = 5
     horizon_min: int = 60
@@ -49,11 +63,19 @@ class LabelSpec:
     entry_delay_s: int = 60
     square_off_buffer_min: int = 5
     max_wait_min: int = 5
+    limit_ticks: int = 3
+    kind: str = Kind.TRIPLE_BARRIER
+    trend_from_min: int = 15
+    trend_step_min: int = 5
+    trend_t: float = 2.0
+
+    def __post_init__(self) -> None:
+        Kind(self.kind)  # ValueError names the unknown one
 
     @property
     def rules(self) -> FillRules:
         """The part that fills share."""
-        return FillRules(self.entry_delay_s, self.max_wait_min, self.square_off_buffer_min)
+        return FillRules(self.entry_delay_s, self.max_wait_min, self.square_off_buffer_min, self.limit_ticks)
 
     @property
     def horizon_bars(self) -> float:
@@ -70,16 +92,25 @@ class LabelSpec:
         return json.dumps({**asdict(self), "kernels": SOURCE_HASH, "rules": RULES_VERSION}, sort_keys=True)
 
 
+@dataclass(frozen=True, slots=True)
+class Scanned:
+    """Labels with what trend scanning alone knows: each label's t-value and the end of its span, ns UTC, [n] each."""
+
+    labels: Labels
+    t: F8
+    end_ns: I8
+
+
 class Labeler:
     """Labels panels; holds no state between calls.
 
-    ``tick_rupees`` float64 [S]; ``lists`` says by date whose continuous trading ends before a closing auction.
+    ``tick_rupees`` float64 [S]; ``lists`` says by date whose continuous trading ends before a closing auction; ``bands`` are the
+    circuit limits, None: none are known.
     """
 
-    def __init__(self, spec: LabelSpec, tick_rupees: F8, lists: Lists = Lists()) -> None:
+    def __init__(self, spec: LabelSpec, tick_rupees: F8, lists: Lists = Lists(), bands: Bands | None = None) -> None:
         self._spec = spec
-        self._tick = np.asarray(tick_rupees, dtype=np.float64)
-        self._lists = lists
+        self._traded = Traded(np.asarray(tick_rupees, dtype=np.float64), lists, bands)
 
     def label(self, minutes: Panel, decisions: Panel, sigma: F4, sessions: SessionTable, known_ns: int | None = None) -> Labels:
         """LABEL[n] of the decision bars, ordered by (ts, inst); a decision without a known outcome has no row, never a zero.
@@ -89,63 +120,46 @@ class Labeler:
         a trade still open then has no label. ``ret_*`` gross; 0 where a trade was not entered. ``t1_ns``: the later end of the
         two trades, when the whole row is known. Nothing reaches beyond its session. Raises CalendarError for a day without one.
         """
-        assert minutes.timeframe == 1 and decisions.timeframe == self._spec.timeframe, (minutes.timeframe, decisions.timeframe)
-        assert minutes.n_instruments == decisions.n_instruments == len(self._tick), (minutes.n_instruments, len(self._tick))
-        assert sigma.shape == decisions.mask.shape, (sigma.shape, decisions.mask.shape)
-        until = FOREVER_NS if known_ns is None else known_ns
-        parts = [empty(LABEL)]
-        for number, m, d in _by_session(minutes, decisions):
-            rows = self._label_day(minutes.rows(*m), decisions.rows(*d), sigma[d[0] : d[1]], sessions, number, until)
-            parts.append(rows[np.lexsort((rows["inst"], rows["ts_ns"]))])
-        return np.concatenate(parts)
+        return self.scan(minutes, decisions, sigma, sessions, known_ns).labels
 
-    def _label_day(self, minutes: Panel, decisions: Panel, sigma: F4, sessions: SessionTable, number: int, known_ns: int) -> Labels:
-        day, parts = EPOCH + timedelta(days=number), [empty(LABEL)]
-        listed = self._lists.auction_on(number, len(self._tick))
-        for auction in (False, True):
-            keep = np.flatnonzero(listed == auction)
-            if len(keep):
-                parts.append(self._label_session(minutes, decisions, sigma, sessions.get(day, auction), keep, known_ns))
-        return np.concatenate(parts)
+    def scan(self, minutes: Panel, decisions: Panel, sigma: F4, sessions: SessionTable, known_ns: int | None = None) -> Scanned:
+        """``label`` with the t-values of trend scanning; other kinds have none: NaN, and 0 for the end of the span."""
+        spec, shape = self._spec, (len(decisions), minutes.n_instruments)
+        assert decisions.timeframe == spec.timeframe, (decisions.timeframe, spec.timeframe)
+        out, done = np.empty(shape, LABEL), np.zeros(shape, np.bool_)
+        trend = spec.kind == Kind.TREND_SCANNING
+        t, end_ns = np.full(shape if trend else (0, 0), np.nan), np.zeros(shape if trend else (0, 0), np.int64)
+        for part in LabelParts(spec.rules, spec.horizon_min, self._traded, sessions).of(minutes, decisions, sigma, known_ns):
+            rows = part.rows
+            if trend:
+                rule = TrendRule(spec.trend_from_min, spec.trend_step_min, spec.trend_t, spec.max_wait_min)
+                scan_trends(part, rule, out[rows], done[rows], t[rows], end_ns[rows])
+            else:
+                self._label(part, out[rows], done[rows])
+        labels = out[done]
+        if trend:
+            return Scanned(labels, t[done], end_ns[done])
+        return Scanned(self._by_return(labels), np.full(len(labels), np.nan), np.zeros(len(labels), np.int64))
 
-    def _label_session(self, minutes: Panel, decisions: Panel, sigma: F4, session: Session, keep: I8, known_ns: int) -> Labels:
-        spec, rules = self._spec, self._spec.rules
-        closed = np.minimum(decisions.ts_ns + spec.timeframe * MINUTE_NS, session.close_ns)
-        vertical = np.minimum(closed + spec.horizon_min * MINUTE_NS, last_exit_ns(rules, session))
-        o, h, low, c = (np.ascontiguousarray(a[:, keep].T) for a in (minutes.open, minutes.high, minutes.low, minutes.close))
-        shape = (len(keep), len(decisions))
-        label, flags = np.zeros(shape, np.int8), np.zeros(shape, np.int8)
-        ret, when = np.zeros((2, *shape)), np.zeros((2, *shape), np.int64)
+    def _label(self, part: LabelPart, out: Labels, done: Mask) -> None:
+        spec = self._spec
+        target = inf if spec.kind == Kind.FIXED_HORIZON else spec.target_sigma
         kernel.label_session(
-            minutes.ts_ns, o, h, low, c, self._barriers(decisions, sigma, keep), closed + rules.entry_delay_s * SECOND_NS, vertical,
-            known_ns, rules.max_wait_min * MINUTE_NS, label, flags, ret, when,
+            part.open, part.high, part.low, part.close, part.keep, part.decided, part.sigma, part.tick,
+            float(np.sqrt(spec.horizon_bars)), target, spec.stop_sigma, part.lower, part.upper, part.margin,
+            part.clock.rows, part.clock.last, spec.max_wait_min, part.session.open_ns, part.ts_ns, out, done,
         )  # fmt: skip
-        s, d = np.nonzero(when[0])
-        out = empty(LABEL, len(s))
-        out["ts_ns"], out["inst"], out["sigma"] = decisions.ts_ns[d], keep[s], sigma[d, keep[s]]
-        out["label"], out["barrier"] = label[s, d], flags[s, d]
-        out["ret_long"], out["ret_short"] = ret[0, s, d], ret[1, s, d]
-        out["entry_ns"], out["t1_ns"] = when[0, s, d], when[1, s, d]
-        return out
 
-    def _barriers(self, decisions: Panel, sigma: F4, keep: I8) -> F8:
-        """Float64 [4, S, D], NaN where there is no decision."""
-        spec, shape = self._spec, (len(keep), len(decisions))
-        close = decisions.close[:, keep].T.ravel()  # NaN where the instrument has no bar
-        tick = np.repeat(self._tick[keep], shape[1])
-        four = barriers(close, sigma[:, keep].T.ravel(), tick, spec.horizon_bars, spec.target_sigma, spec.stop_sigma)
-        return np.stack(four).reshape(4, *shape)
+    def _by_return(self, labels: Labels) -> Labels:
+        """Fixed horizon: the sign of the long trade's return where it is beyond the target."""
+        if self._spec.kind == Kind.FIXED_HORIZON:
+            width = self._spec.target_sigma * labels["sigma"] * np.sqrt(self._spec.horizon_bars)
+            labels["label"] = np.sign(labels["ret_long"]) * (np.abs(labels["ret_long"]) > width)
+        return labels
 
 
 def tally(labels: Labels) -> dict[str, int]:
     """How many labels there are, of each class, and with each bit of ``Barrier``; for reports."""
     counts = {"labels": len(labels), **{f"label {k:+d}": int((labels["label"] == k).sum()) for k in (-1, 0, 1)}}
-    return counts | {str(bit.name).lower(): int((labels["barrier"] & bit.value != 0).sum()) for bit in Barrier}
-
-
-def _by_session(minutes: Panel, decisions: Panel) -> Iterator[tuple[int, tuple[int, int], tuple[int, int]]]:
-    """(session number, row range of the minutes, row range of the decisions) of every session with decisions."""
-    for number in np.unique(decisions.session):
-        first, stop = np.searchsorted(minutes.session, [number, number + 1])
-        d_first, d_stop = np.searchsorted(decisions.session, [number, number + 1])
-        yield int(number), (int(first), int(stop)), (int(d_first), int(d_stop))
+    bits = labels["barrier"].view(np.uint8)
+    return counts | {str(bit.name).lower(): int((bits & bit.value != 0).sum()) for bit in Barrier}

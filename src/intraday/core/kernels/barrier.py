@@ -1,24 +1,29 @@
 """Triple barriers: one trade walked minute by minute, and all decisions of one session.
 
-Times are int64 ns UTC, prices rupees, rows one-minute bars with NaN prices where the instrument has none. Rules: docs/labels.md.
-A short trade is walked as a long one in mirrored prices (negated, high and low swapped), so there is one rule, not two.
+A session is a grid of its minutes: row m opens m minutes after the session does, with NaN prices where the instrument has no bar.
+Prices are rupees, and bars hold what bars must (low <= open, close <= high). Rules: docs/labels.md. Circuit limits are NaN where
+unknown: every comparison with them is then false.
 """
 
 import math
+from typing import Any
 
 import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
+F4 = NDArray[np.float32]
 F8 = NDArray[np.float64]
 I8 = NDArray[np.int64]
-I1 = NDArray[np.int8]
+Mask = NDArray[np.bool_]
+Table = NDArray[Any]  # LABEL[D, S]
 
 MINUTE_NS = 60_000_000_000
 UNKNOWN, TARGET, STOP, VERTICAL, SKIPPED = 0, 1, 2, 3, 4  # how a trade ended
 
-# Bits of LABEL.barrier; `core.labels.Barrier` names them.
-LONG_TARGET, LONG_STOP, SHORT_TARGET, SHORT_STOP, ANY_VERTICAL, BOTH_IN_BAR, ANY_SKIPPED = 1, 2, 4, 8, 16, 32, 64
+# Bits of LABEL.barrier; `core.labels.Barrier` names them. The eighth is the sign of the int8 they are kept in.
+LONG_TARGET, LONG_STOP, SHORT_TARGET, SHORT_STOP, ANY_VERTICAL, BOTH_IN_BAR, ANY_SKIPPED, ANY_LOCKED = 1, 2, 4, 8, 16, 32, 64, -128
+DUE, WAIT, END, KNOWN = 0, 1, 2, 3  # rows of `clock`: first and last row of an entry, of the vertical barrier, of what is known
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
@@ -40,72 +45,136 @@ def barrier_price(close: float, distance: float, tick: int, side: int) -> float:
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
-def barrier_prices(close: F8, distance: F8, tick: I8, side: int, out: F8) -> None:
-    """``barrier_price`` of each row: close, distance float64 [n], tick int64 [n] paise, into ``out`` float64 [n]."""
-    for k in range(close.shape[0]):
-        out[k] = barrier_price(close[k], distance[k], tick[k], side)
+def four_barriers(
+    close: float, sigma: float, tick: int, root: float, target: float, stop: float
+) -> tuple[float, float, float, float]:
+    """Long target, long stop, short target and short stop of a decision; ``root`` is the square root of its horizon in bars.
+
+    An infinite ``target`` means that there are no horizontal barriers. NaN where close or sigma is not above zero.
+    """
+    unit = close * sigma * root
+    if target == math.inf and unit > 0.0:
+        return math.inf, -math.inf, -math.inf, math.inf
+    above, below = barrier_price(close, target * unit, tick, 1), barrier_price(close, stop * unit, tick, -1)
+    if target == stop:
+        return above, below, below, above
+    return above, below, barrier_price(close, target * unit, tick, -1), barrier_price(close, stop * unit, tick, 1)
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
-def find_entry(ts: I8, open_: F8, first: int, due_ns: int, max_wait_ns: int, vertical_ns: int) -> int:
-    """The row of the first bar from ``first`` on that opens no later than ``due + max_wait`` and before the vertical; else -1."""
-    for m in range(first, ts.shape[0]):
-        if ts[m] > due_ns + max_wait_ns or ts[m] >= vertical_ns:
-            return -1
+def barrier_prices(close: F8, sigma: F8, tick: I8, root: float, target: float, stop: float, out: F8) -> None:
+    """``four_barriers`` of each row: close, sigma float64 [n], tick int64 [n] paise, into ``out`` float64 [4, n]."""
+    for k in range(close.shape[0]):
+        out[0, k], out[1, k], out[2, k], out[3, k] = four_barriers(close[k], sigma[k], tick[k], root, target, stop)
+
+
+@nb.njit(cache=True, nogil=True, error_model="numpy")
+def to_grid(values: F8, row: I8, out: F8) -> None:
+    """``values`` float64 [T, S] into row ``row`` [T] of ``out`` float64 [S, M], left as it is elsewhere; in tiles, for the cache."""
+    tile = 16
+    for first in range(0, values.shape[1], tile):
+        for t in range(values.shape[0]):
+            if 0 <= row[t] < out.shape[1]:
+                for s in range(first, min(first + tile, values.shape[1])):
+                    out[s, row[t]] = values[t, s]
+
+
+@nb.njit(cache=True, nogil=True, error_model="numpy")
+def find_entry(open_: F8, due: int, wait: int, end: int) -> int:
+    """The first row with a bar from ``due`` to ``wait`` and before ``end``; else -1."""
+    for m in range(due, min(wait + 1, end, open_.shape[0])):
         if open_[m] == open_[m]:
             return m
     return -1
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
-def walk(
-    ts: I8, open_: F8, high: F8, low: F8, close: F8, entry: int, side: float, target: float, stop: float,
-    vertical_ns: int, known_ns: int, max_hole_ns: int,
-) -> tuple[int, float, int, bool]:  # fmt: skip
-    """One trade from the open of row ``entry``: (how it ended, exit price, ns when that was known, both barriers in one bar).
-
-    At the entry's open: at or beyond a barrier, not entered. At a later open: beyond the stop fills there (worse), beyond the
-    target fills there (better). Inside a bar: the stop first. Otherwise the last close before ``vertical_ns``, known then.
-    UNKNOWN: nothing was decided by ``known_ns``, up to which the bars are complete, or before a hole longer than ``max_hole_ns``.
-    """
-    up, down = side * target, side * stop
-    seen_ns, last = ts[entry], open_[entry]
-    for m in range(entry, ts.shape[0]):
-        if ts[m] >= vertical_ns or ts[m] + MINUTE_NS > known_ns:
-            break
-        if not close[m] == close[m]:
-            continue
-        if ts[m] - seen_ns > max_hole_ns:
-            return UNKNOWN, np.nan, 0, False
-        first = side * open_[m]
-        best, worst = (high[m], low[m]) if side > 0 else (-low[m], -high[m])
-        end_ns = ts[m] + MINUTE_NS
-        if first <= down or first >= up:
-            how = SKIPPED if m == entry else (STOP if first <= down else TARGET)
-            return how, open_[m], end_ns, False
-        if worst <= down:
-            return STOP, stop, end_ns, best >= up
-        if best >= up:
-            return TARGET, target, end_ns, False
-        seen_ns, last = end_ns, close[m]
-    if vertical_ns > known_ns or vertical_ns - seen_ns > max_hole_ns:
-        return UNKNOWN, np.nan, 0, False
-    return VERTICAL, last, vertical_ns, False
+def at_limit(price: float, lower: float, upper: float, margin: float) -> bool:
+    """Whether the price is at a circuit limit or within ``margin`` of it. A price beyond a limit shows that the limit was moved."""
+    return upper - margin <= price <= upper or lower <= price <= lower + margin
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
-def decide(how_long: int, how_short: int, long_ns: int, short_ns: int) -> int:
+def release(
+    open_: F8, close: F8, first: int, last: int, known: int, how: int, lower: float, upper: float
+) -> tuple[int, float, int]:
+    """A locked position leaves at the first open inside the limits from row ``first`` on: (how, price, known at that row's open).
+
+    None before ``last``, when every trade must be over: VERTICAL at the last close, which is a mark and no fill.
+    """
+    mark = np.nan
+    for m in range(min(last, known)):
+        if m >= first and open_[m] == open_[m] and not at_limit(open_[m], lower, upper, 0.0):
+            return how, open_[m], m + 1
+        if close[m] == close[m]:
+            mark = close[m]
+    return (UNKNOWN, np.nan, 0) if known < last else (VERTICAL, mark, last)
+
+
+@nb.njit(cache=True, nogil=True, error_model="numpy")
+def touch(open_: float, high: float, low: float, side: int, target: float, stop: float) -> tuple[int, float, bool]:
+    """How a trade ends in a bar that reaches a barrier: (how, price, both barriers inside the bar). The stop comes first."""
+    if side * open_ <= side * stop:
+        return STOP, open_, False
+    if side * open_ >= side * target:
+        return TARGET, open_, False
+    stopped, won = (low <= stop, high >= target) if side > 0 else (high >= stop, low <= target)
+    return (STOP, stop, won) if stopped else (TARGET, target, False)
+
+
+@nb.njit(cache=True, nogil=True, error_model="numpy")
+def walk(
+    open_: F8, high: F8, low: F8, close: F8, entry: int, end: int, last: int, known: int, hole: int,
+    side: int, target: float, stop: float, lower: float, upper: float,
+) -> tuple[int, float, int, bool, bool]:  # fmt: skip
+    """One trade from the open of row ``entry``: (how it ended, exit price, row at whose open that was known, both, locked).
+
+    At the entry's open: at or beyond a barrier, not entered. At a later open: beyond the stop fills there (worse), beyond the
+    target fills there (better). Inside a bar: the stop first, ``both`` if the target was in it too. Otherwise the last close before
+    row ``end``. An exit at a circuit limit does not fill: the position is ``locked`` and leaves by ``release``, before row ``last``.
+    UNKNOWN: nothing was decided before row ``known`` or before a hole of more than ``hole`` rows (locked instruments have none).
+    """
+    above, below = max(target, stop), min(target, stop)
+    m, seen, until = entry, entry, min(end, known)
+    while m < until:
+        if high[m] < above and low[m] > below:  # false for NaN
+            seen = m
+            m += 1
+            continue
+        if not close[m] == close[m]:
+            while m < until and not close[m] == close[m]:
+                m += 1
+            if m - seen - 1 > hole and not at_limit(close[seen], lower, upper, 0.0):
+                return UNKNOWN, np.nan, 0, False, False
+            continue
+        how, price, both = touch(open_[m], high[m], low[m], side, target, stop)
+        if m == entry and price == open_[m]:
+            return SKIPPED, price, m + 1, False, False
+        if not at_limit(price, lower, upper, 0.0):
+            return how, price, m + 1, both, False
+        how, price, row = release(open_, close, m + 1, last, known, how, lower, upper)
+        return how, price, row, both, True
+    if known < end or (end - seen - 1 > hole and not at_limit(close[seen], lower, upper, 0.0)):
+        return UNKNOWN, np.nan, 0, False, False
+    if not at_limit(close[seen], lower, upper, 0.0):
+        return VERTICAL, close[seen], end, False, False
+    how, price, row = release(open_, close, end, last, known, VERTICAL, lower, upper)
+    return how, price, row, False, True
+
+
+@nb.njit(cache=True, nogil=True, error_model="numpy")
+def decide(how_long: int, how_short: int, long_row: int, short_row: int) -> int:
     """+1 if the long trade reached its target (first, if both did), -1 if the short one, 0 if neither or both in one minute."""
     long_won, short_won = how_long == TARGET, how_short == TARGET
-    if long_won and (not short_won or long_ns < short_ns):
+    if long_won and (not short_won or long_row < short_row):
         return 1
-    if short_won and (not long_won or short_ns < long_ns):
+    if short_won and (not long_won or short_row < long_row):
         return -1
     return 0
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
-def bits(how_long: int, how_short: int, long_ns: int, short_ns: int, both: bool) -> int:
+def bits(how_long: int, how_short: int, long_row: int, short_row: int, both: bool) -> int:
     """LABEL.barrier of two ended trades."""
     out = 0
     if how_long == TARGET:
@@ -120,47 +189,49 @@ def bits(how_long: int, how_short: int, long_ns: int, short_ns: int, both: bool)
         out |= ANY_VERTICAL
     if how_long == SKIPPED or how_short == SKIPPED:
         out |= ANY_SKIPPED
-    if both or (how_long == TARGET and how_short == TARGET and long_ns == short_ns):
+    if both or (how_long == TARGET and how_short == TARGET and long_row == short_row):
         out |= BOTH_IN_BAR
     return out
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
 def label_session(
-    ts: I8, open_: F8, high: F8, low: F8, close: F8, barrier: F8, due_ns: I8, vertical_ns: I8, known_ns: int, max_wait_ns: int,
-    label: I1, flags: I1, ret: F8, when: I8,
-) -> int:  # fmt: skip
-    """Both trades of every decision of one session.
+    open_: F8, high: F8, low: F8, close: F8, keep: I8, decided: F8, sigma: F4, tick: I8, root: float, target: float, stop: float,
+    lower: F8, upper: F8, margin: F8, clock: I8, last: int, hole: int, open_ns: int, ts: I8, out: Table, done: Mask,
+) -> None:  # fmt: skip
+    """Both trades of every decision of the instruments ``keep`` (rows of S) in one session.
 
-    ts int64 [M]; open_ .. close float64 [S, M], NaN where missing; barrier float64 [4, S, D]: long target, long stop, short
-    target, short stop (NaN: no decision); due_ns, vertical_ns int64 [D]. Fills label int8 [S, D], flags int8 [S, D], ret float64
-    [2, S, D] (long, short) and when int64 [2, S, D] (entry, t1; entry 0: no label). Returns the number of labels.
+    open_ .. close float64 [S, M]; decided (the decision bars' closes, NaN: none) float64, sigma float32 [D, S]; tick int64 [S]
+    paise; lower, upper, margin float64 [S]: circuit limits and how near to them nobody enters; clock int64 [4, D]; ts int64 [D].
+    Fills ``out`` LABEL [D, S] where it sets ``done`` bool [D, S].
     """
-    n = 0
-    for s in range(open_.shape[0]):
+    for s in keep:
         o, h, lo, c = open_[s], high[s], low[s], close[s]
-        first = 0
-        for d in range(due_ns.shape[0]):
-            when[0, s, d] = 0
-            if not barrier[0, s, d] == barrier[0, s, d]:
+        for d in range(clock.shape[1]):
+            long_target, long_stop, short_target, short_stop = four_barriers(decided[d, s], sigma[d, s], tick[s], root, target, stop)
+            end, known = clock[END, d], clock[KNOWN, d]
+            m = -1 if not long_target == long_target else find_entry(o, clock[DUE, d], clock[WAIT, d], end)
+            if m < 0 or m >= known:
                 continue
-            while first < ts.shape[0] and ts[first] < due_ns[d]:
-                first += 1
-            m = find_entry(ts, o, first, due_ns[d], max_wait_ns, vertical_ns[d])
-            if m < 0:
-                continue
-            up, long_exit, long_ns, both_long = walk(
-                ts, o, h, lo, c, m, 1.0, barrier[0, s, d], barrier[1, s, d], vertical_ns[d], known_ns, max_wait_ns
-            )
-            down, short_exit, short_ns, both_short = walk(
-                ts, o, h, lo, c, m, -1.0, barrier[2, s, d], barrier[3, s, d], vertical_ns[d], known_ns, max_wait_ns
-            )
+            if at_limit(o[m], lower[s], upper[s], margin[s]):
+                up, long_exit, long_row, both_long, locked_long = SKIPPED, o[m], m + 1, False, False
+                down, short_exit, short_row, both_short, locked_short = SKIPPED, o[m], m + 1, False, False
+            else:
+                up, long_exit, long_row, both_long, locked_long = walk(
+                    o, h, lo, c, m, end, last, known, hole, 1, long_target, long_stop, lower[s], upper[s]
+                )
+                down, short_exit, short_row, both_short, locked_short = walk(
+                    o, h, lo, c, m, end, last, known, hole, -1, short_target, short_stop, lower[s], upper[s]
+                )
             if up == UNKNOWN or down == UNKNOWN:
                 continue
-            label[s, d] = decide(up, down, long_ns, short_ns)
-            flags[s, d] = bits(up, down, long_ns, short_ns, both_long or both_short)
-            ret[0, s, d] = long_exit / o[m] - 1.0
-            ret[1, s, d] = 1.0 - short_exit / o[m]
-            when[0, s, d], when[1, s, d] = ts[m], max(long_ns, short_ns)
-            n += 1
-    return n
+            row = out[d, s]
+            row["ts_ns"], row["inst"], row["sigma"] = ts[d], s, sigma[d, s]
+            row["label"] = decide(up, down, long_row, short_row)
+            row["barrier"] = bits(up, down, long_row, short_row, both_long or both_short) | (
+                ANY_LOCKED if locked_long or locked_short else 0
+            )
+            row["ret_long"], row["ret_short"] = long_exit / o[m] - 1.0, 1.0 - short_exit / o[m]
+            row["entry_ns"] = open_ns + m * MINUTE_NS
+            row["t1_ns"] = open_ns + max(long_row, short_row) * MINUTE_NS
+            done[d, s] = True

@@ -1,0 +1,90 @@
+"""What every kind of label is made from: the minutes of one session as a grid, and its decisions with their times and limits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+import numpy as np
+
+from intraday.core.fills import FOREVER_NS, Bands, Clock, FillRules, clock_of, limit_margin, minute_grid, tick_paise
+from intraday.core.panel import Lists
+from intraday.domain.arrays import F4, F8, I8, MINUTE_NS, Panel
+from intraday.domain.session import Session, SessionTable
+
+EPOCH = date(1970, 1, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Traded:
+    """S instruments: ``tick_rupees`` float64 [S], ``lists`` of who ends before a closing auction, ``bands`` None: no limits known."""
+
+    tick_rupees: F8
+    lists: Lists
+    bands: Bands | None
+
+
+@dataclass(frozen=True, slots=True)
+class LabelPart:
+    """The decisions of one session of those instruments that trade for the same time.
+
+    ``rows``: theirs in the decision panel; ``keep`` int64: the instruments' columns; ``closed_ns`` int64 [D]. Grids float64 [S, M] of the session's minutes;
+    ``decided`` (closes) float64 and ``sigma`` float32 [D, S]; ``tick`` paise, ``lower``, ``upper``, ``margin`` rupees [S].
+    """
+
+    rows: slice
+    keep: I8
+    session: Session
+    clock: Clock
+    ts_ns: I8
+    closed_ns: I8
+    open: F8
+    high: F8
+    low: F8
+    close: F8
+    decided: F8
+    sigma: F4
+    tick: I8
+    lower: F8
+    upper: F8
+    margin: F8
+
+
+@dataclass(frozen=True, slots=True)
+class LabelParts:
+    """Cuts panels into parts; what it is given is what ``Labeler`` is."""
+
+    rules: FillRules
+    horizon_min: int
+    traded: Traded
+    sessions: SessionTable
+
+    def of(self, minutes: Panel, decisions: Panel, sigma: F4, known_ns: int | None) -> Iterator[LabelPart]:
+        """Every part of the decisions, in order of time."""
+        n, until = len(self.traded.tick_rupees), FOREVER_NS if known_ns is None else known_ns
+        assert minutes.timeframe == 1 and minutes.n_instruments == decisions.n_instruments == n, (minutes.n_instruments, n)
+        assert sigma.shape == decisions.mask.shape, (sigma.shape, decisions.mask.shape)
+        for number in np.unique(decisions.session):
+            m, d = (slice(*np.searchsorted(p.session, [number, number + 1]).tolist()) for p in (minutes, decisions))
+            yield from self._session(int(number), minutes.rows(m.start, m.stop), decisions.rows(d.start, d.stop), sigma[d], d, until)
+
+    def _session(
+        self, number: int, minutes: Panel, decisions: Panel, sigma: F4, rows: slice, known_ns: int
+    ) -> Iterator[LabelPart]:
+        day, n, traded = EPOCH + timedelta(days=number), minutes.n_instruments, self.traded
+        regular = self.sessions.get(day)
+        grids = [minute_grid(regular, minutes.ts_ns, a) for a in (minutes.open, minutes.high, minutes.low, minutes.close)]
+        lower, upper = (np.full(n, np.nan), np.full(n, np.nan)) if traded.bands is None else traded.bands.on(number)
+        tick, margin = tick_paise(traded.tick_rupees), limit_margin(self.rules, traded.tick_rupees)
+        listed = traded.lists.auction_on(number, n)
+        for auction in (False, True):
+            keep = np.flatnonzero(listed == auction)
+            if len(keep):
+                session = self.sessions.get(day, auction)
+                closed = np.minimum(decisions.ts_ns + decisions.timeframe * MINUTE_NS, session.close_ns)
+                clock = clock_of(self.rules, session, closed, self.horizon_min, known_ns)
+                yield LabelPart(
+                    rows, keep, session, clock, decisions.ts_ns, closed, *grids, np.ascontiguousarray(decisions.close),
+                    np.ascontiguousarray(sigma), tick, lower, upper, margin,
+                )  # fmt: skip

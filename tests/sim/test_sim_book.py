@@ -243,11 +243,11 @@ def test_the_book_goes_on_into_the_next_days() -> None:
 
 
 def test_outside_the_session_table_nothing_trades() -> None:
-    last = date(2026, 12, 31)
+    last = date(2027, 12, 31)
     book = book_of(last)
     q = quote_at(STOCK, "18:00", last, book)
     kept = traded(q)
-    assert book.advance(at(date(2027, 1, 4), "10:00")) == []
+    assert book.advance(at(date(2028, 1, 4), "10:00")) == []
     assert traded(q) == kept
     assert book_of(date(2010, 1, 1)).quote(INFY, at(date(2010, 1, 1), "10:00")) == Quote(INFY)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections import Counter
 from datetime import UTC, date, datetime, timedelta, timezone
 from pathlib import Path
 
@@ -11,8 +12,9 @@ import pytest
 
 from intraday.domain.arrays import MINUTE_NS
 from intraday.domain.errors import CalendarError
-from intraday.domain.session import Session, SessionTable
+from intraday.domain.session import CallAuction, Segment, Session, SessionTable, with_auction
 
+GOLDEN = Path(__file__).parents[1] / "golden"
 IST = timezone(timedelta(hours=5, minutes=30))
 
 
@@ -31,6 +33,11 @@ def ns(text: str) -> int:
 
 # Written by hand from FACTS.md, exchange circulars and newspapers, not from the csv.
 SPECIAL = [
+    ("2010-02-06", "11:00", "12:30"),
+    ("2010-11-05", "18:15", "19:15"),
+    ("2011-10-26", "16:45", "18:00"),
+    ("2012-04-28", "11:15", "12:45"),
+    ("2012-11-13", "15:45", "17:00"),
     ("2013-05-11", "11:15", "12:45"),
     ("2014-03-22", "11:15", "12:45"),
     ("2014-10-23", "18:30", "19:30"),
@@ -48,6 +55,7 @@ SPECIAL = [
     ("2023-11-12", "18:15", "19:15"),
     ("2024-01-20", "09:15", "15:30"),
     ("2024-03-02", "09:15", "12:30"),
+    ("2024-05-18", "09:15", "12:40"),
     ("2024-11-01", "18:00", "19:00"),
     ("2025-02-01", "09:15", "15:30"),
     ("2025-10-21", "13:45", "14:45"),
@@ -55,7 +63,8 @@ SPECIAL = [
 ]
 CLOSED = (
     "2013-11-15 2014-10-24 2015-09-25 2016-07-06 2017-10-20 2018-11-08 2019-10-28 2020-04-02 2021-05-13 2022-10-26 2023-11-14 "
-    "2024-01-22 2024-05-20 2024-11-20 2025-10-22 2026-01-15 2026-03-26 2024-01-21 2024-03-09"
+    "2024-01-22 2024-05-20 2024-11-20 2025-10-22 2026-01-15 2026-03-26 2024-01-21 2024-03-09 "
+    "2026-11-10 2027-01-26 2027-03-26"
 ).split()
 
 
@@ -87,6 +96,7 @@ def test_regular_day(table: SessionTable, day: str, opens: str) -> None:
 def test_pauses_of_the_halt_of_2021(table: SessionTable) -> None:
     s = table.get(date(2021, 2, 24))
     assert [(ist(a)[-5:], ist(b)[-5:]) for a, b in s.pauses] == [("11:40", "15:45")]
+    assert s.end_ns == s.close_ns == s.last_minute_ns + MINUTE_NS == ns("2021-02-24 17:00")
     assert list(map(tuple, table.pauses().tolist())).count(s.pauses[0]) == 1
 
 
@@ -128,10 +138,73 @@ def test_at_is_half_open(table: SessionTable) -> None:
     assert table.at(ns("2025-04-05 10:00")) is None  # a Saturday
 
 
-@pytest.mark.parametrize("day", [date(2009, 12, 31), date(2027, 1, 1)])
+def times(auction: CallAuction | None) -> list[str]:
+    return [] if auction is None else [ist(getattr(auction, name))[-5:] for name in auction.__slots__]
+
+
+@pytest.mark.parametrize(
+    ("day", "segment", "expected"),
+    [
+        ("2010-10-15", Segment.EQUITY, ""),
+        ("2010-10-18", Segment.EQUITY, "09:00 09:00 09:07 09:07 09:08 09:12"),
+        ("2012-04-28", Segment.EQUITY, "11:00 11:00 11:07 11:07 11:08 11:12"),
+        ("2023-11-12", Segment.EQUITY, "18:00 18:00 18:07 18:07 18:08 18:12"),
+        ("2026-09-04", Segment.EQUITY, "09:00 09:00 09:07 09:07 09:08 09:12"),
+        ("2026-09-07", Segment.EQUITY, "09:00 09:00 09:05 09:08 09:10 09:12"),
+        ("2025-12-05", Segment.DERIVATIVES, ""),
+        ("2025-12-08", Segment.DERIVATIVES, "09:00 09:00 09:07 09:07 09:08 09:12"),
+        ("2026-09-07", Segment.DERIVATIVES, "09:00 09:00 09:05 09:08 09:10 09:12"),
+    ],
+)
+def test_pre_open(table: SessionTable, day: str, segment: Segment, expected: str) -> None:
+    session = table.get(date.fromisoformat(day), segment=segment)
+    assert times(session.pre_open) == expected.split()
+    assert session.pre_open is None or session.pre_open.end_ns < session.open_ns
+
+
+def test_the_closing_auction_of_a_day(table: SessionTable) -> None:
+    day = date(2026, 8, 3)
+    own = table.get(day, auction=True)
+    assert times(own.closing_auction) == "15:15 15:20 15:25 15:28 15:30 15:35".split()
+    assert own.closing_auction is not None and own.closing_auction.start_ns == own.close_ns
+    assert (ist(own.last_minute_ns)[-5:], ist(own.end_ns)[-5:], own.minutes) == ("15:14", "15:35", 360)
+    assert with_auction(table.get(day)) == own == with_auction(own)
+    for other in (table.get(day), table.get(day, segment=Segment.DERIVATIVES), table.get(date(2026, 7, 31), auction=True)):
+        assert other.closing_auction is None and other.end_ns == other.close_ns
+
+
+@pytest.mark.parametrize(("day", "close"), [("2026-07-31", "15:30"), ("2026-08-03", "15:40"), ("2025-10-21", "14:45")])
+def test_derivatives_trade_on_while_the_auction_lasts(table: SessionTable, day: str, close: str) -> None:
+    of_day = date.fromisoformat(day)
+    session = table.get(of_day, segment=Segment.DERIVATIVES)
+    assert ist(session.close_ns)[-5:] == close
+    assert session.segment is Segment.DERIVATIVES and table.get(of_day).segment is Segment.EQUITY
+    assert session.square_off_ns < session.close_ns
+    assert table.between(of_day, of_day, segment=Segment.DERIVATIVES) == [session]
+
+
+def test_days_the_exchange_has_not_published_say_so(table: SessionTable) -> None:
+    for day, provisional in ((date(2026, 12, 31), False), (date(2027, 1, 4), True)):
+        session = table.get(day)
+        assert session.provisional is provisional
+        assert bool(table.caveat(day)) is provisional
+    assert table.get(date(2027, 1, 4), auction=True).provisional
+    assert "up to 2026-12-31" in table.caveat(date(2027, 6, 16))
+    assert table.confirmed == date(2026, 12, 31)
+
+
+@pytest.mark.parametrize("day", ["2026-11-08", "2027-10-29"])
+def test_a_day_whose_hours_are_not_known_is_no_session_and_says_why(table: SessionTable, day: str) -> None:
+    assert table.find(date.fromisoformat(day)) is None
+    with pytest.raises(CalendarError, match=f"{day}: expected a trading day, the exchange trades at hours the session table does"):
+        table.get(date.fromisoformat(day))
+    assert date.fromisoformat(day) in table.unannounced
+
+
+@pytest.mark.parametrize("day", [date(2009, 12, 31), date(2028, 1, 1)])
 def test_outside_the_range_is_loud(table: SessionTable, day: date) -> None:
     for ask in (table.find, table.get, table.previous, table.next, lambda d: table.between(d, d)):
-        with pytest.raises(CalendarError, match="covers 2010-01-01 to 2026-12-31"):
+        with pytest.raises(CalendarError, match="covers 2010-01-01 to 2027-12-31"):
             ask(day)
 
 
@@ -141,7 +214,7 @@ def test_previous_and_next_step_over_closed_days(table: SessionTable) -> None:
     with pytest.raises(CalendarError, match="no session before"):
         table.previous(date(2010, 1, 1))
     with pytest.raises(CalendarError, match="no session after"):
-        table.next(date(2026, 12, 31))
+        table.next(date(2027, 12, 31))
 
 
 def test_between_counts_known_years(table: SessionTable) -> None:
@@ -149,6 +222,52 @@ def test_between_counts_known_years(table: SessionTable) -> None:
     counts = {2013: 250, 2014: 244, 2015: 248, 2016: 247, 2017: 248, 2018: 246, 2019: 245, 2020: 252, 2021: 248, 2022: 248}
     counts |= {2023: 246, 2024: 249, 2025: 249}
     assert {y: len(table.between(date(y, 1, 1), date(y, 12, 31))) for y in counts} == counts
+
+
+def expected(source: str) -> dict[date, str]:
+    with (GOLDEN / "sessions_expected.csv").open(encoding="utf-8") as handle:
+        return {date.fromisoformat(row["date"]): row["says"] for row in csv.DictReader(handle) if row["source"] == source}
+
+
+@pytest.mark.parametrize(
+    ("source", "last"),
+    [
+        ("exchange_calendars XBOM", date(2026, 12, 31)),
+        ("pandas_market_calendars NSE", date(2027, 12, 31)),
+        ("holidays XNSE", date(2027, 12, 31)),
+    ],
+)
+def test_every_disagreement_with_a_calendar_library_is_judged(table: SessionTable, source: str, last: date) -> None:
+    """Day by day, hours too: what is not in the list of disagreements is equal, and the list has nothing else in it."""
+    said = expected(source)
+    found = Counter()
+    with (GOLDEN / "sessions_disagreements.csv").open(encoding="utf-8") as handle:
+        judged = [row for row in csv.DictReader(handle) if row["source"] == source]
+    for i in range((last - table.first).days + 1):
+        day = table.first + timedelta(days=i)
+        usual = "closed" if day.weekday() >= 5 else "09:15-15:30" if day >= date(2010, 10, 18) else "09:00-15:30"
+        session = table.find(day)
+        ours = "closed" if session is None else f"{ist(session.open_ns)[-5:]}-{ist(session.close_ns)[-5:]}"
+        theirs = said.get(day, usual)
+        told = [k for k, row in enumerate(judged) if row["first"] <= str(day) <= row["last"] and row["says"] == theirs]
+        if theirs == ours:
+            continue
+        assert len(told) == 1 and judged[told[0]]["table"] == ours, f"{day}: {source} says {theirs}, the table {ours}"
+        found[told[0]] += 1
+    assert sorted(found) == list(range(len(judged)))
+    assert {row["right"] for row in judged} <= {"table", "unknown"} and all(row["why"] for row in judged)
+    assert all(row["right"] == "table" for row in judged if row["first"] <= str(table.confirmed))
+
+
+def test_every_row_of_the_table_has_its_evidence(table: SessionTable) -> None:
+    path = Path(__file__).parents[2] / "src" / "intraday" / "domain" / "nse_sessions.csv"
+    with path.open(encoding="utf-8") as handle:
+        rows = list(csv.DictReader(handle))
+    assert all(len(row["evidence"]) > 10 for row in rows)
+    assert [row["date"] for row in rows] == sorted({row["date"] for row in rows})
+    late = [row for row in rows if row["date"] > str(table.confirmed)]
+    assert len(late) == 9 and all(row["evidence"].startswith("PROVISIONAL") for row in late)
+    assert not [row for row in rows if row not in late and "PROVISIONAL" in row["evidence"]]
 
 
 def test_arrays_are_the_sessions(table: SessionTable) -> None:

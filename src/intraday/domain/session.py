@@ -1,14 +1,16 @@
 """NSE sessions as data: which days trade, from when to when. Everything that needs a time of day asks here.
 
-The rows come from ``nse_sessions.csv`` beside this file (holidays and special sessions, each with its evidence); the regular
-hours are dated rules below. Outside the table's range it raises: a guessed calendar is worse than none.
+A session is a function of the date, the segment and whether a stock takes part in the closing auction. Which days differ from
+Monday to Friday is in ``nse_sessions.csv`` beside this file, the regular hours are the dated rules below; each row and each rule
+has its evidence. Outside the table's range it raises: a guessed calendar is worse than none. Past ``CONFIRMED_LAST`` the exchange
+has not published its list yet: those sessions say ``provisional``. docs/sessions.md tells the whole of it.
 """
 
 from __future__ import annotations
 
 import csv
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from importlib.resources import files
@@ -17,24 +19,48 @@ import numpy as np
 
 from intraday.domain.arrays import DAY_NS, I4, I8, IST_NS, MINUTE_NS, session_number
 from intraday.domain.errors import CalendarError
+from intraday.domain.session_rules import (
+    AUCTION_FROM,
+    REGULAR_OPEN,
+    AuctionHours,
+    Segment,
+    auction_hours,
+    hours,
+    minute_of,
+    square_off,
+)
+
+__all__ = [
+    "AUCTION_FROM", "CONFIRMED_LAST", "EPOCH", "CallAuction", "Segment", "Session", "SessionTable", "day_of", "midnight_ns",
+    "with_auction",
+]  # fmt: skip
 
 EPOCH = date(1970, 1, 1)
 TABLE_FIRST = date(2010, 1, 1)
-TABLE_LAST = date(2026, 12, 31)
-# (from this day on, open, close) of regular sessions, minutes after midnight IST. Opening moved to 09:15 with the pre-open auction.
-REGULAR_HOURS = ((date(2010, 1, 1), 9 * 60, 15 * 60 + 30), (date(2010, 10, 18), 9 * 60 + 15, 15 * 60 + 30))
-AUCTION_FROM = date(2026, 8, 3)  # NSE/CMTR/74466: closing auction for stocks with derivatives
-AUCTION_CLOSE = 15 * 60 + 15
-SQUARE_OFF_FROM = ((date(2010, 1, 1), 15 * 60 + 20),)  # the broker's published time; its present time is unknown, so dated
-SQUARE_OFF_BEFORE_CLOSE = 10  # minutes, for sessions that do not end at the regular close
+TABLE_LAST = date(2027, 12, 31)
+CONFIRMED_LAST = date(2026, 12, 31)  # NSE/CMTR/71775; the list of 2027 comes in December 2026
+UNANNOUNCED = "unannounced"  # the exchange trades, its hours are not in the table
+
+
+@dataclass(frozen=True, slots=True)
+class CallAuction:
+    """One call auction of one day, int64 ns UTC, in this order. It prints once, between ``random_end_ns`` and ``end_ns``."""
+
+    start_ns: int
+    entry_ns: int
+    limit_only_ns: int
+    random_end_ns: int
+    entry_end_ns: int
+    end_ns: int
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
     """One trading day of one segment. All times int64 ns since the epoch, UTC.
 
-    Continuous trading is ``open_ns <= t < close_ns``; the last one-minute bar opens at ``close_ns - 1 min``. ``square_off_ns``
-    is when intraday positions must be gone. ``pauses`` are halts inside the day, each ``(start_ns, end_ns)``.
+    Continuous trading is ``open_ns <= t < close_ns``; the last one-minute bar opens at ``last_minute_ns``. ``square_off_ns`` is
+    when intraday positions must be gone. ``pauses`` are halts inside the day, each ``(start_ns, end_ns)``. ``provisional``: the
+    exchange has not published the list this day is on; whoever plans with it has to say so.
     """
 
     day: date
@@ -44,11 +70,45 @@ class Session:
     square_off_ns: int
     kind: str = "regular"  # regular, special, muhurat, halt
     pauses: tuple[tuple[int, int], ...] = ()
+    segment: Segment = Segment.EQUITY
+    auction: bool = False  # continuous trading ends with the closing auction
+    provisional: bool = False
 
     @property
     def minutes(self) -> int:
         """Length of continuous trading in minutes, pauses included."""
-        return int((self.close_ns - self.open_ns) // 60_000_000_000)
+        return int((self.close_ns - self.open_ns) // MINUTE_NS)
+
+    @property
+    def last_minute_ns(self) -> int:
+        """Open time of the last one-minute bar of continuous trading."""
+        return self.close_ns - MINUTE_NS
+
+    @property
+    def pre_open(self) -> CallAuction | None:
+        """The call auction that ends a little before the open; None where there was none yet."""
+        rule = auction_hours(self.day, self.segment, closing=False)
+        return None if rule is None else _call_auction(rule, self.open_ns - minute_of(REGULAR_OPEN) * MINUTE_NS)
+
+    @property
+    def closing_auction(self) -> CallAuction | None:
+        """The call auction that follows continuous trading; None for who takes no part."""
+        rule = auction_hours(self.day, self.segment, closing=True) if self.auction else None
+        return None if rule is None else _call_auction(rule, midnight_ns(self.day))
+
+    @property
+    def end_ns(self) -> int:
+        """When the day is over: the closing auction's end, for others the close."""
+        closing = self.closing_auction
+        return self.close_ns if closing is None else closing.end_ns
+
+
+def with_auction(session: Session) -> Session:
+    """The same day of a stock that takes part in the closing auction: its continuous trading, and so the square-off, end earlier.
+
+    Sessions that do not end at the regular close (Muhurat, Saturdays of an hour) and days before 2026-08-03 stay as they are.
+    """
+    return _hours(session, session.segment, auction=True)
 
 
 def day_of(ts_ns: int) -> date:
@@ -62,15 +122,26 @@ def midnight_ns(day: date) -> int:
 
 
 class SessionTable:
-    """The sessions of the NSE cash segment, in order, for every day between ``first`` and ``last``.
+    """The sessions of the NSE, in order, for every day between ``first`` and ``last``.
 
     ``auction`` everywhere: hours of a stock that takes part in the closing auction (one with derivatives), whose continuous
-    trading ends at 15:15 from 2026-08-03 on. Days outside ``first .. last`` raise CalendarError.
+    trading ends at 15:15 from 2026-08-03 on. ``segment`` where it is asked for: equity derivatives trade to 15:40 since then. Days
+    outside ``first .. last`` raise CalendarError. Sessions after ``confirmed`` are provisional. On ``unannounced`` days the
+    exchange trades at hours the table does not know: they are no sessions here, and who asks for one of them is told.
     """
 
-    def __init__(self, sessions: Iterable[Session], first: date, last: date) -> None:
+    def __init__(
+        self,
+        sessions: Iterable[Session],
+        first: date,
+        last: date,
+        confirmed: date | None = None,
+        unannounced: Iterable[date] = (),
+    ) -> None:
         self.first = first
         self.last = last
+        self.confirmed = last if confirmed is None else min(last, confirmed)
+        self.unannounced = tuple(sorted(unannounced))
         self._sessions = tuple(sorted(sessions, key=lambda s: s.number))
         self._numbers = [s.number for s in self._sessions]
         self._by_number = {s.number: s for s in self._sessions}
@@ -82,27 +153,32 @@ class SessionTable:
             exceptions = {date.fromisoformat(row["date"]): row for row in csv.DictReader(handle)}
         n_days = (TABLE_LAST - TABLE_FIRST).days + 1
         days = (TABLE_FIRST + timedelta(days=i) for i in range(n_days))
-        return cls([s for day in days if (s := _session(day, exceptions.get(day))) is not None], TABLE_FIRST, TABLE_LAST)
+        sessions = [s for day in days if (s := _session(day, exceptions.get(day))) is not None]
+        unannounced = [day for day, row in exceptions.items() if row["kind"] == UNANNOUNCED]
+        return cls(sessions, TABLE_FIRST, TABLE_LAST, CONFIRMED_LAST, unannounced)
 
-    def find(self, day: date, auction: bool = False) -> Session | None:
+    def find(self, day: date, auction: bool = False, segment: Segment = Segment.EQUITY) -> Session | None:
         """The session of ``day``, None when the exchange is closed. CalendarError outside the table."""
         self._require(day)
         session = self._by_number.get(_number(day))
-        return None if session is None else _hours(session, auction)
+        return None if session is None else _hours(session, segment, auction)
 
-    def get(self, day: date, auction: bool = False) -> Session:
+    def get(self, day: date, auction: bool = False, segment: Segment = Segment.EQUITY) -> Session:
         """The session of ``day``; CalendarError when the exchange is closed or the day is outside the table."""
-        session = self.find(day, auction)
+        session = self.find(day, auction, segment)
         if session is None:
-            raise CalendarError(f"{day}: expected a trading day, the exchange is closed; next session is {self._neighbour(day)}")
+            caveat = self.caveat(day)
+            found = caveat if day in self.unannounced else "the exchange is closed"
+            more = f" ({caveat})" if caveat and caveat != found else ""
+            raise CalendarError(f"{day}: expected a trading day, {found}; next session is {self._neighbour(day)}{more}")
         return session
 
-    def between(self, start: date, end: date, auction: bool = False) -> list[Session]:
+    def between(self, start: date, end: date, auction: bool = False, segment: Segment = Segment.EQUITY) -> list[Session]:
         """Sessions with ``start <= day <= end``, in order."""
         self._require(start)
         self._require(end)
         cut = slice(bisect_left(self._numbers, _number(start)), bisect_left(self._numbers, _number(end) + 1))
-        return [_hours(s, auction) for s in self._sessions[cut]]
+        return [_hours(s, segment, auction) for s in self._sessions[cut]]
 
     def at(self, ts_ns: int, auction: bool = False) -> Session | None:
         """The session in whose continuous trading ``ts_ns`` lies (pauses included), None outside trading hours."""
@@ -115,7 +191,7 @@ class SessionTable:
         i = bisect_left(self._numbers, _number(day)) - 1
         if i < 0:
             raise CalendarError(f"no session before {day}: the table starts {self.first}")
-        return _hours(self._sessions[i], auction)
+        return _hours(self._sessions[i], Segment.EQUITY, auction)
 
     def next(self, day: date, auction: bool = False) -> Session:
         """The first session after ``day``; CalendarError when the table has none."""
@@ -123,11 +199,11 @@ class SessionTable:
         i = bisect_left(self._numbers, _number(day) + 1)
         if i == len(self._sessions):
             raise CalendarError(f"no session after {day}: the table ends {self.last}")
-        return _hours(self._sessions[i], auction)
+        return _hours(self._sessions[i], Segment.EQUITY, auction)
 
     def arrays(self, auction: bool = False) -> tuple[I4, I8, I8]:
         """``(number int32[n], open_ns int64[n], close_ns int64[n])`` of all sessions, ascending, for vectorised checks."""
-        rows = [_hours(s, auction) for s in self._sessions]
+        rows = [_hours(s, Segment.EQUITY, auction) for s in self._sessions]
         return (
             np.array(self._numbers, dtype=np.int32),
             np.array([s.open_ns for s in rows], dtype=np.int64),
@@ -137,6 +213,17 @@ class SessionTable:
     def pauses(self) -> I8:
         """int64[k, 2]: start and end of every pause of every session, ascending."""
         return np.array([p for s in self._sessions for p in s.pauses], dtype=np.int64).reshape(-1, 2)
+
+    def caveat(self, day: date) -> str:
+        """What a person who plans with ``day`` has to know about it; empty when the exchange has said everything."""
+        if day in self.unannounced:
+            return "the exchange trades at hours the session table does not know (Muhurat evening); add them to nse_sessions.csv"
+        if self.confirmed < day <= self.last:
+            return (
+                f"the session table has the exchange's own holidays up to {self.confirmed}, later ones are computed festivals: "
+                "update intraday when the list of the year is out"
+            )
+        return ""
 
     def _require(self, day: date) -> None:
         if not self.first <= day <= self.last:
@@ -156,43 +243,46 @@ def _instant(day: date, minute: int) -> int:
     return _number(day) * DAY_NS - IST_NS + minute * MINUTE_NS
 
 
-def _minute(text: str) -> int:
-    hours, minutes = text.split(":")
-    return int(hours) * 60 + int(minutes)
-
-
-def _dated(rules: Sequence[tuple[date, int]], day: date) -> int:
-    return [value for since, value in rules if since <= day][-1]
-
-
 def _session(day: date, row: Mapping[str, str] | None) -> Session | None:
     """The session of ``day`` by its row of the table, or by the regular rules where there is none."""
-    open_minute, close_minute = [(o, c) for since, o, c in REGULAR_HOURS if since <= day][-1]
-    kind, pauses = "regular", ""
     if row is None:
-        if day.weekday() >= 5:
-            return None
-    elif row["kind"] == "closed":
+        row = {"kind": "regular" if day.weekday() < 5 else "closed", "pauses": ""}
+    if row["kind"] in ("closed", UNANNOUNCED):
         return None
-    else:
-        open_minute, close_minute, kind, pauses = _minute(row["open"]), _minute(row["close"]), row["kind"], row["pauses"]
-    regular_close = close_minute == REGULAR_HOURS[-1][2]
-    square_off = _dated(SQUARE_OFF_FROM, day) if regular_close else close_minute - SQUARE_OFF_BEFORE_CLOSE
-    spans = [span.split("-") for span in pauses.split()]
+    rule = hours(day, Segment.EQUITY, auction=False)
+    open_minute, close_minute = minute_of(row.get("open") or rule.open), minute_of(row.get("close") or rule.close)
+    spans = [span.split("-") for span in row["pauses"].split()]
     return Session(
         day,
         _number(day),
         _instant(day, open_minute),
         _instant(day, close_minute),
-        _instant(day, square_off),
-        kind,
-        tuple((_instant(day, _minute(a)), _instant(day, _minute(b))) for a, b in spans),
+        _instant(day, square_off(day, close_minute)),
+        row["kind"],
+        tuple((_instant(day, minute_of(a)), _instant(day, minute_of(b))) for a, b in spans),
+        provisional=day > CONFIRMED_LAST,
     )
 
 
-def _hours(session: Session, auction: bool) -> Session:
-    """The hours of an auction-eligible stock: continuous trading, and so the square-off, end before the auction."""
-    close_ns = _instant(session.day, AUCTION_CLOSE)
-    if not auction or session.day < AUCTION_FROM or session.kind == "muhurat" or session.close_ns <= close_ns:
+def _hours(session: Session, segment: Segment, auction: bool) -> Session:
+    """The hours of a segment, or of an auction-eligible stock: they end elsewhere where the session ends at the regular close."""
+    if segment is Segment.EQUITY and not auction:
         return session
-    return replace(session, close_ns=close_ns, square_off_ns=close_ns - SQUARE_OFF_BEFORE_CLOSE * MINUTE_NS)
+    day = session.day
+    regular, own = hours(day, Segment.EQUITY, auction=False), hours(day, segment, auction)
+    if own.close == regular.close or session.close_ns != _instant(day, minute_of(regular.close)):
+        return session if segment is session.segment else replace(session, segment=segment)
+    close = minute_of(own.close)
+    return replace(
+        session,
+        close_ns=_instant(day, close),
+        square_off_ns=_instant(day, square_off(day, close)),
+        segment=segment,
+        auction=own.auction,
+    )
+
+
+def _call_auction(rule: AuctionHours, origin_ns: int) -> CallAuction:
+    """The auction of a day; ``origin_ns`` stands for midnight."""
+    times = (rule.start, rule.entry, rule.limit_only, rule.random_end, rule.entry_end, rule.end)
+    return CallAuction(*(origin_ns + minute_of(text) * MINUTE_NS for text in times))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from contract_cases import Recorder
 from intraday.domain.broker import Listing
+from intraday.domain.corporate import Action, ActionKind
 from intraday.domain.instruments import Instrument, Kind
 from intraday.domain.listings import Dump, Roll
 from intraday.domain.membership import Span
@@ -147,3 +148,20 @@ def tell_origin(stores: Recorder) -> None:
     s.claim("Kite", 3_000_000)
     s.claim("simulator 1", 4_000_000, change="something else")
     s.made_up()
+
+
+def tell_corporate(stores: Recorder, ids: tuple[int, ...]) -> None:
+    """Corporate actions: new, the same again, corrected, removed, told again; what was known when."""
+    s, at = stores.corporate, midnight_ns(DAYS[5])
+    split = Action(ids[0], DAYS[3], ActionKind.SPLIT, 0.2, 5.0, "1:5", "file", at - 5_000)
+    bonus = Action(ids[0], DAYS[2], ActionKind.BONUS, 1 / 3, 3.0, "2:1", "file", at)
+    paid = Action(ids[2], DAYS[3], ActionKind.DIVIDEND, 0.99, 1.0, "1.5", "file", at)
+    s.add([split, bonus, paid], at)
+    s.add([split, paid], at + 1_000)
+    s.add([Action(ids[2], DAYS[3], ActionKind.DIVIDEND, 0.98, 1.0, "3", "corrected", at - 9_000)], at + 2_000)
+    s.remove(ids[0], DAYS[2], None, at + 3_000)
+    s.remove(ids[0], DAYS[3], ActionKind.BONUS, at + 3_000)
+    s.add([bonus], at + 4_000)
+    for known_ns in (None, at - 1_000, at, at + 2_000, at + 3_000):
+        s.actions(None, known_ns)
+    s.actions(ids[1:])

@@ -18,6 +18,7 @@ from contract_reference import (
     OTHER_SET,
     SESSIONS,
     SET,
+    tell_corporate,
     tell_lists,
     tell_memberships,
     tell_models,
@@ -59,6 +60,7 @@ class Scenario:
         tell_memberships(self.stores, self.ids, self._folder)
         self.minutes()
         self.fetches()
+        tell_corporate(self.stores, self.ids)
         self.vectors()
         self.labels()
         tell_models(self.stores)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from intraday.database.bars import BarRepository
+from intraday.database.corporate import CorporateRepository
 from intraday.database.days import DayRepository
 from intraday.database.features import FeatureRepository
 from intraday.database.fetches import FetchRepository
@@ -31,6 +32,7 @@ class Stores:
         self.members = MembershipRepository(database)
         self.universes = UniverseRepository(database)
         self.bars = BarRepository(database)
+        self.corporate = CorporateRepository(database)
         self.rollups = RollupRepository(database)
         self.fetches = FetchRepository(database, self.bars)
         self.features = FeatureRepository(database)

@@ -1,0 +1,131 @@
+"""Corporate actions: what a split, a bonus, a dividend or rights make of the prices before their ex-date. Pure.
+
+Prices before the ex-date times ``price_factor`` and volumes times ``volume_factor`` are comparable with those from it on. A factor
+is of one action alone; which of them count on a day is ``core.actions``'s affair.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from enum import StrEnum
+from typing import Protocol
+
+from intraday.domain.errors import InputError
+from intraday.domain.ports import WriteReport
+
+
+class ActionKind(StrEnum):
+    """What happened to a share."""
+
+    SPLIT = "split"  # terms before:after, so 1:5 makes five shares of one
+    BONUS = "bonus"  # terms new:held, so 1:1 doubles the shares
+    DIVIDEND = "dividend"  # terms: rupees a share
+    RIGHTS = "rights"  # terms new:held@price
+    OTHER = "other"  # terms: the price factor itself
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """An action as we knew it from ``known_ns`` on, until ``gone_ns`` (None: still): a correction ends one and begins another.
+
+    ``ex_date``: first day that trades without what the action gives. ``price_factor`` and ``volume_factor``: what earlier prices
+    and volumes are multiplied with. ``terms`` as given; ``source``: who says so.
+    """
+
+    instrument_id: int
+    ex_date: date
+    kind: ActionKind
+    price_factor: float
+    volume_factor: float
+    terms: str
+    source: str
+    known_ns: int
+    gone_ns: int | None = None
+
+    @property
+    def adjusts(self) -> bool:
+        """Whether it changes any price or volume."""
+        return (self.price_factor, self.volume_factor) != (1.0, 1.0)
+
+
+class ActionStore(Protocol):
+    """Corporate actions; nothing that was once known is lost."""
+
+    def add(self, actions: Sequence[Action], now_ns: int) -> WriteReport:
+        """Store what is new; an action of the same instrument, ex-date and kind with other factors or terms takes its place."""
+        ...
+
+    def remove(self, instrument_id: int, ex_date: date, kind: ActionKind | None, now_ns: int) -> int:
+        """It is not so, as known from now on; ``kind`` None: all of that day. Returns how many."""
+        ...
+
+    def actions(self, ids: Sequence[int] | None = None, known_ns: int | None = None) -> list[Action]:
+        """What counts now, or counted at ``known_ns``, ordered by (instrument, ex-date, kind); ``ids`` None: of all."""
+        ...
+
+
+_RATIO = re.compile(r"(\d+(?:\.\d+)?):(\d+(?:\.\d+)?)(?:@(\d+(?:\.\d+)?))?")
+
+
+def needs_close(kind: ActionKind) -> bool:
+    """Whether the factors depend on the price: dividends and rights want the close of the session before the ex-date."""
+    return kind in (ActionKind.DIVIDEND, ActionKind.RIGHTS)
+
+
+def factors(kind: ActionKind, terms: str, close: float | None = None) -> tuple[float, float]:
+    """(price factor, volume factor) of an action. ``close``: raw close of the session before, rupees, see ``needs_close``.
+
+    Dividends: (close - dividend) / close, volumes as they are. Rights: the theoretical ex-rights price over the close, volumes the
+    other way. Raises InputError for terms that are none.
+    Source: CRSP's cumulative factors; NSE's corporate action adjustment of derivatives (theoretical ex-rights price).
+    """
+    if needs_close(kind) and (close is None or not 0.0 < close < float("inf")):
+        raise InputError(f"a {kind} of {terms}: expected the close before its ex-date, found {close}; give it with --close")
+    if kind in (ActionKind.DIVIDEND, ActionKind.OTHER):
+        return _of_number(kind, _number(kind, terms), close or 0.0)
+    before, after, price = _ratio(kind, terms)
+    if kind is ActionKind.SPLIT:
+        return before / after, after / before
+    new, held = before, after
+    if kind is ActionKind.BONUS:
+        return held / (new + held), (new + held) / held
+    assert close is not None
+    if price >= close:
+        raise InputError(f"rights {terms}: expected an issue price under the close of {close:g}, found {price:g}")
+    factor = (held * close + new * price) / ((new + held) * close)
+    return factor, 1.0 / factor
+
+
+def _of_number(kind: ActionKind, number: float, close: float) -> tuple[float, float]:
+    if kind is ActionKind.OTHER:
+        return number, 1.0 / number
+    if number >= close:
+        raise InputError(f"a dividend of {number:g}: expected less than the close of {close:g} before its ex-date")
+    return (close - number) / close, 1.0
+
+
+def _number(kind: ActionKind, terms: str) -> float:
+    try:
+        number = float(terms)
+    except ValueError:
+        number = 0.0
+    if not 0.0 < number < float("inf"):
+        wanted = "rupees a share, such as 12.50" if kind is ActionKind.DIVIDEND else "the price factor, such as 0.97"
+        raise InputError(f"terms of a {kind}: expected {wanted}, found {terms!r}")
+    return number
+
+
+def _ratio(kind: ActionKind, terms: str) -> tuple[float, float, float]:
+    found = _RATIO.fullmatch(terms.strip())
+    a, b, price = ((float(x) if x else 0.0) for x in found.groups()) if found else (0.0, 0.0, 0.0)
+    if a <= 0.0 or b <= 0.0 or (price > 0.0) != (kind is ActionKind.RIGHTS):
+        wanted = {
+            ActionKind.SPLIT: "shares before and after, such as 1:5",
+            ActionKind.BONUS: "new and held shares, such as 1:1",
+            ActionKind.RIGHTS: "new and held shares and the issue price, such as 1:15@1257",
+        }[kind]
+        raise InputError(f"terms of a {kind}: expected {wanted}, found {terms!r}")
+    return a, b, price

@@ -32,10 +32,10 @@ def table(panel: Panel, features: Sequence[Feature]) -> dict[str, F8]:
 def panel_of_one(market: Mapping[str, NDArray[np.float64]], session: NDArray[np.int32], minute: F8, timeframe: int) -> Panel:
     """One instrument that trades in every row; sessions of 375 minutes."""
     shape = (len(session), 1)
-    prices = (np.ascontiguousarray(market[name], np.float64).reshape(shape) for name in PRICES)
+    prices = {name: np.ascontiguousarray(market[name], np.float64).reshape(shape) for name in PRICES}
     ts_ns = np.arange(len(session), dtype=np.int64)
     yes = np.ones(shape, np.bool_)
-    return Panel(timeframe, ts_ns, session.astype(np.int32), minute, np.full(shape, 375.0), yes, *prices, yes)
+    return Panel(timeframe, ts_ns, session.astype(np.int32), minute, np.full(shape, 375.0), yes, mask=yes, **prices)
 
 
 def values(market: Mapping[str, NDArray[np.float64]], name: str, session: NDArray[np.int32], minute: F8, timeframe: int) -> F8:

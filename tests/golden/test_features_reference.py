@@ -18,7 +18,6 @@ from intraday.domain.arrays import F8
 DAYS, SLOTS = 6, 75
 REGISTRY = default_registry()
 MINE = {"returns", "trend", "momentum", "volatility"}  # the families of this file and of test_features_talib.py
-COVERED = [f for f in REGISTRY.values() if f.family in {*MINE, "volume", "session", "time"}]
 
 
 def lively(days: int) -> pd.DataFrame:
@@ -41,10 +40,11 @@ def frame() -> pd.DataFrame:
 
 def everything(frame: pd.DataFrame) -> dict[str, F8]:
     """The covered features of the frame's instrument by name, [T] each."""
+    covered = [REGISTRY[name] for name in dict.fromkeys([*(name for name, _ in REFERENCES), *OURS])]
     market = {column: frame[column].to_numpy(np.float64) for column in exact.PRICES}
     session, minute = frame["session"].to_numpy(np.int32), frame["minute"].to_numpy(np.float64)
     panel = exact.panel_of_one(market, session, minute, timeframe=5)
-    return {name: column[:, 0] for name, column in exact.table(panel, COVERED).items()}
+    return {name: column[:, 0] for name, column in exact.table(panel, covered).items()}
 
 
 @pytest.fixture(scope="module")
@@ -242,7 +242,8 @@ def test_every_feature_has_a_golden_answer() -> None:
 
 FLAT = {
     "bb_pctb_20": 0.5, "zscore_60": 0.0, "bb_width_20": 0.0, "sigma": 0.0, "efficiency_10": 0.0, "vol_above_vwap": 0.0,
-    "mfi_14": 50.0, "rsi_14": 50.0, "stoch_k_14": 50.0, "dx_14": 0.0, "adx_14": 0.0, "roc_20": 0.0, "mom_atr_10": 0.0,
+    "mfi_14": 50.0,
+    "rsi_14": 50.0, "stoch_k_14": 50.0, "dx_14": 0.0, "adx_14": 0.0, "roc_20": 0.0, "mom_atr_10": 0.0,
     "ppo_21_50": 0.0, "apo_12_26": 0.0, "trix_15": 0.0, "cmo_14": 0.0, "willr_60": -50.0, "stoch_rsi_14": 50.0, "cci_14": 0.0,
     "ultosc": 50.0, "bop_14": 0.0, "aroon_up_25": 100.0, "aroon_down_25": 100.0, "aroon_osc_25": 0.0, "dema_dist_20": 0.0,
     "tema_dist_20": 0.0, "wma_dist_20": 0.0, "kama_dist_10": 0.0, "linreg_slope_14": 0.0, "linreg_dist_14": 0.0,

@@ -106,7 +106,7 @@ def _pressure() -> list[Feature]:
     bop = ratio(close() - open_(), high() - low(), 0.0)
     return [
         Feature("ultosc", "momentum", _ultimate(),
-                "100 (4 A7 + 2 A14 + A28) / 7, A = mean of close - min(low, previous close) / mean true range; 50 if flat",
+                "100 (4 A7 + 2 A14 + A28) / 7, A = mean of close - min(low, previous close) / mean true range, 0.5 if flat",
                 "0 .. 100", "Williams (1985); TA-Lib ULTOSC(7, 14, 28)"),
         Feature("bop_14", "momentum", mean(bop, 14),
                 "mean of the last 14 (close - open) / (high - low), 0 for a flat bar", "-1 .. 1",

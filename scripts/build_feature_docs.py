@@ -1,23 +1,48 @@
-"""Write docs/features.md from the registry. Run it after changing a feature; a test compares."""
+"""Write docs/features.md from the registry. Run it after changing a feature; a test compares.
+
+.venv/bin/python scripts/build_feature_docs.py                       # then scripts/draw_features.py for the pictures
+.venv/bin/python scripts/build_feature_docs.py my_features.py > my.md  # the same tables for a file of user features
+"""
 
 from __future__ import annotations
 
 import sys
-from itertools import groupby
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from intraday.core.expression import Expr
 from intraday.core.feature import Feature
+from intraday.core.function_features import FunctionFeature
+from intraday.core.operations import OPS
 from intraday.core.registry import default_registry
+from intraday.core.user_features import load_user_features
+from intraday.domain.session import SessionTable
 
 TARGET = Path(__file__).resolve().parent.parent / "docs" / "features.md"
+AnyFeature = Feature | FunctionFeature
 HEAD = """# Features
 
 Written by `scripts/build_feature_docs.py` from the registry; edit the registry, not this page.
 
 A feature is an expression over the primitives of `core/kernels`, evaluated at the close of every bar of the decision timeframe.
-*Warm-up* is the number of the instrument's own bars before the first value, or the number of whole sessions; before it the value is
-missing (NaN). A bar that is not there changes nothing. Instruments without volume (indices) lack the features marked *volume*.
-All values are float32. {n} features.
+A bar that is not there changes nothing: no price is carried forward, and "20 bars" are the instrument's own last 20. All values
+are float32; missing is NaN, never infinite. {n} features in {families} families:
+
+{index}
+
+How to read the tables:
+
+* **lookback**: the bars of the instrument, or the whole sessions, before the first value; until then it is missing. `+`: from
+  there on it depends on everything since the [anchor](#where-state-starts), not on a window.
+* **needs**: *volume*: missing for instruments without one (indices). *index*: missing where no market index is set or it has no
+  bar now. *members*: compares the universe's members that have a bar, and this value, at this very minute. One without takes no
+  part: it is not carried forward, gets no rank, and changes the others only by not being counted.
+* **undefined**: when the market itself leaves it without a value. Where a fraction has a natural value at zero the formula says so.
+
+The pictures show one day of a stock of the [made-up market](simulated-market.md) in five-minute bars, a grey line at zero
+(`scripts/draw_features.py`): real prices may not be copied here. Your own features get the same tables:
+`scripts/build_feature_docs.py my_features.py`.
 
 ## Where state starts
 
@@ -37,25 +62,175 @@ training says how many there are, since importing older bars of them would chang
 beside recent ones, with nothing between, leave `auto` without features: set a day, or import what lies between
 ([why](adr/0006-auto-anchor.md)).
 """
-TABLE = "| name | formula | units | warm-up | volume | undefined | source |\n|---|---|---|---|---|---|---|\n"
+TABLE = "| name | formula | lookback | units | needs | undefined | source |\n|---|---|---|---|---|---|---|\n"
+ABOUT = {
+    "alpha158": "The feature set of Microsoft's Qlib, in its own notation; where it differs: [Alpha158](alpha158.md).",
+    "context": "Against the market index at the same bar.",
+    "cross-section": "Against the universe at the same bar: ranks, breadth and dispersion.",
+    "microstructure": "Proxies of spread, impact and noise from bars alone (`roll_spread_20` stands with volatility).",
+    "momentum": "How one-sided the last bars were.",
+    "returns": "What the last bars did.",
+    "seasonality": "Volume and volatility against what is usual at this time of day; learnt from earlier sessions alone.",
+    "session": "Where in the day's prices, and against the session before.",
+    "time": "Where in the day. Times are those of the bar's open.",
+    "timeframes": "Bars of 15 and 60 minutes: always the last *closed* one, carried until the next one closes. Their grid starts "
+    "at 09:15 IST whatever the session's open, so an evening session and an early close have short ones.",
+    "trend": "Distances from averages, channels and lines.",
+    "volatility": "How far prices move, from closes and from ranges. Per bar unless the name says otherwise.",
+    "volume": "Volume and money flow.",
+    "vwap": "Against the volume-weighted average price since the session's open, and its bands.",
+}
+SINCE_ANCHOR = {"ema", "ewvar", "running_sum", "adaptive", "slot", "slot_std"}
 
 
-def row(f: Feature) -> str:
-    warmup = f"{f.sessions} session" if f.sessions else str(f.warmup)
-    cells = [f"`{f.name}`", f.formula, f.units, warmup, "volume" if f.needs_volume else "", f.undefined, f.source]
+def lookback(f: AnyFeature) -> str:
+    """Bars or sessions before the first value; ``+`` where what came before still counts."""
+    if isinstance(f, FunctionFeature):
+        return f"{f.warmup}"
+    frames = sorted({int(e.params[0]) for e in walk(f.expr) if e.op == "bucket"})
+    bars = " and ".join(f"{f.expr.warmup_at(m) + 1} of {m} min" for m in frames) or str(f.warmup)
+    sessions = f"{f.sessions} session{'s' if f.sessions > 1 else ''}" if f.sessions else ""
+    text = ", ".join(part for part in (sessions, bars if bars != "0" or not sessions else "") if part)
+    return text + (" +" if any(e.op in SINCE_ANCHOR for e in walk(f.expr)) else "")
+
+
+def needs(f: AnyFeature) -> str:
+    """What an instrument must have, or the market."""
+    if isinstance(f, FunctionFeature):
+        return "volume" if f.needs_volume else ""
+    ops = {e.op for e in walk(f.expr)}
+    across = any(OPS[op].across for op in ops - {"of_index"})
+    parts = ("volume", f.needs_volume or "bucket_volume" in ops), ("index", "of_index" in ops), ("members", across)
+    return ", ".join(name for name, needed in parts if needed)
+
+
+def row(f: AnyFeature) -> str:
+    cells = [f"`{f.name}`", f.formula, lookback(f), f.units, needs(f), f.undefined, f.source]
     return "| " + " | ".join(c.replace("|", "\\|") for c in cells) + " |\n"
+
+
+def walk(expr: Expr, operands: Callable[[Expr], Sequence[Expr]] = lambda e: e.args) -> list[Expr]:
+    """Every different node once, operands before their users."""
+    known: dict[str, Expr] = {}
+
+    def visit(e: Expr) -> None:
+        if e.text not in known:
+            for operand in operands(e):
+                visit(operand)
+            known[e.text] = e
+
+    visit(expr)
+    return list(known.values())
+
+
+# ------------------------------------------------------------------------------------------------- expressions for people
+
+LONG = 60  # characters of the canonical form
+NAMES = {"div": "ratio", "slot": "slot_mean"}  # where the language calls a primitive something else
+INFIX = {"add": "+", "sub": "-", "mul": "*"}
+
+
+def shown(expr: Expr) -> str:
+    """The expression in the language of core/expression.py; what is long and used twice is named first."""
+    nodes = walk(expr, operands)
+    uses = Counter(operand.text for e in nodes for operand in operands(e))
+    names: dict[str, str] = {}
+    lines = []
+    for node in nodes:
+        if uses[node.text] > 1 and len(node.text) > LONG:
+            lines.append(f"x{len(lines) + 1} = {bare(node, names)}")
+            names[node.text] = f"x{len(lines)}"
+    return "; ".join([*lines, bare(expr, names)])
+
+
+def operands(e: Expr) -> list[Expr]:
+    """What is written between the brackets: not how a window is kept, nor when the session started."""
+    args = [a for a in e.args if not (OPS[e.op].reads and a.op in ("mean", "std"))]
+    if e.op.startswith("session_") or e.op == "at_start":
+        args = [a for a in args if a.op != "start"]
+    return [of_window(a) for a in args if a.op != "bucket"]
+
+
+def of_window(e: Expr) -> Expr:
+    return of_window(e.args[0]) if e.op in ("window", "sorted") else e
+
+
+def bare(e: Expr, names: Mapping[str, str]) -> str:
+    """Without brackets around the whole."""
+    text = written(e, names)
+    return text[1:-1] if text.startswith("(") else text
+
+
+def written(e: Expr, names: Mapping[str, str]) -> str:
+    if e.text in names:
+        return names[e.text]
+    if e.op in INFIX:
+        return f"({written(e.args[0], names)} {INFIX[e.op]} {written(e.args[1], names)})"
+    if e.op == "div" and e.params[0] != e.params[0]:
+        return f"({written(e.args[0], names)} / {written(e.args[1], names)})"
+    if e.op == "affine":
+        return affine(written(e.args[0], names), *e.params)
+    if not e.args and not e.params:
+        return e.op
+    return call(e, names)
+
+
+def affine(x: str, scale: float, shift: float) -> str:
+    """``scale * x + shift`` without what changes nothing."""
+    scaled = x if scale == 1 else f"-{x}" if scale == -1 else f"{number(scale)} * {x}"
+    return f"({scaled})" if shift == 0 else f"({scaled} {'-' if shift < 0 else '+'} {number(abs(shift))})"
+
+
+def call(e: Expr, names: Mapping[str, str]) -> str:
+    """``name(operands, parameters)``."""
+    name = "wilder" if e.op == "ema" and e.params[1] == 1.0 / e.params[0] else NAMES.get(e.op, e.op)
+    params = e.params[:1] if e.op == "ema" else e.args[0].params if e.op.startswith("bucket_") else e.params
+    return f"{name}({', '.join([*(bare(a, names) for a in operands(e)), *(number(p) for p in params)])})"
+
+
+def number(value: float) -> str:
+    return str(int(value)) if value == value and abs(value) < 1e15 and value == int(value) else repr(value)
+
+
+# ------------------------------------------------------------------------------------------------------------------ pages
+
+
+def families(features: Sequence[AnyFeature]) -> dict[str, list[AnyFeature]]:
+    """Features by family, families in alphabetical order."""
+    return {name: [f for f in features if f.family == name] for name in sorted({f.family for f in features})}
+
+
+def tables(features: Sequence[AnyFeature], pictures: bool) -> str:
+    """One section a family: what it is, its features, its picture."""
+    parts = []
+    for family, members in families(features).items():
+        about = f"{ABOUT[family]}\n\n" if family in ABOUT else ""
+        parts.append(f"\n## {family.capitalize()}\n\n{about}{TABLE}" + "".join(row(f) for f in members))
+        if pictures:
+            parts.append(f"\n![{family}: each feature on one day](images/features-{family}.svg)\n")
+    return "".join(parts)
 
 
 def page() -> str:
     features = list(default_registry().values())
-    parts = [HEAD.format(n=len(features))]
-    for family, members in groupby(sorted(features, key=lambda f: f.family), key=lambda f: f.family):
-        parts.append(f"\n## {family.capitalize()}\n\n{TABLE}" + "".join(row(f) for f in members))
-    parts.append("\n## Expressions\n\nWhat is computed, exactly; `window` is a ring of the last n observations.\n\n")
-    parts.extend(f"* `{f.name}`: `{f.expr.text}`\n" for f in features)
-    return "".join(parts)
+    by_family = families(features)
+    index = "\n".join(f"* [{name}](#{name}): {len(members)}" for name, members in by_family.items())
+    head = HEAD.format(n=len(features), families=len(by_family), index=index)
+    tail = (
+        "\n## Expressions\n\nWhat is computed, exactly, in the language of `core/expression.py`; what occurs twice is named first. "
+        "`ratio(x, y, z)` is z where y is 0, `x / y` missing; the last number of `slot_mean` and `slot_std` is a weight.\n\n"
+    )
+    return head + tables(features, pictures=True) + tail + "".join(f"* `{f.name}`: `{shown(f.expr)}`\n" for f in features)
+
+
+def main(arguments: Sequence[str]) -> None:
+    if arguments:
+        mine = load_user_features(Path(arguments[0]), SessionTable.load())
+        sys.stdout.write(tables([*mine.expressions, *mine.functions.features], pictures=False))
+        return
+    TARGET.write_text(page(), encoding="utf-8")
+    sys.stdout.write(f"{TARGET.name}: {len(default_registry())} features\n")
 
 
 if __name__ == "__main__":
-    TARGET.write_text(page(), encoding="utf-8")
-    sys.stdout.write(f"{TARGET.name}: {len(default_registry())} features\n")
+    main(sys.argv[1:])

@@ -37,7 +37,7 @@ def _volume() -> list[Feature]:
                 FIRST_SEEN),
         Feature("vol_slot_rel", FAMILY, volume_surprise(), f"volume / {USUAL}", "ratio", BUSY, FIRST_SEEN),
         Feature("vol_slot_z", FAMILY, ratio(v - usual, slot_std(v, SPAN)),
-                "(volume - mean) / sd, mean and sd of this time on earlier sessions (exponential, weight 0.1)",
+                "(volume - mean) / sd, of this time on earlier sessions (exponential, mean's weight 0.1, sd's max(0.1, 1/n))",
                 "standard deviations", BUSY, "first two sessions that have a bar at this time of day, or always the same there"),
         Feature("vol_slot_rel_20", FAMILY, ratio(mean(given(v, usual), N), mean(usual, N)),
                 f"mean20 of volume / mean20 of what is usual; usual: {USUAL}", "ratio", BUSY, FIRST_SEEN),

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from intraday.backtest.slowfold import slow_candles
-from intraday.core.candles import HistoricalAggregator, LiveAggregator
+from intraday.core.candles import HistoricalAggregator, LiveAggregator, closes
+from intraday.core.panel import regular_day
 from intraday.core.synthetic import SyntheticMarket, SyntheticSpec
 from intraday.core.synthetic_ticks import CLEAN
 from intraday.domain.arrays import BAR, MINUTE_NS, TICK
@@ -17,9 +18,20 @@ from intraday.domain.session import SessionTable
 from intraday.live.validate import TickValidator
 
 SESSIONS = SessionTable.load()
-DAY = SESSIONS.get(date(2024, 1, 10))
+DAY = SESSIONS.get(date(2026, 8, 10))
+AUCTION = SESSIONS.get(DAY.day, auction=True)  # the hours of instrument 1
 GRACE_NS = 1_500_000_000
 N_INST = 3
+
+
+def hours(n):
+    """The day of ``n`` instruments, the second of which takes part in the closing auction."""
+    day = regular_day(DAY, n)
+    day.minutes[1] = AUCTION.minutes
+    return day
+
+
+HOURS = hours(N_INST)
 
 
 @st.composite
@@ -27,7 +39,7 @@ def feeds(draw):
     """A few minutes of a messy feed: events in order of now_ns, stamps around it, every kind of bad tick."""
     n = draw(st.integers(1, 120))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    start = DAY.open_ns if draw(st.booleans()) else DAY.close_ns - 4 * MINUTE_NS
+    start = draw(st.sampled_from([DAY.open_ns, AUCTION.close_ns - 4 * MINUTE_NS, DAY.close_ns - 4 * MINUTE_NS]))
     recv = np.sort(start + rng.integers(-5 * 10**9, 5 * MINUTE_NS, n))
     ticks = np.zeros(n, TICK)
     ticks["recv_ns"] = recv
@@ -59,8 +71,8 @@ def feeds(draw):
 
 def run(events, keep=None, timeframe=5):
     """(minutes and late ones in order of issue, decision bars) as the engine makes them."""
-    n = N_INST if keep is None else len(keep)
-    validator, live = TickValidator(DAY, n), LiveAggregator(DAY, n, timeframe)
+    day = HOURS if keep is None else HOURS._replace(minutes=HOURS.minutes[keep], member=HOURS.member[keep])
+    validator, live = TickValidator(DAY, day), LiveAggregator(day, timeframe)
     minutes, decisions = [], []
     for event in events:
         if isinstance(event, Frame):
@@ -150,7 +162,7 @@ def test_the_slow_fold_agrees(events):
         )
         for b in run(events)[0]
     ]
-    slow = sorted(slow_candles(DAY, events, N_INST, GRACE_NS), key=lambda c: (c[0], c[1], c[2][6]))
+    slow = sorted(slow_candles(DAY, closes(HOURS).tolist(), events, GRACE_NS), key=lambda c: (c[0], c[1], c[2][6]))
     assert sorted(fast, key=lambda c: (c[0], c[1], c[2][6])) == slow
 
 
@@ -160,8 +172,8 @@ def test_clean_ticks_fold_to_the_bars_of_the_same_path(day):
     session = SESSIONS.get(day)
     market = SyntheticMarket(SyntheticSpec(instruments=6, seed=3), [session])
     ticks = market.ticks(0, CLEAN)
-    validator = TickValidator(session, 6)
-    closed = HistoricalAggregator(6).fold_day(session, validator.check(ticks), GRACE_NS)
+    validator = TickValidator(session, regular_day(session, 6))
+    closed = HistoricalAggregator(6).fold_day(session, regular_day(session, 6), validator.check(ticks), GRACE_NS)
     rejects = validator.take_rejects(0)
     assert rejects is None, list(zip(rejects.reason, rejects.n, strict=True))
     assert len(closed.late) == 0
@@ -176,6 +188,8 @@ def test_longer_bars_of_a_live_day_equal_those_of_history():
     market = SyntheticMarket(SyntheticSpec(instruments=5, seed=4), [DAY])
     ticks = market.ticks(0)
     for timeframe in (1, 5, 15, 60):
-        validator = TickValidator(DAY, 5)
-        closed = HistoricalAggregator(5).fold_day(DAY, validator.check(ticks).copy(), GRACE_NS, timeframe)
+        day = hours(5)
+        closed = HistoricalAggregator(5).fold_day(DAY, day, TickValidator(DAY, day).check(ticks).copy(), GRACE_NS, timeframe)
         assert same(closed.decisions, HistoricalAggregator(5).aggregate(closed.minutes, timeframe))
+        last = {int(i): int(closed.minutes["ts_ns"][closed.minutes["inst"] == i].max()) for i in range(5)}
+        assert last == {i: AUCTION.last_minute_ns if i == 1 else DAY.last_minute_ns for i in range(5)}

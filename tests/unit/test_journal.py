@@ -1,5 +1,6 @@
 """The journal: what was told is what is read back, and damage is never passed over."""
 
+from dataclasses import replace
 from datetime import date
 
 import numpy as np
@@ -9,6 +10,7 @@ from intraday.domain.arrays import BAR, TICK
 from intraday.domain.errors import JournalError
 from intraday.domain.events import Backfilled, Command, Frame, LinkLost, LinkUp, Timer
 from intraday.domain.instruments import Instrument, Kind
+from intraday.domain.session import SessionTable
 from intraday.live.journal import JournalHeader, JournalReader, JournalWriter
 
 HEADER = JournalHeader(
@@ -22,6 +24,8 @@ HEADER = JournalHeader(
     (Instrument("NSE", "A", id=7), Instrument("NSE", "I", Kind.INDEX, id=9)),
     (8e-4, 1e-4),
     ("ab", "cd"),
+    (360.0, 375.0),
+    (True, False),
 )
 
 
@@ -121,6 +125,15 @@ def test_a_short_middle_segment_is_an_error(tmp_path):
         list(JournalReader(tmp_path / "j").events())
 
 
+def test_the_header_gives_the_day_back():
+    session = SessionTable.load().get(HEADER.day)
+    day = HEADER.hours(session)
+    assert (day.number, day.open_ns) == (session.number, session.open_ns)
+    assert (day.minutes.tolist(), day.member.tolist()) == ([360.0, 375.0], [True, False])
+    whole = replace(HEADER, minutes=(), member=()).hours(session)
+    assert (whole.minutes.tolist(), whole.member.tolist()) == ([375.0, 375.0], [True, True])
+
+
 def test_a_journal_is_never_written_over(tmp_path):
     write(tmp_path / "j", []).close(0)
     with pytest.raises(FileExistsError):
@@ -135,7 +148,7 @@ def test_no_journal_says_where_it_looked(tmp_path):
 def test_a_journal_of_an_older_version_is_told_so(tmp_path):
     write(tmp_path / "j", []).close(0)
     path = tmp_path / "j" / "00000.seg"
-    path.write_bytes(path.read_bytes().replace(b"JOURNAL-2", b"JOURNAL-1", 1))
+    path.write_bytes(path.read_bytes().replace(b"JOURNAL-3", b"JOURNAL-2", 1))
     with pytest.raises(JournalError, match="another version of intraday wrote it"):
         JournalReader(tmp_path / "j")
 

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from intraday.backtest.compare import Difference, Rows, compare, feature_rows, newest, no_features, signal_rows
 from intraday.backtest.recut import keep_instruments, recut
 from intraday.backtest.slowfold import slow_candles
-from intraday.core.candles import HistoricalAggregator, sort_bars
+from intraday.core.candles import HistoricalAggregator, closes, sort_bars
 from intraday.core.features import FeatureCalculator
 from intraday.core.panel import panel_of
-from intraday.domain.arrays import BAR, I8, BarFlag, Bars, empty
+from intraday.domain.arrays import BAR, I8, BarFlag, Bars, Panel, empty
 from intraday.domain.events import Event, SaveBars, SaveFeatures, SaveSignals, Signal
 from intraday.domain.session import SessionTable
 from intraday.live.engine import Engine
-from intraday.live.journal import JournalReader
+from intraday.live.journal import JournalHeader, JournalReader
 
 BuildEngine = Callable[[JournalReader, I8], Engine]  # the engine of a journal, for the dense rows given
 BuildCalculator = Callable[[JournalReader], FeatureCalculator]  # features in the state the journal starts from
@@ -103,7 +103,8 @@ class KnownVerifier:
     def _slow(self, journal: JournalReader, stored: Rowset) -> Check:
         name = "candles in plain Python"
         session = self._sessions.get(journal.header.day)
-        candles = slow_candles(session, journal.events(), len(journal.header.instruments), journal.header.grace_ns)
+        ends = closes(journal.header.hours(session)).tolist()
+        candles = slow_candles(session, ends, journal.events(), journal.header.grace_ns)
         rows = empty(BAR, len(candles))
         for k, (ts_ns, inst, (o, h, low, c, volume, flags, n)) in enumerate(candles):
             rows[k] = (ts_ns, inst, flags, o, h, low, c, np.nan if volume is None else volume, n)
@@ -117,12 +118,19 @@ class KnownVerifier:
         decisions = HistoricalAggregator(n).aggregate(sort_bars(on_time), journal.header.timeframe)
         if len(decisions) == 0:
             return Check(name, 0, ())
-        panel = panel_of(decisions, n, journal.header.timeframe, self._sessions)
+        panel = of_day(panel_of(decisions, n, journal.header.timeframe, self._sessions), journal.header, self._sessions)
         x = self._calculator(journal).batch(panel)
         t, inst = np.nonzero(panel.mask)
         rows = feature_rows(panel.ts_ns[t], inst.astype(np.int32), x[t, inst], self._names)
         mine, again = (part[part["ts_ns"] >= self._from_ns] for part in (stored.features, newest(rows)))
         return Check(name, len(mine), tuple(compare("feature", name, mine, again)))
+
+
+def of_day(panel: Panel, header: JournalHeader, sessions: SessionTable) -> Panel:
+    """A panel of the journal's session with the hours and the universe its run had."""
+    day = header.hours(sessions.get(header.day))
+    shape = panel.mask.shape
+    return replace(panel, minutes=np.broadcast_to(day.minutes, shape).copy(), member=np.broadcast_to(day.member, shape).copy())
 
 
 def collect(engine: Engine, events: Iterable[Event], keep: I8, names: Sequence[str]) -> tuple[Rowset, Bars]:

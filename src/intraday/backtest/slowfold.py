@@ -6,7 +6,7 @@ cannot hide in both. ``verify`` runs a journal through both and expects the same
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from intraday.domain.events import Backfilled, Event, Frame, LinkLost, Timer
@@ -48,9 +48,12 @@ Waiting = tuple[int, int, SlowBar]  # a finished minute that was not handed out 
 Candle = tuple[int, int, tuple[float, float, float, float, float | None, int, int]]
 
 
-def slow_candles(session: Session, events: Iterable[Event], n_instruments: int, grace_ns: int) -> list[Candle]:
-    """Every candle an engine hands out for ``events``, in order: (open time, instrument, row), late ones again with flag 2."""
-    instruments = [SlowInstrument() for _ in range(n_instruments)]
+def slow_candles(session: Session, closes: Sequence[int], events: Iterable[Event], grace_ns: int) -> list[Candle]:
+    """Every candle an engine hands out for ``events``, in order: (open time, instrument, row), late ones again with flag 2.
+
+    ``closes``: when the continuous trading of each instrument ends, ns UTC.
+    """
+    instruments = [SlowInstrument() for _ in closes]
     waiting: list[Waiting] = []
     handed: dict[tuple[int, int], tuple[int, bool]] = {}  # (minute, instrument) -> ticks, partial when it was handed out
     through = session.open_ns
@@ -58,7 +61,7 @@ def slow_candles(session: Session, events: Iterable[Event], n_instruments: int, 
     for event in events:
         if isinstance(event, Frame):
             for tick in event.ticks.tolist():
-                _tick(session, instruments, waiting, tick)
+                _tick(session, closes, instruments, waiting, tick)
         elif isinstance(event, LinkLost):
             _lose(instruments, min(event.since_ns, event.now_ns) // MINUTE * MINUTE)
         elif isinstance(event, Backfilled):
@@ -102,9 +105,11 @@ def _hand_out(
             yield minute, i, bar.row(minute < through)
 
 
-def _tick(session: Session, instruments: list[SlowInstrument], waiting: list[Waiting], tick: tuple[int, ...]) -> None:
+def _tick(
+    session: Session, closes: Sequence[int], instruments: list[SlowInstrument], waiting: list[Waiting], tick: tuple[int, ...]
+) -> None:
     event_ns, _, i, price, volume = tick
-    if not _possible(session, tick, len(instruments)) or not _follows(instruments[i], event_ns, volume, price):
+    if not _possible(session, closes, tick) or not _follows(instruments[i], event_ns, volume, price):
         return
     it = instruments[i]
     if it.last is not None and volume < it.last[1]:  # the volume held until now was wrong
@@ -146,12 +151,12 @@ def _follows(it: SlowInstrument, event_ns: int, volume: int, price: int) -> bool
     return True
 
 
-def _possible(session: Session, tick: tuple[int, ...], n_instruments: int) -> bool:
+def _possible(session: Session, closes: Sequence[int], tick: tuple[int, ...]) -> bool:
     """Whether a tick can be one of the session, whatever came before it."""
     event_ns, recv_ns, i, price, _ = tick
     midnight = session.number * DAY - 330 * MINUTE
-    if not 0 <= i < n_instruments or price <= 0 or not midnight <= event_ns < midnight + DAY:
+    if not 0 <= i < len(closes) or price <= 0 or not midnight <= event_ns < midnight + DAY:
         return False
     if any(a <= event_ns < b for a, b in session.pauses):
         return False
-    return session.open_ns <= event_ns < session.close_ns and event_ns <= recv_ns + FUTURE
+    return session.open_ns <= event_ns < closes[i] and event_ns <= recv_ns + FUTURE

@@ -18,17 +18,17 @@ import numpy as np
 
 from intraday.backtest.compare import Difference, Rows, compare, feature_rows, newest, no_features, signal_rows
 from intraday.backtest.corrected import CandleDifference, Cause, Evidence, RowDifferences, explain_candles, explain_rows, keys_of
-from intraday.backtest.known import Check, KnownVerifier, Rowset
+from intraday.backtest.known import Check, KnownVerifier, Rowset, of_day
 from intraday.core.candles import HistoricalAggregator
 from intraday.core.features import FeatureCalculator
-from intraday.core.panel import day_of, panel_of
+from intraday.core.panel import panel_of
 from intraday.domain.arrays import DAY_NS, I8, MINUTE_NS, TICK, Bars, Ticks, empty
 from intraday.domain.errors import JournalError, SkewError, VerifyError
 from intraday.domain.events import Frame, Signal, Timer
 from intraday.domain.ports import BarStore, FeatureStore, RunDay, RunStore, SignalStore, Source
 from intraday.domain.session import Session, SessionTable, midnight_ns
 from intraday.live.assembly import SIGMA, LoadedModel
-from intraday.live.engine import Engine, late_bars
+from intraday.live.engine import Engine, decide_each, late_bars
 from intraday.live.journal import JournalReader
 from intraday.live.warmup import warm
 
@@ -104,7 +104,9 @@ class Verifier:
             kept = [header.instruments[i] for i in keep]
             state, cost = calculator(reader).columns(keep), np.array(header.costs)[keep]
             session = self._sessions.get(header.day)
-            return model.engine(session, day_of(session, len(kept), self._sessions), state, kept, cost, header.grace_ns)
+            day = header.hours(session)
+            day = day._replace(minutes=day.minutes[keep], member=day.member[keep])
+            return model.engine(session, day, state, kept, cost, header.grace_ns)
 
         return KnownVerifier(engine, calculator, self._sessions, model.feature_set.names, from_ns)
 
@@ -163,7 +165,7 @@ class Verifier:
         names = model.feature_set.names
         if len(decisions) == 0:
             return Rowset(best, no_features(names), signal_rows([]))
-        panel = panel_of(decisions, n, run.timeframe, self._sessions)
+        panel = of_day(panel_of(decisions, n, run.timeframe, self._sessions), header, self._sessions)
         x = calculator.batch(panel)
         decider = model.decider(np.array(header.costs), header.instruments)
         i_sigma = model.feature_set.column(SIGMA)
@@ -176,7 +178,8 @@ class Verifier:
             due_ns = min(int(ts_ns) + run.timeframe * MINUTE_NS, session.close_ns) + header.grace_ns
             i_timer = int(np.searchsorted(timers, due_ns))
             now_ns = int(timers[i_timer]) if i_timer < len(timers) else due_ns
-            signals += decider.decide(bars, rows[:, i_sigma], model.predictor.predict(rows), now_ns, session)
+            p = model.predictor.predict(rows)
+            signals += decide_each(decider, session, header.hours(session), bars, rows[:, i_sigma], p, now_ns)
         t_row, inst = np.nonzero(panel.mask)
         features = feature_rows(panel.ts_ns[t_row], inst.astype(np.int32), x[t_row, inst], names)
         return Rowset(best, features, newest(signal_rows(signals)))

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from intraday.core.kernels import candle
-from intraday.domain.arrays import BAR, GRID_ORIGIN_NS, MINUTE_NS, BarFlag, Bars, Ticks, empty
+from intraday.core.panel import Day
+from intraday.domain.arrays import BAR, GRID_ORIGIN_NS, I8, MINUTE_NS, BarFlag, Bars, Ticks, empty
 from intraday.domain.session import Session
 
 
@@ -25,7 +26,10 @@ class TickReject(IntEnum):
     ZERO_TIME = candle.ZERO_TIME  # stamped in 1970: the broker had no time
     BAD_PRICE = candle.BAD_PRICE  # zero or negative
     OTHER_DAY = candle.OTHER_DAY  # yesterday's cached packet, or a file of another day
-    OUT_OF_SESSION = candle.OUT_OF_SESSION  # pre-open, closing auction, after the close
+    PRE_OPEN = candle.PRE_OPEN  # before the session's open: the pre-open auction's one match, and what was quoted before it
+    HALT = candle.HALT  # inside a pause of the session
+    AUCTION = candle.AUCTION  # a closing-auction stock after its continuous trading
+    OUT_OF_SESSION = candle.OUT_OF_SESSION  # after the close
     FUTURE = candle.FUTURE  # stamped later than it was received
     OUT_OF_ORDER = candle.OUT_OF_ORDER  # older than a tick already used
     VOLUME_REGRESSED = candle.VOLUME_REGRESSED  # the day's volume went down
@@ -45,27 +49,33 @@ class ClosedBars:
     decisions: Bars
 
 
+def closes(day: Day) -> I8:
+    """int64 [S]: when each instrument's continuous trading ends."""
+    return np.asarray(day.open_ns + day.minutes.astype(np.int64) * MINUTE_NS, np.int64)
+
+
 def sort_bars(bars: Bars) -> Bars:
     """The same rows ordered by (ts, inst)."""
     return bars[np.lexsort((bars["inst"], bars["ts_ns"]))]
 
 
 class LiveAggregator:
-    """One session's candles, a frame at a time.
+    """One session's candles of the S instruments of ``day``, a frame at a time.
 
     State is per instrument, so the result depends neither on how ticks are cut into frames nor on which other instruments there
     are.
     """
 
-    def __init__(self, session: Session, n_instruments: int, timeframe: int) -> None:
-        self._session = session
+    def __init__(self, day: Day, timeframe: int) -> None:
+        n_instruments = len(day.minutes)
+        self._close_ns = closes(day)
         self._fold = empty(candle.FOLD, n_instruments)
         self._fold["minute_ns"] = -1
         self._bucket = _empty_buckets(n_instruments)
         self._frame_ns = timeframe * MINUTE_NS
         self._pending: list[Bars] = []  # completed by a newer tick, not yet handed out
         self._scratch = empty(BAR, n_instruments)
-        self._issued_ns = session.open_ns
+        self._issued_ns = day.open_ns
 
     def fold(self, ticks: Ticks) -> None:
         """Take usable ticks (`TickValidator`)."""
@@ -84,7 +94,7 @@ class LiveAggregator:
         self._fold["cut"] = 1
 
     def close(self, boundary_ns: int) -> ClosedBars:
-        """Hand out every minute that ends at or before ``boundary_ns``; at or past the session's close also a short last bucket."""
+        """Hand out every minute that ends at or before ``boundary_ns``, and at or past an instrument's close its last short bucket."""
         n = candle.close_minutes(self._fold, boundary_ns, self._scratch)
         rows = np.concatenate([*self._pending, self._scratch[:n]])
         due = rows["ts_ns"] + MINUTE_NS <= boundary_ns
@@ -98,8 +108,7 @@ class LiveAggregator:
     def _decide(self, minutes: Bars, boundary_ns: int) -> Bars:
         out = empty(BAR, len(minutes) + len(self._bucket))
         n = candle.fold_minutes(self._bucket, minutes, GRID_ORIGIN_NS, self._frame_ns, out)
-        end_ns = boundary_ns + (self._frame_ns if boundary_ns >= self._session.close_ns else 0)
-        n += candle.close_buckets(self._bucket, end_ns, self._frame_ns, out[n:])
+        n += candle.close_buckets(self._bucket, boundary_ns, self._frame_ns, self._close_ns, out[n:])
         return sort_bars(out[:n])
 
     def _room(self, n: int) -> Bars:
@@ -114,13 +123,13 @@ class HistoricalAggregator:
     def __init__(self, n_instruments: int) -> None:
         self._n = n_instruments
 
-    def fold_day(self, session: Session, ticks: Ticks, grace_ns: int, timeframe: int = 5) -> ClosedBars:
-        """Candles of one recorded session.
+    def fold_day(self, session: Session, day: Day, ticks: Ticks, grace_ns: int, timeframe: int = 5) -> ClosedBars:
+        """Candles of one recorded session of the instruments of ``day``.
 
         ticks: usable TICK rows in arrival order. Minutes close ``grace_ns`` after their end on the clock of ``recv_ns``, as
         they do live, so late ticks are late here too.
         """
-        live = LiveAggregator(session, self._n, timeframe)
+        live = LiveAggregator(day, timeframe)
         closed: list[ClosedBars] = []
         start = 0
         for boundary_ns in minute_ends(session):
@@ -148,7 +157,8 @@ class HistoricalAggregator:
         frame_ns = timeframe * MINUTE_NS
         out = empty(BAR, len(bars) + self._n)
         n = candle.fold_minutes(state, bars, GRID_ORIGIN_NS, frame_ns, out)
-        n += candle.close_buckets(state, np.iinfo(np.int64).max, frame_ns, out[n:])
+        never_ns = np.iinfo(np.int64).max
+        n += candle.close_buckets(state, never_ns, frame_ns, np.full(self._n, never_ns), out[n:])
         return sort_bars(out[:n])
 
 

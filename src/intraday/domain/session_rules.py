@@ -96,4 +96,8 @@ def square_off(day: date, close_minute: int) -> int:
 
 def _in_force(day: date, rules: Iterable[Rule]) -> Rule | None:
     """The newest rule; they stand in order of their days."""
-    return ([None, *(r for r in rules if r.since <= day)])[-1]
+    found: Rule | None = None
+    for rule in rules:
+        if rule.since <= day:
+            found = rule
+    return found

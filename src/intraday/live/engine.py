@@ -13,7 +13,7 @@ from typing import Protocol
 
 import numpy as np
 
-from intraday.core.candles import ClosedBars, LiveAggregator
+from intraday.core.candles import ClosedBars, LiveAggregator, closes
 from intraday.core.panel import Day
 from intraday.domain.arrays import F4, F8, MINUTE_NS, BarFlag, Bars
 from intraday.domain.events import (
@@ -32,7 +32,7 @@ from intraday.domain.events import (
     Signal,
     Timer,
 )
-from intraday.domain.session import Session
+from intraday.domain.session import Session, with_auction
 from intraday.live.validate import TickValidator
 
 
@@ -75,12 +75,11 @@ class Engine:
     def __init__(
         self, session: Session, day: Day, spec: EngineSpec, features: Features, predictor: Predictor, decider: Decider
     ) -> None:
-        n_instruments = len(day.minutes)
         self._session = session
         self._day = day
         self._spec = spec
-        self._validator = TickValidator(session, n_instruments)
-        self._aggregator = LiveAggregator(session, n_instruments, spec.timeframe)
+        self._validator = TickValidator(session, day)
+        self._aggregator = LiveAggregator(day, spec.timeframe)
         self._features = features
         self._predictor = predictor
         self._decider = decider
@@ -130,7 +129,8 @@ class Engine:
             bars = closed.decisions[closed.decisions["ts_ns"] == bar_ns]
             x = self._features.update(bars, int(bar_ns), self._day)
             effects.append(SaveFeatures(int(bar_ns), bars["inst"].astype(np.int32), x, now_ns))
-            signals = self._decider.decide(bars, x[:, self._spec.i_sigma], self._predictor.predict(x), now_ns, self._session)
+            sigma, p = x[:, self._spec.i_sigma], self._predictor.predict(x)
+            signals = decide_each(self._decider, self._session, self._day, bars, sigma, p, now_ns)
             if signals:
                 effects.append(SaveSignals(int(bar_ns), signals))
         return effects
@@ -157,6 +157,16 @@ class Engine:
         n = len(np.unique(event.bars["inst"]))
         text = f"{len(event.bars):,} missed candles of {n:,} instruments are stored, as late ones"
         return [SaveBars(_as_late(event.bars), event.now_ns), Alert(event.now_ns, "info", "feed", text)]
+
+
+def decide_each(decider: Decider, session: Session, day: Day, bars: Bars, sigma: F4, p: F8, now_ns: int) -> Sequence[Signal]:
+    """Signals of one decision bar in order of ``bars``, each by the hours of its own instrument: those of closing-auction stocks
+    end earlier, and so do their last entries and exits."""
+    early = with_auction(session)
+    first = (closes(day)[bars["inst"]] == early.close_ns) & early.auction
+    parts = [(early, first), (session, ~first)]
+    found = [s for hours, rows in parts if rows.any() for s in decider.decide(bars[rows], sigma[rows], p[rows], now_ns, hours)]
+    return sorted(found, key=lambda signal: signal.inst)
 
 
 def _span(seconds: float) -> str:

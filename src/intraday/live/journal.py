@@ -20,12 +20,14 @@ from zlib import crc32
 
 import numpy as np
 
+from intraday.core.panel import Day, regular_day
 from intraday.domain.arrays import BAR, TICK
 from intraday.domain.errors import JournalError
 from intraday.domain.events import Backfilled, Command, Event, Frame, LinkLost, LinkUp, Timer
 from intraday.domain.instruments import Instrument, Kind
+from intraday.domain.session import Session
 
-MAGIC = b"INTRADAY-JOURNAL-2\n"  # 2: a loss says since when
+MAGIC = b"INTRADAY-JOURNAL-3\n"  # 2: a loss says since when; 3: hours and universe of each instrument
 RECORD = struct.Struct("<IIBq")
 TAIL = struct.Struct("<Bq")
 SINCE = struct.Struct("<q")
@@ -35,7 +37,11 @@ SEGMENT_BYTES = 64 << 20
 
 @dataclass(frozen=True, slots=True)
 class JournalHeader:
-    """What is needed to build the same engine again. ``instruments`` in order of dense rows."""
+    """What is needed to build the same engine again. ``instruments`` in order of dense rows.
+
+    ``minutes`` and ``member`` are those of ``core.panel.Day``: how long each instrument traded that day and whether it was in the
+    universe that is compared. Empty: all traded for the whole session, and all are compared.
+    """
 
     run_id: str
     source: str
@@ -47,6 +53,15 @@ class JournalHeader:
     instruments: tuple[Instrument, ...]
     costs: tuple[float, ...]  # round trip of each instrument on that day, as a return: decisions rest on it
     warmup: tuple[str, ...]  # digest of the bars each instrument's features started from
+    minutes: tuple[float, ...] = ()
+    member: tuple[bool, ...] = ()
+
+    def hours(self, session: Session) -> Day:
+        """The day as the engine saw it; ``session`` is that of ``day``."""
+        regular = regular_day(session, len(self.instruments))
+        minutes = np.array(self.minutes, np.float64) if self.minutes else regular.minutes
+        member = np.array(self.member, np.bool_) if self.member else regular.member
+        return Day(session.number, session.open_ns, minutes, member)
 
     def to_json(self) -> str:
         """One line of JSON."""
@@ -57,7 +72,7 @@ class JournalHeader:
         """The header written by ``to_json``."""
         raw = json.loads(text)
         raw["day"] = date.fromisoformat(raw["day"])
-        raw["costs"], raw["warmup"] = tuple(raw["costs"]), tuple(raw["warmup"])
+        raw |= {name: tuple(raw[name]) for name in ("costs", "warmup", "minutes", "member")}
         raw["instruments"] = tuple(Instrument(**i | {"kind": Kind(i["kind"])}) for i in raw["instruments"])
         return cls(**raw)
 

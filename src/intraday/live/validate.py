@@ -5,24 +5,29 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from intraday.core.candles import TickReject
+from intraday.core.candles import TickReject, closes
 from intraday.core.kernels import candle
+from intraday.core.panel import Day
 from intraday.domain.arrays import I8, MINUTE_NS, TICK, Ticks, empty
 from intraday.domain.events import CountRejects
-from intraday.domain.session import Session, midnight_ns
+from intraday.domain.session import Session, midnight_ns, with_auction
 
 FUTURE_NS = 10_000_000_000  # how far a stamp may run ahead of our clock before it is refused
 
 
 class TickValidator:
-    """Refuses what cannot be a tick of this session: see ``TickReject``.
+    """Refuses what cannot be a tick of this session of the S instruments of ``day``: see ``TickReject``.
 
     State is per instrument, so the verdict on a tick does not depend on the frame it came in.
     """
 
-    def __init__(self, session: Session, n_instruments: int, future_ns: int = FUTURE_NS) -> None:
-        self._session = session
-        self._state = empty(candle.CHECK, n_instruments)
+    def __init__(self, session: Session, day: Day, future_ns: int = FUTURE_NS) -> None:
+        self._open_ns = session.open_ns
+        self._close_ns = closes(day)
+        early = with_auction(session)
+        auction = (self._close_ns == early.close_ns) & early.auction
+        self._after = np.where(auction, candle.AUCTION, candle.OUT_OF_SESSION).astype(np.int8)
+        self._state = empty(candle.CHECK, len(self._close_ns))
         self._state["volume"] = -1
         self._day_ns = midnight_ns(session.day)
         self._pauses = np.array(session.pauses, np.int64).reshape(-1, 2)
@@ -37,10 +42,10 @@ class TickValidator:
         if n > len(self._kept):
             self._kept = empty(TICK, n)
             self._reason = np.zeros(n, np.int8)
-        day = self._session
         n_kept = candle.check_ticks(
-            self._state, ticks, self._day_ns, day.open_ns, day.close_ns, self._pauses, self._future_ns, self._kept, self._reason
-        )
+            self._state, ticks, self._day_ns, self._open_ns, self._close_ns, self._after, self._pauses, self._future_ns, self._kept,
+            self._reason,
+        )  # fmt: skip
         if n_kept < n:
             bad = self._reason[:n] != candle.OK
             self._refused.append((ticks["inst"][bad], ticks["event_ns"][bad], self._reason[:n][bad]))

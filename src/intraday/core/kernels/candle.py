@@ -1,4 +1,4 @@
-"""Candle logic, stated once: what a usable tick is, how ticks become minutes, how minutes become longer bars.
+"""Candle logic, stated once: what a usable tick is, how ticks become minutes, how minutes become longer bars (docs/sessions.md).
 
 Two drivers call these kernels: ``LiveAggregator`` a frame at a time, ``HistoricalAggregator`` a day at a time. Both give the same
 bits because every rule below looks at one tick (or one minute) and the instrument's own state, never at the chunk it came in.
@@ -15,7 +15,8 @@ from intraday.core.kernels.types import I1, I8, Rows
 MINUTE_NS = 60_000_000_000
 
 # Why a tick was refused; 0 is accepted. `core.candles.TickReject` names them.
-OK, UNKNOWN, ZERO_TIME, BAD_PRICE, OTHER_DAY, OUT_OF_SESSION, FUTURE, OUT_OF_ORDER, VOLUME_REGRESSED, DUPLICATE = range(10)
+OK, UNKNOWN, ZERO_TIME, BAD_PRICE, OTHER_DAY, PRE_OPEN, HALT, AUCTION, OUT_OF_SESSION = range(9)
+FUTURE, OUT_OF_ORDER, VOLUME_REGRESSED, DUPLICATE = range(9, 13)
 
 PARTIAL, LATE = 1, 2  # bits of BAR.flags
 
@@ -64,16 +65,22 @@ BUCKET = np.dtype(
 
 
 @nb.njit(cache=True, nogil=True)
-def judge_stamp(event_ns: int, price: int, latest_ns: int, day_ns: int, open_ns: int, close_ns: int) -> int:
-    """Why a tick cannot be one of this session, whatever came before it; OK if it can. ``latest_ns``: no stamp may be later."""
+def judge_stamp(event_ns: int, price: int, latest_ns: int, day_ns: int, open_ns: int, close_ns: int, after: int) -> int:
+    """Why a tick cannot be one of this session, whatever came before it; OK if it can.
+
+    ``latest_ns``: no stamp may be later. ``close_ns``: the end of the instrument's own continuous trading, ``after``: what a tick
+    from then on is, AUCTION for a closing-auction stock and OUT_OF_SESSION for others.
+    """
     if event_ns < 86_400_000_000_000:
         return ZERO_TIME
     if price <= 0:
         return BAD_PRICE
     if event_ns < day_ns or event_ns >= day_ns + 86_400_000_000_000:
         return OTHER_DAY
-    if event_ns < open_ns or event_ns >= close_ns:
-        return OUT_OF_SESSION
+    if event_ns < open_ns:
+        return PRE_OPEN
+    if event_ns >= close_ns:
+        return after
     if event_ns > latest_ns:
         return FUTURE
     return OK
@@ -114,22 +121,24 @@ def recovers(state: Rows, inst: int, volume: int) -> bool:
 
 @nb.njit(cache=True, nogil=True)
 def check_ticks(
-    state: Rows, ticks: Rows, day_ns: int, open_ns: int, close_ns: int, pauses: I8, future_ns: int, kept: Rows, reason: I1
+    state: Rows, ticks: Rows, day_ns: int, open_ns: int, close_ns: I8, after: I1, pauses: I8, future_ns: int, kept: Rows, reason: I1
 ) -> int:
     """Copy the usable ticks of a frame to ``kept`` and say why each other one is not.
 
-    state: CHECK[S]; ticks: TICK[n]; day_ns: midnight IST of the session's day; pauses: its halts, int64 [k, 2]; ``kept``:
-    TICK[>= n]; ``reason``: int8[n]. A tick is compared with the last *usable* tick of its instrument: it may repeat neither it
-    nor an earlier time or volume. Returns the number of usable ticks.
+    state: CHECK[S]; ticks: TICK[n]; day_ns: midnight IST of the session's day; ``close_ns`` int64 [S] and ``after`` int8 [S]: when
+    each instrument's continuous trading ends and what its later ticks are; pauses: halts, int64 [k, 2]; ``kept``: TICK[>= n];
+    ``reason``: int8[n]. A tick is compared with the last *usable* tick of its instrument: it may repeat neither it nor an earlier
+    time or volume. Returns the number of usable ticks.
     """
     n_kept = 0
     for k in range(ticks.shape[0]):
         inst = ticks[k]["inst"]
         why = UNKNOWN
         if inst >= 0 and inst < state.shape[0]:
-            why = judge_stamp(ticks[k]["event_ns"], ticks[k]["price"], ticks[k]["recv_ns"] + future_ns, day_ns, open_ns, close_ns)
+            latest_ns = ticks[k]["recv_ns"] + future_ns
+            why = judge_stamp(ticks[k]["event_ns"], ticks[k]["price"], latest_ns, day_ns, open_ns, close_ns[inst], after[inst])
             if why == OK and in_pause(ticks[k]["event_ns"], pauses):
-                why = OUT_OF_SESSION
+                why = HALT
             if why == OK:
                 why = judge_order(state, inst, ticks[k]["event_ns"], ticks[k]["price"], ticks[k]["volume"])
             if why == VOLUME_REGRESSED and recovers(state, inst, ticks[k]["volume"]):
@@ -301,13 +310,13 @@ def fold_minutes(state: Rows, bars: Rows, origin_ns: int, frame_ns: int, out: Ro
 
 
 @nb.njit(cache=True, nogil=True)
-def close_buckets(state: Rows, boundary_ns: int, frame_ns: int, out: Rows) -> int:
-    """Hand out every bucket under construction that ends at or before ``boundary_ns``.
+def close_buckets(state: Rows, boundary_ns: int, frame_ns: int, close_ns: I8, out: Rows) -> int:
+    """Hand out every bucket under construction that ends at or before ``boundary_ns``: a last short one at its instrument's close.
 
-    state: BUCKET[S]; ``out``: BAR[>= S]. Returns how many rows of ``out`` were written, in order of instrument.
+    state: BUCKET[S]; close_ns: int64 [S]; ``out``: BAR[>= S]. Returns how many rows were written, in order of instrument.
     """
     n = 0
     for s in range(state.shape[0]):
-        if state[s]["ts_ns"] >= 0 and state[s]["ts_ns"] + frame_ns <= boundary_ns:
+        if state[s]["ts_ns"] >= 0 and (state[s]["ts_ns"] + frame_ns <= boundary_ns or close_ns[s] <= boundary_ns):
             n = emit_bucket(state, s, out, n)
     return n

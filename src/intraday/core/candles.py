@@ -94,7 +94,7 @@ class LiveAggregator:
         self._fold["cut"] = 1
 
     def close(self, boundary_ns: int) -> ClosedBars:
-        """Hand out every minute that ends at or before ``boundary_ns``, and at or past an instrument's close its last short bucket."""
+        """Hand out every minute that ends at or before ``boundary_ns``; a last short bucket ends with its instrument's trading."""
         n = candle.close_minutes(self._fold, boundary_ns, self._scratch)
         rows = np.concatenate([*self._pending, self._scratch[:n]])
         due = rows["ts_ns"] + MINUTE_NS <= boundary_ns

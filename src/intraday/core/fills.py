@@ -9,7 +9,7 @@
   the target at the (better) open. Touching the price fills.
 * **Vertical barrier**: the earlier of decision close + horizon, the end of continuous trading and square-off less a buffer;
   exit at the last one-minute close before it.
-* **A hole** in the bars longer than ``max_wait_min``, or a halt of the session, before anything was decided: the outcome is unknown.
+* **A hole** in the bars longer than ``max_wait_min``, or a halt of the session, before anything was decided: outcome unknown.
 * **Circuit limits**, where they are known: no entry at an open within ``limit_ticks`` of one (return 0), no fill at one. A position
   that cannot leave is locked: it stays open, leaves at the first open inside the limits, and is marked at the last close where
   there is none before the session's last exit. Minutes without trades are then no hole: nobody sells to it.
@@ -17,6 +17,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import NamedTuple
@@ -108,9 +109,8 @@ def barriers(
     """
     base = np.ascontiguousarray(close, dtype=np.float64)
     out = np.empty((4, len(base)))
-    kernel.barrier_prices(
-        base, np.asarray(sigma, dtype=np.float64), tick_paise(tick_rupees), float(np.sqrt(horizon_bars)), target_sigma, stop_sigma, out
-    )
+    root, wide = float(np.sqrt(horizon_bars)), np.asarray(sigma, dtype=np.float64)
+    kernel.barrier_prices(base, wide, tick_paise(tick_rupees), root, target_sigma, stop_sigma, out)
     return Barriers(*out)
 
 
@@ -121,7 +121,7 @@ def tick_paise(tick_rupees: F8) -> I8:
 
 def limit_margin(rules: FillRules, tick_rupees: F8) -> F8:
     """How near to a circuit limit nobody enters, rupees [n]; half a paisa more, for prices on the grid."""
-    return (rules.limit_ticks * tick_paise(tick_rupees) + 0.5) / 100.0
+    return np.asarray((rules.limit_ticks * tick_paise(tick_rupees) + 0.5) / 100.0, dtype=np.float64)
 
 
 def last_exit_ns(rules: FillRules, session: Session) -> int:
@@ -142,16 +142,18 @@ def clock_of(rules: FillRules, session: Session, decision_close_ns: I8, horizon_
         known = np.where(decision_close_ns <= start_ns, np.minimum(known, start_ns), known)
 
     def row(ns: I8) -> I8:
-        return (ns - session.open_ns) // MINUTE_NS
+        return np.maximum((ns - session.open_ns) // MINUTE_NS, 0)
 
     rows = np.stack([row(due + MINUTE_NS - 1), row(due + rules.max_wait_min * MINUTE_NS), row(end), row(known)])
-    return Clock(np.maximum(rows, 0), int(row(np.int64(last_ns))))
+    return Clock(rows, (last_ns - session.open_ns) // MINUTE_NS)
 
 
-def minute_grid(session: Session, ts_ns: I8, values: F8) -> F8:
-    """``values`` float64 [T, S] of minutes that open at ``ts_ns`` as [S, session.minutes], NaN where there is none."""
-    out = np.full((values.shape[1], session.minutes), np.nan)
-    kernel.to_grid(np.ascontiguousarray(values), (ts_ns - session.open_ns) // MINUTE_NS, out)
+def minute_grid(session: Session, ts_ns: I8, prices: Sequence[F8]) -> F8:
+    """Open, high, low, close float64 [T, S] of minutes that open at ``ts_ns`` as [S, 4, session.minutes], NaN where none is."""
+    row = (ts_ns - session.open_ns) // MINUTE_NS
+    out = np.full((prices[0].shape[1], 4, session.minutes), np.nan)
+    for field, values in enumerate(prices):
+        kernel.to_grid(np.ascontiguousarray(values), row, field, out)
     return out
 
 
@@ -164,21 +166,21 @@ def fill_trade(
     ``limits``: the lower and upper circuit limit, NaN where unknown. None: not entered for want of a bar, or its end is not known
     from these bars (they are complete up to ``known_ns``).
     """
-    o, h, low, c = (minute_grid(session, minutes["ts_ns"], minutes[name][:, None])[0] for name in ("open", "high", "low", "close"))
+    bars = minute_grid(session, minutes["ts_ns"], [minutes[name][:, None] for name in ("open", "high", "low", "close")])[0]
     clock = clock_of(rules, session, np.array([decision_close_ns]), horizon_min, known_ns)
     due, wait, end, known = (int(k) for k in clock.rows[:, 0])
-    entry = kernel.find_entry(o, due, wait, end)
+    entry = kernel.find_entry(bars, due, wait, end)
     if entry < 0 or entry >= known:
         return None
-    margin = float(limit_margin(rules, np.array([tick_rupees]))[0])
-    if kernel.at_limit(o[entry], limits[0], limits[1], margin):
-        how, price, row, both, locked = kernel.SKIPPED, o[entry], entry + 1, False, False
+    margin, paid = float(limit_margin(rules, np.array([tick_rupees]))[0]), float(bars[kernel.OPEN, entry])
+    if kernel.at_limit(paid, limits[0], limits[1], margin):
+        how, price, row, both, locked = kernel.SKIPPED, paid, entry + 1, False, False
     else:
         how, price, row, both, locked = kernel.walk(
-            o, h, low, c, entry, end, clock.last, known, rules.max_wait_min, side, target, stop, limits[0], limits[1]
+            bars, entry, end, clock.last, known, rules.max_wait_min, side, target, stop, limits[0], limits[1]
         )
     if how == kernel.UNKNOWN:
         return None
-    paid, entry_ns, known_at_ns = float(o[entry]), session.open_ns + entry * MINUTE_NS, session.open_ns + int(row) * MINUTE_NS
+    entry_ns, known_at_ns = session.open_ns + entry * MINUTE_NS, session.open_ns + int(row) * MINUTE_NS
     ret = side * (float(price) / paid - 1.0)
     return Fill(entry_ns, paid, float(price), known_at_ns, Exit(how), bool(both), ret, bool(locked))

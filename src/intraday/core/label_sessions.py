@@ -18,7 +18,7 @@ EPOCH = date(1970, 1, 1)
 
 @dataclass(frozen=True, slots=True)
 class Traded:
-    """S instruments: ``tick_rupees`` float64 [S], ``lists`` of who ends before a closing auction, ``bands`` None: no limits known."""
+    """S instruments: ``tick_rupees`` float64 [S], ``lists`` of who ends before a closing auction, ``bands``: None, none known."""
 
     tick_rupees: F8
     lists: Lists
@@ -29,8 +29,9 @@ class Traded:
 class LabelPart:
     """The decisions of one session of those instruments that trade for the same time.
 
-    ``rows``: theirs in the decision panel; ``keep`` int64: the instruments' columns; ``closed_ns`` int64 [D]. Grids float64 [S, M] of the session's minutes;
-    ``decided`` (closes) float64 and ``sigma`` float32 [D, S]; ``tick`` paise, ``lower``, ``upper``, ``margin`` rupees [S].
+    ``rows``: theirs in the decision panel; ``keep`` int64: the instruments' columns; ``ts_ns``, ``closed_ns`` int64 [D]. ``grid`` float64
+    [S, 4, M]: open .. close of the session's minutes; ``decided`` (closes) float64 and ``sigma`` float32 [D, S]; ``tick`` paise and
+    ``lower``, ``upper``, ``margin`` rupees [S].
     """
 
     rows: slice
@@ -39,10 +40,7 @@ class LabelPart:
     clock: Clock
     ts_ns: I8
     closed_ns: I8
-    open: F8
-    high: F8
-    low: F8
-    close: F8
+    grid: F8
     decided: F8
     sigma: F4
     tick: I8
@@ -67,14 +65,14 @@ class LabelParts:
         assert sigma.shape == decisions.mask.shape, (sigma.shape, decisions.mask.shape)
         for number in np.unique(decisions.session):
             m, d = (slice(*np.searchsorted(p.session, [number, number + 1]).tolist()) for p in (minutes, decisions))
-            yield from self._session(int(number), minutes.rows(m.start, m.stop), decisions.rows(d.start, d.stop), sigma[d], d, until)
+            yield from self._session(
+                int(number), minutes.rows(m.start, m.stop), decisions.rows(d.start, d.stop), sigma[d], d, until
+            )
 
-    def _session(
-        self, number: int, minutes: Panel, decisions: Panel, sigma: F4, rows: slice, known_ns: int
-    ) -> Iterator[LabelPart]:
+    def _session(self, number: int, minutes: Panel, decisions: Panel, sigma: F4, rows: slice, known_ns: int) -> Iterator[LabelPart]:
         day, n, traded = EPOCH + timedelta(days=number), minutes.n_instruments, self.traded
         regular = self.sessions.get(day)
-        grids = [minute_grid(regular, minutes.ts_ns, a) for a in (minutes.open, minutes.high, minutes.low, minutes.close)]
+        grid = minute_grid(regular, minutes.ts_ns, [minutes.open, minutes.high, minutes.low, minutes.close])
         lower, upper = (np.full(n, np.nan), np.full(n, np.nan)) if traded.bands is None else traded.bands.on(number)
         tick, margin = tick_paise(traded.tick_rupees), limit_margin(self.rules, traded.tick_rupees)
         listed = traded.lists.auction_on(number, n)
@@ -85,6 +83,6 @@ class LabelParts:
                 closed = np.minimum(decisions.ts_ns + decisions.timeframe * MINUTE_NS, session.close_ns)
                 clock = clock_of(self.rules, session, closed, self.horizon_min, known_ns)
                 yield LabelPart(
-                    rows, keep, session, clock, decisions.ts_ns, closed, *grids, np.ascontiguousarray(decisions.close),
+                    rows, keep, session, clock, decisions.ts_ns, closed, grid, np.ascontiguousarray(decisions.close),
                     np.ascontiguousarray(sigma), tick, lower, upper, margin,
                 )  # fmt: skip

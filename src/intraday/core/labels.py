@@ -1,8 +1,8 @@
 """Labels of decision bars: what a long and a short trade entered after each of them would have done.
 
-The fill rules are ``core/fills.py``'s; docs/labels.md shows them with examples. Triple barriers and the fixed horizon are after López
-de Prado 2018, ch. 3, with the entry after a human delay, one-minute bars inside longer decision bars, and both sides traded so that
-the stop multiple counts for each. Trend scanning is ``core/trend_labels.py``'s, labels of given sides are ``core/meta_labels.py``'s.
+The fill rules are ``core/fills.py``'s; docs/labels.md shows them with examples. Triple barriers and the fixed horizon are after
+López de Prado 2018, ch. 3, with the entry after a human delay, one-minute bars inside longer decision bars, and both sides traded
+so that the stop multiple counts for each. Trend scanning: ``core/trend_labels.py``; labels of given sides: ``core/meta_labels.py``.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ class Kind(StrEnum):
 class LabelSpec:
     """What a label set is. ``timeframe`` and the ``_min`` are minutes; multiples are of sigma over the horizon.
 
-    Trend scanning alone looks at the ``trend_`` fields: spans of ``trend_from_min``, ``trend_step_min`` more .. up to ``horizon_min``
-    are scanned, and the least t-value that is a trend is ``trend_t``. ``kind`` is one of ``Kind``.
+    ``kind`` is one of ``Kind``. Trend scanning alone looks at the ``trend_`` fields: it scans spans of ``trend_from_min``,
+    ``trend_step_min`` more .. up to ``horizon_min``, and ``trend_t`` is the least t-value that makes a trend.
     """
 
     timeframe: int = 5
@@ -92,6 +92,9 @@ class LabelSpec:
         return json.dumps({**asdict(self), "kernels": SOURCE_HASH, "rules": RULES_VERSION}, sort_keys=True)
 
 
+NO_LISTS = Lists()
+
+
 @dataclass(frozen=True, slots=True)
 class Scanned:
     """Labels with what trend scanning alone knows: each label's t-value and the end of its span, ns UTC, [n] each."""
@@ -108,7 +111,7 @@ class Labeler:
     circuit limits, None: none are known.
     """
 
-    def __init__(self, spec: LabelSpec, tick_rupees: F8, lists: Lists = Lists(), bands: Bands | None = None) -> None:
+    def __init__(self, spec: LabelSpec, tick_rupees: F8, lists: Lists = NO_LISTS, bands: Bands | None = None) -> None:
         self._spec = spec
         self._traded = Traded(np.asarray(tick_rupees, dtype=np.float64), lists, bands)
 
@@ -145,7 +148,7 @@ class Labeler:
         spec = self._spec
         target = inf if spec.kind == Kind.FIXED_HORIZON else spec.target_sigma
         kernel.label_session(
-            part.open, part.high, part.low, part.close, part.keep, part.decided, part.sigma, part.tick,
+            part.grid, part.keep, part.decided, part.sigma, part.tick,
             float(np.sqrt(spec.horizon_bars)), target, spec.stop_sigma, part.lower, part.upper, part.margin,
             part.clock.rows, part.clock.last, spec.max_wait_min, part.session.open_ns, part.ts_ns, out, done,
         )  # fmt: skip

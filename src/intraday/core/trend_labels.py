@@ -31,6 +31,6 @@ def scan_trends(part: LabelPart, rule: TrendRule, out: Labels, done: Mask, t: F8
     """
     first = (part.closed_ns - part.session.open_ns) // MINUTE_NS + rule.from_min
     kernel.scan_session(
-        part.open, part.close, part.keep, part.decided, part.sigma, part.clock.rows, first, rule.step_min, rule.least_t,
+        part.grid, part.keep, part.decided, part.sigma, part.clock.rows, first, rule.step_min, rule.least_t,
         rule.max_wait_min, part.session.open_ns, part.ts_ns, out, done, t, end_ns,
     )  # fmt: skip

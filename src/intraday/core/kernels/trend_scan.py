@@ -10,7 +10,7 @@ import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
-from intraday.core.kernels.barrier import ANY_VERTICAL, DUE, END, KNOWN, MINUTE_NS, WAIT, find_entry
+from intraday.core.kernels.barrier import ANY_VERTICAL, CLOSE, DUE, END, KNOWN, MINUTE_NS, OPEN, WAIT, find_entry
 
 F4 = NDArray[np.float32]
 F8 = NDArray[np.float64]
@@ -35,7 +35,8 @@ def t_value(n: float, x: float, y: float, xx: float, xy: float, yy: float) -> fl
 @nb.njit(cache=True, nogil=True, error_model="numpy")
 def scan(close: F8, entry: int, first: int, step: int, end: int, hole: int) -> tuple[float, int, float]:
     """Of the spans from row ``entry`` to before rows ``first``, ``first + step`` .. up to ``end``: (t, row of its end, last close)
-    of the one whose \\|t\\| is largest, the shortest of equals. Row 0: unknown, for a hole of more than ``hole`` rows or no span."""
+    of the one with the largest absolute t, the shortest of equals. Row 0: unknown, for a hole of more than ``hole`` rows or no span.
+    """
     n, x, y, xx, xy, yy = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
     best, row, price, seen, due = 0.0, 0, 0.0, entry, first
     for m in range(entry, end):
@@ -57,12 +58,12 @@ def scan(close: F8, entry: int, first: int, step: int, end: int, hole: int) -> t
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
 def scan_session(
-    open_: F8, close: F8, keep: I8, decided: F8, sigma: F4, clock: I8, from_rows: I8, step: int, least_t: float, hole: int,
+    grid: F8, keep: I8, decided: F8, sigma: F4, clock: I8, from_rows: I8, step: int, least_t: float, hole: int,
     open_ns: int, ts: I8, out: Table, done: Mask, t: F8, end_ns: I8,
 ) -> None:  # fmt: skip
     """Every decision of the instruments ``keep`` in one session; arguments as ``barrier.label_session``'s.
 
-    from_rows int64 [D]: where each decision's first span ends. Fills ``out``, ``t`` float64 and ``end_ns`` int64 [D, S] where it sets
+    from_rows int64 [D]: where each decision's first span ends. Fills ``out``, ``t`` float64, ``end_ns`` int64 [D, S] where it sets
     ``done``. All spans that end by the vertical barrier are compared, so that, not the chosen span's end, is when a row is known.
     """
     for s in keep:
@@ -70,13 +71,13 @@ def scan_session(
             if not (decided[d, s] > 0.0 and sigma[d, s] > 0.0):
                 continue
             end = clock[END, d]
-            m = find_entry(open_[s], clock[DUE, d], clock[WAIT, d], end)
+            m = find_entry(grid[s], clock[DUE, d], clock[WAIT, d], end)
             if m < 0 or end > clock[KNOWN, d]:
                 continue
-            best, row, price = scan(close[s], m, from_rows[d], step, end, hole)
+            best, row, price = scan(grid[s, CLOSE], m, from_rows[d], step, end, hole)
             if row == 0:
                 continue
-            ret = price / open_[s, m] - 1.0
+            ret = price / grid[s, OPEN, m] - 1.0
             it = out[d, s]
             it["ts_ns"], it["inst"], it["sigma"] = ts[d], s, sigma[d, s]
             it["label"] = 0 if not abs(best) >= least_t or best == 0.0 else (1 if best > 0.0 else -1)

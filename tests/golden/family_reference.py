@@ -105,11 +105,10 @@ def today(b: Stock, of: Callable[[F8], float], x: F8) -> F8:
 
 
 def yesterday(b: Stock, x: F8) -> F8:
-    """The last observation of the instrument's session before."""
+    """The last observation before the instrument's session."""
     out = np.full(len(x), NAN)
-    days = np.unique(b.session)
-    for day, then in zip(days[1:], days[:-1], strict=True):
-        known = x[(b.session == then) & ~np.isnan(x)]
+    for day in np.unique(b.session):
+        known = x[(b.session < day) & ~np.isnan(x)]
         out[b.session == day] = known[-1] if len(known) else NAN
     return np.where(np.isnan(x), NAN, out)
 

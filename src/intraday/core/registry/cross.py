@@ -8,14 +8,17 @@ from __future__ import annotations
 
 from intraday.core.expression import (
     Expr,
+    abs_,
     across_mean,
     across_rank,
     across_std,
+    affine,
     close,
     greater,
     log,
     ratio,
     session_before,
+    where,
 )
 from intraday.core.feature import Feature
 from intraday.core.registry.parts import TIE, intraday_return, log_return, session_open, sigma, vwap
@@ -41,6 +44,12 @@ def _session_return() -> Expr:
     return log(ratio(close(), session_open()))
 
 
+def _from_vwap() -> Expr:
+    """Close over VWAP, exactly 1 where they differ by rounding alone: ranks would make an order of it."""
+    away = close() - vwap()
+    return where(abs_(away) - TIE, ratio(close(), vwap()), affine(away, 0.0, 1.0))
+
+
 def _ranks() -> list[Feature]:
     ret = log_return(12)
     return [
@@ -50,7 +59,7 @@ def _ranks() -> list[Feature]:
         _rank("gap", log(ratio(session_open(), session_before(close()))), "gap"),
         _rank("sigma", sigma(), "sigma"),
         _rank("vol_slot_rel", volume_surprise(), "vol_slot_rel"),
-        _rank("vwap_dist", ratio(close(), vwap()), "vwap_dist"),
+        _rank("vwap_dist", _from_vwap(), "vwap_dist"),
         Feature("xs_z_ret_12", FAMILY, ratio(ret - across_mean(ret), across_std(ret)),
                 "(ret_12 - mean) / population sd of the members", "standard deviations", JT, f"{FEW}, or all the same"),
     ]  # fmt: skip

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 from intraday.core.expression import (
     Expr,
-    abs_,
-    bars_since,
     clip,
     close,
     greater,
     log,
-    max_,
-    prev,
     ratio,
     session_before,
     session_count,
+    session_max,
     session_sum,
     sqrt,
-    start,
     total,
     volume,
     where,
@@ -46,7 +42,8 @@ def _distances() -> list[Feature]:
         Feature("vwap_roll_dist_20", FAMILY, ratio(c, rolling) - 1.0, "close / VWAP of the last 20 bars - 1", "fraction", BERKOWITZ,
                 NO_TRADE),
         Feature("vwap_prev_dist", FAMILY, ratio(c, session_before(vwap())) - 1.0,
-                "close / last VWAP of the session before - 1", "fraction", "definition", "nothing traded in the session before"),
+                "close / last VWAP of an earlier session - 1", "fraction", "definition",
+                "nothing traded yet in the session, or in any before"),
         Feature("vwap_drift", FAMILY, log(ratio(vwap(), session_open())), "ln(VWAP / session's open)", "log return", "definition",
                 NO_TRADE_TODAY),
     ]  # fmt: skip
@@ -78,10 +75,11 @@ def _bands() -> list[Feature]:
 def _sides() -> list[Feature]:
     v = volume()
     above = greater(close() - TIE, vwap())
-    changed = max_(start(), greater(abs_(above - prev(above)), above * 0.0))
+    n = session_count(above)
+    last_below, last_above = session_max(where(above, n * 0.0, n)), session_max(where(above, n, n * 0.0))
     heavy = session_sum(where(greater(typical() - TIE, vwap()), v, v * 0.0))
     return [
-        Feature("vwap_side_bars", FAMILY, bars_since(changed),
+        Feature("vwap_side_bars", FAMILY, where(above, n - last_below, n - last_above) - 1.0,
                 "bars since the close changed sides of the VWAP, or the session began", "bars", "definition", NO_TRADE_TODAY),
         Feature("vwap_above_share", FAMILY, ratio(session_sum(above), session_count(above)),
                 "share of the session's bars that closed above the VWAP as it stood", "0 .. 1", "definition", NO_TRADE_TODAY),

@@ -10,7 +10,22 @@ from typing import Annotated
 
 import typer
 
-from intraday.cli import auth, backfill, backup, config, database, decide, demo, doctor, history, instruments, run, sim, universe
+from intraday.cli import (
+    audit,
+    auth,
+    backfill,
+    backup,
+    config,
+    database,
+    decide,
+    demo,
+    doctor,
+    history,
+    instruments,
+    run,
+    sim,
+    universe,
+)
 from intraday.cli.common import INTERRUPTED
 
 root = typer.Typer(
@@ -21,7 +36,7 @@ root = typer.Typer(
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
-for module in (run, history, backfill, decide, database, backup, auth, sim, instruments, universe, doctor, demo, config):
+for module in (run, history, backfill, decide, audit, database, backup, auth, sim, instruments, universe, doctor, demo, config):
     module.register(root)
 
 

@@ -276,6 +276,9 @@ class ModelSettings(Section):
     """Features, validation and LightGBM."""
 
     features: Literal["all"] | tuple[Symbol, ...] = Field(default="all", description="all registered features, or a list of names")
+    user_features: Path | None = Field(
+        default=None, description="a Python file with features of your own (docs/user-features.md); null: none"
+    )
     anchor: Literal["auto", "previous_quarter"] | date = Field(
         default="auto",
         description="where recursive state starts: previous_quarter (its first session), a fixed day, or auto: previous_quarter "

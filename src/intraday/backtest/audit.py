@@ -1,0 +1,166 @@
+"""``intraday audit``: every law on every feature, label, weight and split, on the bars at hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from intraday.backtest.audit_model import ModelCase, model_laws
+from intraday.backtest.verify import VerifyReport
+from intraday.core.audit.adjusted import AdjustedCase, adjusted_law
+from intraday.core.audit.functions import whole_panel
+from intraday.core.audit.labels import LabelCase, label_laws
+from intraday.core.audit.laws import Group, feature_laws, late_bars, without
+from intraday.core.audit.result import Difference, Finding, Law, finding
+from intraday.core.candles import HistoricalAggregator
+from intraday.core.features import FeatureCalculator, FeatureSet
+from intraday.core.function_features import FunctionCalculator, whole
+from intraday.core.labels import Labeler, LabelSpec
+from intraday.core.panel import Lists, panel_of
+from intraday.core.user_features import UserFeatures
+from intraday.domain.arrays import F4, F8, Bars, Labels, Mask, Panel
+from intraday.domain.corporate import Action
+from intraday.domain.errors import NotEnoughData
+from intraday.domain.ports import Progress
+from intraday.domain.session import SessionTable
+from intraday.model.dataset import Dataset, join
+from intraday.model.trainer import TrainSpec
+
+SHOWN = 1  # differences named for each check of verify
+
+
+@dataclass(frozen=True, slots=True)
+class AuditPlan:
+    """What is audited. ``features``: the configured expressions; ``user``: the functions chosen and the pipeline.
+
+    ``sigma``: the set that has the labels' volatility and nothing else. ``cost`` and ``latest`` as ``model.dataset.join`` wants.
+    """
+
+    features: FeatureSet | None
+    user: UserFeatures
+    sigma: FeatureSet
+    labels: LabelSpec
+    training: TrainSpec
+    sessions: SessionTable
+    cost: Callable[[int], float]
+    latest: Callable[[int], int]
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class AuditBars:
+    """One-minute bars of S instruments, whole sessions, BAR[n] ordered by (ts, inst), and what is known of the instruments.
+
+    ``actions`` name instruments by dense row, as ``bars`` do.
+    """
+
+    bars: Bars
+    has_volume: Mask
+    tick_rupees: F8
+    lists: Lists
+    index: int | None
+    actions: Sequence[Action] = ()
+
+
+class Audit:
+    """Checks one plan on some bars. Holds about three float32 [T, S, F] at a time."""
+
+    def __init__(self, plan: AuditPlan, bars: AuditBars, progress: Progress) -> None:
+        self._plan = plan
+        self._given = bars
+        self._progress = progress
+        self._rng = np.random.default_rng(plan.seed)
+        self._panel = self._decisions(bars.bars)
+
+    def findings(self) -> list[Finding]:
+        """Of features, labels, folds, weights and the model. Raises ConfigError for a user feature that fails."""
+        if len(np.unique(self._panel.session)) < 2:
+            raise NotEnoughData("audit: expected bars of two sessions at least, found fewer; import more or widen --from and --to")
+        found: list[Finding] = []
+        values: list[F4] = []
+        groups = list(self._groups())
+        for k, group in enumerate(groups):
+            self._progress("features", k, len(groups))
+            x, of_group = feature_laws(group, self._panel, self._rng)
+            found += [*of_group, *self._adjusted(group, x)]
+            values.append(x)
+        if self._plan.user.functions.features:
+            found += self._functions(values[-1])
+        self._progress("features", len(groups), len(groups))
+        x = np.concatenate(values, axis=2)
+        self._progress("labels and model", 0, 2)
+        labels, of_labels = self._labels()
+        self._progress("labels and model", 1, 2)
+        of_model = model_laws(
+            ModelCase(self._dataset(x, labels), self._names(groups), self._plan.training, self._plan.user.pipeline), self._rng
+        )
+        self._progress("labels and model", 2, 2)
+        return [*found, *of_labels, *of_model]
+
+    def _decisions(self, bars: Bars) -> Panel:
+        n, timeframe = len(self._given.has_volume), self._plan.labels.timeframe
+        candles = HistoricalAggregator(n).aggregate(bars, timeframe)
+        return panel_of(candles, n, timeframe, self._plan.sessions, self._given.lists)
+
+    def _groups(self) -> Iterator[Group]:
+        plan, given = self._plan, self._given
+        if plan.features is not None:
+            own = {f.name for f in plan.user.expressions}
+            for mine in (False, True):
+                chosen = tuple(f for f in plan.features.features if (f.name in own) == mine)
+                if chosen:
+                    part = FeatureSet(plan.features.timeframe, chosen, plan.features.anchor)
+                    yield Group(chosen, partial(FeatureCalculator, part, given.has_volume, given.index), own=mine)
+        functions = plan.user.functions
+        if functions.features:
+            make = partial(FunctionCalculator, functions, self._panel.timeframe, self._panel.n_instruments, given.index)
+            yield Group(functions.features, make, own=True, slot=whole(functions, self._panel)[1])
+
+    def _names(self, groups: Sequence[Group]) -> tuple[str, ...]:
+        return tuple(name for group in groups for name in group.names)
+
+    def _functions(self, values: F4) -> Iterator[Finding]:
+        """Whole-panel calls: on the bars as they are, and with some of them too late."""
+        functions, index = self._plan.user.functions, self._given.index
+        yield from whole_panel(functions, self._panel, values, index)
+        holed = without(self._panel, late_bars(self._panel, self._rng))
+        trailing = FunctionCalculator(functions, holed.timeframe, holed.n_instruments, index).batch(holed)
+        yield from whole_panel(functions, holed, trailing, index, Law.LATE)
+
+    def _adjusted(self, group: Group, values: F4) -> Iterator[Finding]:
+        case = AdjustedCase(self._given.bars, self._panel, self._decisions, self._given.actions)
+        return adjusted_law(case, group, values)
+
+    def _labels(self) -> tuple[Labels, list[Finding]]:
+        plan, given, panel = self._plan, self._given, self._panel
+        minutes = panel_of(given.bars, panel.n_instruments, 1, plan.sessions, given.lists)
+
+        def sigma_at(t: int) -> F4:
+            return FeatureCalculator(plan.sigma, given.has_volume, given.index).batch(panel.rows(0, t + 1))[t, :, 0]
+
+        sigma = np.ascontiguousarray(FeatureCalculator(plan.sigma, given.has_volume, given.index).batch(panel)[:, :, 0])
+        labeler = Labeler(plan.labels, given.tick_rupees, given.lists)
+        case = LabelCase(plan.labels, labeler, minutes, panel, sigma, sigma_at, plan.sessions, given.lists)
+        labels = case.labels()
+        return labels, label_laws(case, labels, self._rng)
+
+    def _dataset(self, x: F4, labels: Labels) -> Dataset:
+        row, inst = np.nonzero(self._panel.mask)
+        return join(self._panel.ts_ns[row], inst.astype(np.int32), x[row, inst], labels, self._plan.cost, self._plan.latest)
+
+
+def live_findings(reports: Sequence[VerifyReport]) -> Iterator[Finding]:
+    """``intraday verify`` of recorded days, as findings: each recomputation, and what better bars leave unexplained."""
+    for report in reports:
+        subject = f"{report.run.day} {report.run.source}"
+        for check in report.checks:
+            first = check.differences[0] if check.differences else None
+            told = None if first is None else Difference(first.inst, first.ts_ns, first.again, first.stored)
+            field = "" if first is None else f": {first.what} {first.field}"
+            yield finding(subject, Law.LIVE, max(check.n_rows, 1), len(check.differences), told, f"{check.name}{field}")
+        yield finding(
+            subject, Law.LIVE, max(report.n_best, 1), report.n_unexplained, None, "as corrected: explained from better bars"
+        )

@@ -1,0 +1,106 @@
+"""The leakage certificate as one HTML file that needs nothing else."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from intraday.core.audit.certificate import Certificate
+from intraday.core.audit.result import Difference, Finding, Law, Outcome
+from intraday.report import words
+
+MEANING = {
+    Law.PREFIX: "computed again without any later bar: the same bits",
+    Law.FUTURE: "computed again with other later bars: the same bits",
+    Law.CHUNKS: "computed in pieces of any length: the same bits",
+    Law.STEPS: "computed bar by bar, as live does: the same bits",
+    Law.WARMUP: "no value before the declared warm-up, and some after it",
+    Law.LATE: "bars that missed the cut-off take part in nothing, then or later",
+    Law.ADJUSTED: "a corporate action after the decision changes nothing before its ex-date",
+    Law.WHOLE: "a user's function on all bars at once gives what the trailing window gives (1e-5)",
+    Law.LABEL_PREFIX: "labels known at a moment are the same with no future, and with another",
+    Law.LABEL_TAIL: "what is still open at a moment has no label",
+    Law.LABEL_TIMES: "entry after a person's delay, known by the end of the instrument's session",
+    Law.SIGMA: "the volatility of the barriers, from the bars up to the decision alone",
+    Law.WEIGHTS: "weights of what is learned from, computed without the rows scored later: the same bits",
+    Law.FOLDS: "no label learned from lives, on any instrument, while one that is scored does",
+    Law.TRAINED: "training run again without, and with other, later rows says the same of the rows before: bit for bit",
+    Law.PIPELINE: "your own preparation, fitted on the training rows alone, gives the same rows",
+    Law.LIVE: "verify of a recorded day: the journal again gives the stored rows",
+}
+"""Every law in words."""
+
+
+@dataclass(frozen=True, slots=True)
+class FailureRow:
+    """What failed, ready to be shown."""
+
+    subject: str
+    law: str
+    n: int
+    n_different: int
+    instrument: str
+    time: str
+    found: str
+    expected: str
+    detail: str
+
+
+def failure_rows(certificate: Certificate) -> list[FailureRow]:
+    """Failures in order, each with the first row that differs."""
+    return [_failure(certificate, f) for f in certificate.failed]
+
+
+def _failure(certificate: Certificate, f: Finding) -> FailureRow:
+    first = f.first or Difference(-1, 0, "", "")
+    time = f"{words.ist(first.ts_ns):%Y-%m-%d %H:%M}" if first.ts_ns > 0 else ""
+    found, expected = _value(first.found), _value(first.expected)
+    return FailureRow(f.subject, str(f.law), f.n, f.n_different, certificate.symbol(first.inst), time, found, expected, f.detail)
+
+
+def _value(value: float | str) -> str:
+    return value if isinstance(value, str) else f"{value:.9g}"
+
+
+def subjects(certificate: Certificate) -> tuple[list[Law], list[tuple[str, list[str]]]]:
+    """The table of everything: the laws met, and for each subject its outcome under each of them ("" where it does not apply)."""
+    laws = [count.law for count in certificate.by_law()]
+    worst: dict[str, dict[Law, Outcome]] = {}
+    for f in certificate.findings:
+        row = worst.setdefault(f.subject, {})
+        row[f.law] = max((row.get(f.law, f.outcome), f.outcome), key=_gravity)
+    return laws, [(name, [str(row[law]) if law in row else "" for law in laws]) for name, row in worst.items()]
+
+
+def _gravity(outcome: Outcome) -> int:
+    return (Outcome.PASSED, Outcome.NOT_CHECKED, Outcome.FAILED).index(outcome)
+
+
+def unchecked(certificate: Certificate) -> Sequence[Finding]:
+    """What the data at hand could not tell."""
+    return [f for f in certificate.findings if f.outcome is Outcome.NOT_CHECKED]
+
+
+def render(certificate: Certificate, path: Path) -> Path:
+    """Write the page to ``path`` (replaced in one step) and return it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.part")
+    draft.write_text(page(certificate), encoding="utf-8")
+    os.replace(draft, path)
+    return path
+
+
+def page(certificate: Certificate) -> str:
+    """The certificate as HTML text. Everything that came from outside is escaped."""
+    environment = Environment(
+        loader=PackageLoader("intraday.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    laws, rows = subjects(certificate)
+    return environment.get_template("audit.html.j2").render(
+        c=certificate, words=words, meaning=MEANING, failures=failure_rows(certificate), laws=laws, rows=rows,
+        unchecked=unchecked(certificate), marks={"passed": "✓", "failed": "✗", "not checked": "–", "": ""},
+    )  # fmt: skip

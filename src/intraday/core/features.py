@@ -7,6 +7,7 @@ import io
 import json
 import zipfile
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -17,13 +18,15 @@ from numpy.typing import NDArray
 from intraday.core.anchor import AnchorRule
 from intraday.core.feature import Feature
 from intraday.core.kernels import SOURCE_HASH
-from intraday.core.kernels.plan import run_plan
+from intraday.core.kernels.across import run_across
+from intraday.core.kernels.plan import SCRATCH, run_phase
 from intraday.core.panel import Day
 from intraday.core.plan import Plan, compile_plan
-from intraday.domain.arrays import F4, F8, I8, MINUTE_NS, Bars, Mask, Panel
+from intraday.domain.arrays import DAY_NS, F4, F8, I8, IST_NS, MINUTE_NS, Bars, Mask, Panel
 from intraday.domain.errors import ArtifactError, ConfigError, SkewError
 
 BLOCK = 128  # instruments worked at once, so that their state stays in the cache; changes no bit
+CARRIED_BYTES = 32 << 20  # of what phases hand on: longer panels are worked in chunks
 PRICE_FIELDS = ("open", "high", "low", "close", "volume")
 
 
@@ -88,18 +91,19 @@ class FeatureCalculator:
     """State of S instruments and the plan that advances it.
 
     It starts empty: give it bars from the anchor on (``AnchorRule``). Consecutive chunks, one call or step by step, any S and any
-    empty rows in between give the same bits.
+    empty rows in between give the same bits; with primitives across instruments, any S of the same members and index.
+    ``index``: dense row of the market index; None: what needs it is NaN.
     """
 
     def __init__(self, feature_set: FeatureSet, has_volume: Mask, index: int | None = None) -> None:
         self.feature_set = feature_set
-        self._index = index
         self._has_volume = _kernel_array(has_volume, np.bool_)
         self._index = index
         self._silent = False
         self._plan = feature_set.plan
-        self._state = self._plan.state(len(has_volume))
-        self._reg = _registers(self._plan, len(has_volume))
+        self._width = max(1, min(BLOCK, len(has_volume)))
+        self._state = _blocks(np.repeat(self._plan.initial[:, None], len(has_volume), axis=1), self._width)
+        self._reg = [self._registers()]
         self._step = [np.full((1, len(has_volume)), np.nan) for _ in PRICE_FIELDS]
         self._out = np.empty((1, len(has_volume), len(feature_set.features)), np.float32)
 
@@ -108,18 +112,24 @@ class FeatureCalculator:
         """S."""
         return len(self._has_volume)
 
-    def batch(self, panel: Panel) -> F4:
-        """Advance over the panel. Returns float32 [T, S, F]; NaN without a bar, in warm-up and where undefined."""
+    def batch(self, panel: Panel, threads: int = 1, dtype: type[np.floating[Any]] = np.float32) -> NDArray[Any]:
+        """Advance over the panel. Returns float32 [T, S, F]; NaN without a bar, in warm-up and where undefined.
+
+        ``threads`` share the instruments between them; ``dtype`` float64 shows the values before their one cast, for
+        tests. Neither changes a bit.
+        """
         assert panel.timeframe == self.feature_set.timeframe, (panel.timeframe, self.feature_set.timeframe)
         assert panel.n_instruments == self.n_instruments, (panel.n_instruments, self.n_instruments)
-        out = np.empty((len(panel), self.n_instruments, len(self.feature_set.features)), np.float32)
+        out = np.empty((len(panel), self.n_instruments, len(self.feature_set.features)), dtype)
         prices = [_kernel_array(getattr(panel, name), np.float64) for name in PRICE_FIELDS]
+        masks = [_kernel_array(panel.mask, np.bool_), _kernel_array(panel.member, np.bool_)]
         clock = (
             _kernel_array(panel.session, np.int32),
             _kernel_array(panel.minute, np.float64),
+            _grid_minute(panel.ts_ns),
             _kernel_array(panel.minutes, np.float64),
         )
-        self._run(prices, _kernel_array(panel.mask, np.bool_), clock, out)
+        self._run((*prices, *masks), clock, out, threads)
         return out
 
     def update(self, bars: Bars, ts_ns: int, day: Day) -> F4:
@@ -135,8 +145,13 @@ class FeatureCalculator:
         for name, row in zip(PRICE_FIELDS, self._step, strict=True):
             row[0, inst] = bars[name]
         minute = (ts_ns - day.open_ns) / MINUTE_NS
-        clock = (np.array([day.number], np.int32), np.array([minute], np.float64), _kernel_array(day.minutes[None], np.float64))
-        self._run(self._step, mask, clock, self._out)
+        clock = (
+            np.array([day.number], np.int32),
+            np.array([minute], np.float64),
+            _grid_minute(np.array([ts_ns], np.int64)),
+            _kernel_array(day.minutes[None], np.float64),
+        )
+        self._run((*self._step, mask, _kernel_array(day.member[None], np.bool_)), clock, self._out, 1)
         return np.ascontiguousarray(self._out[0, inst])
 
     def silence(self) -> None:
@@ -144,47 +159,98 @@ class FeatureCalculator:
         self._silent = True
 
     def snapshot(self) -> bytes:
-        """The state as npz, with the set's id and S."""
+        """The state as npz, with the set's id, S and the index's row."""
         buffer = io.BytesIO()
-        silent = np.array(self._silent)
-        np.savez(buffer, feature_set=np.array(self.feature_set.id), has_volume=self._has_volume, state=self._state, silent=silent)
+        np.savez(
+            buffer, feature_set=np.array(self.feature_set.id), has_volume=self._has_volume, state=self._rows(),
+            silent=np.array(self._silent), index=np.array(_row(self._index)),
+        )  # fmt: skip
         return buffer.getvalue()
 
     def restore(self, snapshot: bytes) -> None:
         """Go back to a snapshot. SkewError: of another feature set or other instruments; ArtifactError: unreadable."""
         try:
             with np.load(io.BytesIO(snapshot), allow_pickle=False) as stored:
-                found, silent = str(stored["feature_set"]), stored["silent"]
+                found, silent, index = str(stored["feature_set"]), stored["silent"], int(stored["index"])
                 has_volume, state = stored["has_volume"], stored["state"]
         except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
             raise ArtifactError(f"feature snapshot: expected npz, found {error}; rebuild it from the anchor") from error
         if found != self.feature_set.id:
             raise SkewError(f"feature snapshot: expected set {self.feature_set.id}, found {found}; rebuild it from the anchor")
-        if not np.array_equal(has_volume, self._has_volume) or state.shape != self._state.shape:
+        if not np.array_equal(has_volume, self._has_volume) or state.shape != (len(self._plan.initial), self.n_instruments):
             raise SkewError(f"feature snapshot: expected these {self.n_instruments} instruments, found {len(has_volume)} others")
-        self._state = _kernel_array(state, np.float64)
+        if index != _row(self._index):
+            raise SkewError(f"feature snapshot: expected the market index in row {_row(self._index)} (-1: none), found {index}")
+        self._state = _blocks(state, self._width)
         self._silent = bool(silent)
 
     def same_state(self, other: FeatureCalculator) -> Mask:
         """bool [S]: which instruments have the same state here and there, bit for bit (NaN equals NaN)."""
-        same = (self._state == other._state) | (np.isnan(self._state) & np.isnan(other._state))
+        ours, theirs = self._rows(), other._rows()
+        same = (ours == theirs) | (np.isnan(ours) & np.isnan(theirs))
         return np.asarray(same.all(axis=0) & (self._silent == other._silent), np.bool_)
 
     def columns(self, keep: I8) -> FeatureCalculator:
         """A calculator of the instruments ``keep``, in that order, with a copy of their state."""
-        index = None if self._index is None else next(iter(np.flatnonzero(keep == self._index).tolist()), None)
-        other = FeatureCalculator(self.feature_set, self._has_volume[keep], index)
-        other._state = np.ascontiguousarray(self._state[:, keep])
+        at = np.flatnonzero(np.asarray(keep) == _row(self._index))
+        other = FeatureCalculator(self.feature_set, self._has_volume[keep], int(at[0]) if len(at) else None)
+        other._state = _blocks(self._rows()[:, keep], other._width)
         other._silent = self._silent
         return other
 
-    def _run(self, prices: list[F8], mask: Mask, clock: tuple[Any, F8, F8], out: F4) -> None:
-        with np.errstate(all="ignore"):  # heard only without the compiler (NUMBA_DISABLE_JIT=1)
-            open_, high, low, close, volume = prices
-            panel = (open_, high, low, close, volume, mask, self._has_volume)
-            run_plan(self._plan.tables, panel, clock, self._state, self._reg, out)
+    def _rows(self) -> F8:
+        """The state as float64 [R, S]; a copy."""
+        n_blocks, n_rows, width = self._state.shape
+        return np.ascontiguousarray(self._state.transpose(1, 0, 2).reshape(n_rows, n_blocks * width)[:, : self.n_instruments])
+
+    def _registers(self) -> F8:
+        return np.full((self._plan.n_registers + SCRATCH, self._width), np.nan)
+
+    def _run(self, panel: tuple[NDArray[Any], ...], clock: tuple[NDArray[Any], ...], out: NDArray[Any], threads: int) -> None:
+        """Chunk by chunk, phase by phase, with the cross-sections in between. panel: prices [T, S] x 5, mask, member."""
+        n_steps, n_carried = len(out), self._plan.n_carried
+        length = max(1, CARRIED_BYTES // (8 * max(1, n_carried * self.n_instruments))) if n_carried else max(1, n_steps)
+        carried = np.full((n_carried, min(length, n_steps), self.n_instruments), np.nan)
+        for first in range(0, n_steps, length):
+            rows = slice(first, min(first + length, n_steps))
+            now, times = tuple(a[rows] for a in panel), tuple(a[rows] for a in clock)
+            with np.errstate(all="ignore"):  # heard only without the compiler (NUMBA_DISABLE_JIT=1)
+                self._chunk(now, times, np.ascontiguousarray(carried[:, : len(now[0])]), out[rows], threads)
         if self._silent:
             out[:] = np.nan
+
+    def _chunk(
+        self, panel: tuple[NDArray[Any], ...], clock: tuple[NDArray[Any], ...], carried: F8, out: NDArray[Any], threads: int
+    ) -> None:
+        inputs: Any = (*panel, self._has_volume)
+        times: Any = clock
+        for p, phase in enumerate(self._plan.phases):
+            shares = self._shares(threads)
+
+            def work(share: tuple[int, int], reg: F8, tables: Any = phase.tables) -> None:
+                run_phase(tables, inputs, times, self._state, share, carried, reg, out)
+
+            if len(shares) == 1:
+                work(shares[0], self._reg[0])
+            else:
+                with ThreadPoolExecutor(len(shares)) as pool:
+                    list(pool.map(work, shares, self._reg))
+            if p < len(self._plan.across):
+                self._across(p, panel[5], panel[6], carried)
+
+    def _across(self, p: int, mask: Mask, member: Mask, carried: F8) -> None:
+        n = self.n_instruments
+        across = self._plan.across[p]
+        keys = np.empty((6, max(n, 2048)), np.int64)
+        run_across(across.code, across.source, across.target, mask, member, _row(self._index), carried, np.empty(n), keys)
+
+    def _shares(self, threads: int) -> list[tuple[int, int]]:
+        """Blocks cut into at most ``threads`` runs, each with registers of its own."""
+        n_blocks = len(self._state)
+        edges = np.linspace(0, n_blocks, min(max(1, threads), max(1, n_blocks)) + 1).astype(int).tolist()
+        while len(self._reg) < len(edges) - 1:
+            self._reg.append(self._registers())
+        return list(zip(edges[:-1], edges[1:], strict=True))
 
 
 def _kernel_array(array: NDArray[Any], dtype: type[np.generic]) -> NDArray[Any]:
@@ -192,5 +258,20 @@ def _kernel_array(array: NDArray[Any], dtype: type[np.generic]) -> NDArray[Any]:
     return np.require(array, dtype, ["C_CONTIGUOUS", "WRITEABLE"])
 
 
-def _registers(plan: Plan, n_instruments: int) -> F8:
-    return np.full((plan.n_nodes + 1, max(1, min(BLOCK, n_instruments))), np.nan)
+def _grid_minute(ts_ns: I8) -> F8:
+    """Minutes from 09:15 IST of the same day."""
+    return (np.asarray(ts_ns, np.int64) + IST_NS) % DAY_NS / MINUTE_NS - 555.0
+
+
+def _row(index: int | None) -> int:
+    return -1 if index is None else index
+
+
+def _blocks(rows: F8, width: int) -> F8:
+    """float64 [R, S] as [B, R, width]: what stands in the last block's spare columns is never read."""
+    n_rows, n = rows.shape
+    out = np.full((-(-n // width), n_rows, width), np.nan)
+    for b in range(len(out)):
+        part = rows[:, b * width : (b + 1) * width]
+        out[b, :, : part.shape[1]] = part
+    return out

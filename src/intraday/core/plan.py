@@ -1,80 +1,187 @@
-"""Expressions to plans: common sub-expressions once, operands before users, state rows laid out end to end."""
+"""Expressions to plans: common sub-expressions once, operands before users, state rows laid out end to end.
+
+Most nodes see one instrument. Those that look across instruments cut the plan into phases: phase 0 needs none of them, phase p
+needs results of the cross-sections behind phase p - 1. What a later phase or a cross-section reads is *carried*: kept for all
+instruments in a row of its own. Inside a phase nodes share registers, so that a block's values stay in the processor's cache.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
-from intraday.core.expression import OPS, Expr
+from intraday.core.operations import OPS, Expr, Op
 from intraday.domain.arrays import F8, I4
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """What ``kernels.plan.run_plan`` interprets. N nodes, R state rows an instrument, F outputs."""
+class Phase:
+    """What ``kernels.plan.run_phase`` interprets. N nodes on ``n_registers`` registers."""
 
     code: I4  # [N]
-    arg: I4  # [N, 4] nodes, each below the user's; 0 where there is none
+    arg: I4  # [N, 5] registers of up to four operands, then the node's own
     par: F8  # [N, 2]
-    row: I4  # [N] first state row
-    outputs: I4  # [F]
+    row: I4  # [N, 3] first state row of the node and of its first two operands
+    outputs: I4  # [F', 2] register, column
+    carries: I4  # [C', 2] register, carried row
+    n_registers: int
+
+    @property
+    def tables(self) -> tuple[I4, I4, F8, I4, I4, I4]:
+        """The first argument of ``run_phase``."""
+        return self.code, self.arg, self.par, self.row, self.outputs, self.carries
+
+
+@dataclass(frozen=True, slots=True)
+class Across:
+    """The cross-sections behind a phase: code, carried row read and carried row written, int32 [K] each."""
+
+    code: I4
+    source: I4
+    target: I4
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Phases and the cross-sections between them: ``across[p]`` stands behind ``phases[p]``, so there is one less."""
+
+    phases: tuple[Phase, ...]
+    across: tuple[Across, ...]
+    n_nodes: int  # distinct sub-expressions
+    n_carried: int  # C
     initial: F8  # [R] an instrument's state before its first bar
 
     @property
-    def n_nodes(self) -> int:
-        """N."""
-        return len(self.code)
-
-    @property
-    def tables(self) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float64], NDArray[np.int32], NDArray[np.int32]]:
-        """The first argument of ``run_plan``."""
-        return self.code, self.arg, self.par, self.row, self.outputs
-
-    def state(self, n_instruments: int) -> F8:
-        """float64 [R, S] before the first bar."""
-        return np.repeat(self.initial[:, None], n_instruments, axis=1)
+    def n_registers(self) -> int:
+        """The most that a phase needs."""
+        return max(p.n_registers for p in self.phases)
 
 
 def compile_plan(expressions: Sequence[Expr], timeframe: int) -> Plan:
-    """Plan of the expressions, outputs in their order. ``timeframe`` (minutes) is the length of a ``slot``."""
-    builder = _Builder(timeframe)
-    outputs = [builder.node(e) for e in expressions]
-    return Plan(
-        code=np.array(builder.code, np.int32),
-        arg=np.array(builder.arg, np.int32).reshape(-1, 4),
-        par=np.array(builder.par, np.float64).reshape(-1, 2),
-        row=np.array(builder.row, np.int32),
-        outputs=np.array(outputs, np.int32),
-        initial=np.array(builder.initial, np.float64),
-    )
+    """Plan of the expressions, outputs in their order. ``timeframe`` (minutes) is the length of a decision bar."""
+    nodes = _Nodes(timeframe)
+    outputs = [nodes.add(e) for e in expressions]
+    return _Layout(nodes.nodes, outputs).plan(nodes.initial)
+
+
+@dataclass(frozen=True, slots=True)
+class _Node:
+    op: Op
+    args: tuple[int, ...]
+    params: tuple[float, ...]
+    row: int
+    phase: int  # the first in which the value is there
+
+    @property
+    def is_free(self) -> bool:
+        """A plain input: cheaper to load again than to carry."""
+        return not self.args and not self.op.rows((*self.params, 1.0, 1.0))
 
 
 @dataclass(slots=True)
-class _Builder:
+class _Nodes:
     timeframe: int
-    code: list[int] = field(default_factory=list)
-    arg: list[list[int]] = field(default_factory=list)
-    par: list[list[float]] = field(default_factory=list)
-    row: list[int] = field(default_factory=list)
+    nodes: list[_Node] = field(default_factory=list)
     initial: list[float] = field(default_factory=list)
     known: dict[str, int] = field(default_factory=dict)
 
-    def node(self, expr: Expr) -> int:
+    def add(self, expr: Expr) -> int:
         if expr.text not in self.known:
-            args = [self.node(a) for a in expr.args]
-            self.known[expr.text] = self._add(expr, args)
+            args = tuple(self.add(a) for a in expr.args)
+            self.known[expr.text] = self._append(expr, args)
         return self.known[expr.text]
 
-    def _add(self, expr: Expr, args: list[int]) -> int:
+    def _append(self, expr: Expr, args: tuple[int, ...]) -> int:
         op = OPS[expr.op]
         params = (*expr.params, float(self.timeframe)) if op.timed else expr.params
-        rows = op.rows(params)
-        self.row.append(self.row[args[0]] if op.reads else len(self.initial))
-        self.initial.extend(rows)
-        self.code.append(op.code)
-        self.arg.append((args + [0, 0, 0, 0])[:4])
-        self.par.append(([*params, 0.0, 0.0])[:2])
-        return len(self.code) - 1
+        row = self.nodes[args[0]].row if op.reads else len(self.initial)
+        self.initial.extend(op.rows(params))
+        phase = max((self.nodes[a].phase for a in args), default=0) + op.across
+        self.nodes.append(_Node(op, args, params, row, phase))
+        return len(self.nodes) - 1
+
+
+@dataclass(slots=True)
+class _Layout:
+    """Cuts nodes (operands first) into phases."""
+
+    nodes: list[_Node]
+    outputs: list[int]
+    carried: dict[int, int] = field(default_factory=dict)  # node -> carried row
+
+    def plan(self, initial: Sequence[float]) -> Plan:
+        n_phases = 1 + max(n.phase for n in self.nodes)
+        for i in self._kept():
+            self.carried[i] = len(self.carried)
+        phases = tuple(self._phase(p) for p in range(n_phases))
+        across = tuple(self._across(p) for p in range(n_phases - 1))
+        return Plan(phases, across, len(self.nodes), len(self.carried), np.array(initial, np.float64))
+
+    def _kept(self) -> list[int]:
+        """Nodes whose value leaves its phase: cross-sections, what they read, and what a later phase reads."""
+        kept = set()
+        for i, node in enumerate(self.nodes):
+            if node.op.across:
+                kept |= {i, *node.args}
+            else:
+                kept |= {a for a in node.args if self.nodes[a].phase < node.phase and not self.nodes[a].is_free}
+        return sorted(kept)
+
+    def _across(self, phase: int) -> Across:
+        here = [(i, n) for i, n in enumerate(self.nodes) if n.op.across and n.phase == phase + 1]
+        code, source = [n.op.code for _, n in here], [self.carried[n.args[0]] for _, n in here]
+        return Across(np.array(code, np.int32), np.array(source, np.int32), np.array([self.carried[i] for i, _ in here], np.int32))
+
+    def _phase(self, phase: int) -> Phase:
+        own = [i for i, n in enumerate(self.nodes) if n.phase == phase and not n.op.across]
+        needed = {a for i in own for a in self.nodes[i].args} | {i for i in self.outputs if self.nodes[i].phase == phase}
+        order = sorted(needed.difference(own)) + own  # what comes from elsewhere first
+        columns = [(i, f) for f, i in enumerate(self.outputs) if self.nodes[i].phase == phase]
+        carries = [(i, self.carried[i]) for i in own if i in self.carried]
+        register = _registers(self._uses(order, own), {i for i, _ in [*columns, *carries]})
+        rows = [self._row(i, phase, register) for i in order]
+        return Phase(
+            code=_table([r[0] for r in rows], 1)[:, 0].copy(),
+            arg=_table([r[1] for r in rows], 5),
+            par=np.array([r[2] for r in rows], np.float64).reshape(-1, 2),
+            row=_table([r[3] for r in rows], 3),
+            outputs=_table([(register[i], f) for i, f in columns], 2),
+            carries=_table([(register[i], c) for i, c in carries], 2),
+            n_registers=1 + max(register.values(), default=0),
+        )
+
+    def _uses(self, order: list[int], own: list[int]) -> list[tuple[int, tuple[int, ...]]]:
+        mine = set(own)
+        return [(i, self.nodes[i].args if i in mine else ()) for i in order]
+
+    def _row(
+        self, i: int, phase: int, register: dict[int, int]
+    ) -> tuple[tuple[int], tuple[int, ...], tuple[float, ...], tuple[int, ...]]:
+        """(code,), registers, parameters and state rows of a node, or of the load of one that comes from elsewhere."""
+        node = self.nodes[i]
+        if node.op.across or (node.phase < phase and not node.is_free):
+            load = OPS["carried"].code
+            return (load,), (0, 0, 0, 0, register[i]), (float(self.carried[i]), 0.0), (0, 0, 0)
+        args = ([register[a] for a in node.args] + [0] * 4)[:4]
+        rows = ([self.nodes[a].row for a in node.args] + [0] * 2)[:2]
+        return (node.op.code,), (*args, register[i]), (*node.params, 0.0, 0.0)[:2], (node.row, *rows)
+
+
+def _registers(uses: Sequence[tuple[int, tuple[int, ...]]], pinned: set[int]) -> dict[int, int]:
+    """A register for each node: one is free again when its node's last user is done. Operands and result never share one."""
+    last = {i: i for i, _ in uses} | {a: i for i, args in uses for a in args}
+    free: list[int] = []
+    register: dict[int, int] = {}
+    n = 0
+    for i, args in uses:
+        register[i] = free.pop() if free else n
+        n = max(n, register[i] + 1)
+        done = {a for a in (*args, i) if last[a] == i and a not in pinned}
+        free.extend(sorted(register[a] for a in done))
+    return register
+
+
+def _table(rows: Iterable[Sequence[int]], width: int) -> I4:
+    return np.array([tuple(r) for r in rows], np.int32).reshape(-1, width)

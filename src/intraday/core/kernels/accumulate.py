@@ -3,6 +3,8 @@
 Sessions are told apart per instrument: one that opens late starts its session with its own first bar.
 """
 
+import math
+
 import numba as nb
 import numpy as np
 
@@ -62,3 +64,21 @@ def slot_mean(x: F8, alpha: float, known: F8, out: F8) -> None:
         out[s] = known[s] if seen else np.nan
         learnt = known[s] + (x[s] - known[s]) * alpha if known[s] == known[s] else x[s]
         known[s] = learnt if seen else known[s]
+
+
+@nb.njit(cache=True, nogil=True, error_model="numpy")
+def slot_std(x: F8, alpha: float, mean: F8, var: F8, count: F8, out: F8) -> None:
+    """Exponential deviation, over earlier sessions, of the observations at this time of day; then learns this one. NaN before two.
+
+    mean, var, count: [S], the rows of this slot. Source: as ``recursive.ewvar``.
+    """
+    for s in range(out.shape[0]):
+        seen = x[s] == x[s]
+        out[s] = math.sqrt(var[s]) if (seen & (count[s] >= 2.0)) else np.nan
+        n = count[s] + (1.0 if seen else 0.0)
+        share = 1.0 / (n if n > 1.0 else 1.0)
+        weight = share if share > alpha else alpha
+        delta = x[s] - mean[s]
+        mean[s] = mean[s] + weight * delta if seen else mean[s]
+        var[s] = (1.0 - weight) * (var[s] + weight * delta * delta) if seen else var[s]
+        count[s] = n

@@ -35,32 +35,45 @@ def broadcast(value: float, mask: B1, out: F8) -> None:
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
 def one_operand(code: int, x: F8, p: float, q: float, out: F8) -> None:
-    """AFFINE p*x+q; CLIP to p..q; LOG of what is not positive and SQRT of a negative are NaN."""
+    """AFFINE p*x+q; CLIP to p..q; POWER x**p; LOG of what is not positive and SQRT of a negative are NaN."""
     if code == op.LOG:
         for s in range(out.shape[0]):
             out[s] = math.log(x[s]) if x[s] > 0.0 else np.nan
     elif code == op.SQRT:
         for s in range(out.shape[0]):
             out[s] = math.sqrt(x[s]) if x[s] >= 0.0 else np.nan
-    elif code == op.SIN:
+    elif code == op.EXP:
         for s in range(out.shape[0]):
-            out[s] = math.sin(x[s])
-    elif code == op.COS:
+            out[s] = math.exp(x[s])
+    elif code == op.POWER:
         for s in range(out.shape[0]):
-            out[s] = math.cos(x[s])
+            real = (x[s] > 0.0) | ((x[s] == 0.0) & (p > 0.0)) | ((x[s] < 0.0) & (p == math.floor(p)))
+            out[s] = math.pow(x[s] if real else 1.0, p) if real else np.nan
+    elif code == op.SIN or code == op.COS:
+        wave(code, x, out)
     else:
         piecewise(code, x, p, q, out)
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
+def wave(code: int, x: F8, out: F8) -> None:
+    """SIN and COS."""
+    for s in range(out.shape[0]):
+        out[s] = math.sin(x[s]) if code == op.SIN else math.cos(x[s])
+
+
+@nb.njit(cache=True, nogil=True, error_model="numpy")
 def piecewise(code: int, x: F8, p: float, q: float, out: F8) -> None:
-    """ABS, AFFINE and CLIP."""
+    """ABS, SIGN, AFFINE and CLIP."""
     if code == op.ABS:
         for s in range(out.shape[0]):
             out[s] = math.fabs(x[s])
     elif code == op.AFFINE:
         for s in range(out.shape[0]):
             out[s] = p * x[s] + q
+    elif code == op.SIGN:
+        for s in range(out.shape[0]):
+            out[s] = (1.0 if x[s] > 0.0 else (-1.0 if x[s] < 0.0 else 0.0)) + x[s] * 0.0
     elif code == op.CLIP:
         for s in range(out.shape[0]):
             low = p if x[s] < p else x[s]
@@ -69,7 +82,7 @@ def piecewise(code: int, x: F8, p: float, q: float, out: F8) -> None:
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
 def two_operands(code: int, x: F8, y: F8, p: float, out: F8) -> None:
-    """DIV by zero gives p; GREATER is 1.0 or 0.0; MAX and MIN of a NaN are NaN."""
+    """DIV by zero gives p; GREATER and EQUAL are 1.0 or 0.0; MAX and MIN of a NaN are NaN; GIVEN and WHEN leave values out."""
     if code == op.ADD:
         for s in range(out.shape[0]):
             out[s] = x[s] + y[s]
@@ -83,13 +96,23 @@ def two_operands(code: int, x: F8, y: F8, p: float, out: F8) -> None:
         for s in range(out.shape[0]):
             quotient = x[s] / y[s] if y[s] != 0.0 else p
             out[s] = quotient if x[s] == x[s] else np.nan
+    elif code == op.GIVEN or code == op.WHEN:
+        leave_out(code, x, y, out)
     else:
         compare(code, x, y, out)
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
+def leave_out(code: int, x: F8, y: F8, out: F8) -> None:
+    """GIVEN: x where y is an observation. WHEN: y where x > 0."""
+    for s in range(out.shape[0]):
+        value, keep = (x[s], y[s] == y[s]) if code == op.GIVEN else (y[s], x[s] > 0.0)
+        out[s] = value if keep else np.nan
+
+
+@nb.njit(cache=True, nogil=True, error_model="numpy")
 def compare(code: int, x: F8, y: F8, out: F8) -> None:
-    """The larger, the smaller, or whether x > y; NaN if either is NaN."""
+    """The larger, the smaller, whether x > y or x == y; NaN if either is NaN."""
     if code == op.MAX:
         for s in range(out.shape[0]):
             out[s] = (x[s] if x[s] > y[s] else y[s]) + (x[s] + y[s]) * 0.0
@@ -99,6 +122,9 @@ def compare(code: int, x: F8, y: F8, out: F8) -> None:
     elif code == op.GREATER:
         for s in range(out.shape[0]):
             out[s] = (1.0 if x[s] > y[s] else 0.0) + (x[s] + y[s]) * 0.0
+    elif code == op.EQUAL:
+        for s in range(out.shape[0]):
+            out[s] = (1.0 if x[s] == y[s] else 0.0) + (x[s] + y[s]) * 0.0
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")

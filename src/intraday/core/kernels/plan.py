@@ -1,70 +1,105 @@
 """The interpreter of feature plans: one compiled function runs any feature set, batch or one decision bar.
 
-A plan is data. Node i has ``code[i]``, up to four input nodes ``arg[i]`` (all below i), two parameters ``par[i]`` and the first
-of its rows in ``state``, ``row[i]``. Its value is the vector ``reg[i]``. Instruments are worked in blocks of ``reg.shape[1]``
-columns so that a block's state stays in the processor's cache over all T; blocks never meet, so S changes no bit.
+A plan is data. A phase is what can be computed without looking at other instruments; ``kernels.across`` runs between phases. Node i
+of a phase has ``code[i]``, the registers of its operands and its own, ``arg[i]``, two parameters ``par[i]``, and ``row[i]``: the
+first of its rows in the state, and those of its first two operands. Instruments are worked in blocks of W columns that keep their
+state together, so that it stays in the processor's cache over all T; blocks never meet, so S changes no bit.
 """
 
 import numba as nb
 import numpy as np
 
 from intraday.core.kernels import opcodes as op
-from intraday.core.kernels.accumulate import accumulate, session_before, session_start, slot_mean
+from intraday.core.kernels.accumulate import accumulate, session_before, session_start, slot_mean, slot_std
+from intraday.core.kernels.bucket import GIVEN, bucket
 from intraday.core.kernels.elementwise import broadcast, load, load_volume, one_operand, two_operands, where
-from intraday.core.kernels.recursive import ema, ewvar, hold, lag, previous
-from intraday.core.kernels.rolling import reduce_window, window
+from intraday.core.kernels.recursive import adaptive, bars_since, ema, ewvar, hold, lag, previous, read_where, running_sum
+from intraday.core.kernels.rolling import HEAD, covariance, insert_sorted, reduce_window, window
 from intraday.core.kernels.types import B1, F4, F8, I4, ClockArrays, PanelArrays, PlanTables
 
+OWN = 4  # column of ``arg`` with the node's own register
+SCRATCH = 2  # registers behind those of the plan
+
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
-def run_plan(plan: PlanTables, panel: PanelArrays, clock: ClockArrays, state: F8, reg: F8, out: F4) -> None:
-    """Advance all S instruments by T steps.
+def run_phase(
+    plan: PlanTables, panel: PanelArrays, clock: ClockArrays, state: F8, blocks: tuple[int, int], carried: F8, reg: F8, out: F4
+) -> None:
+    """Advance the instruments of the blocks ``blocks[0] <= b < blocks[1]`` by T steps.
 
-    plan: (code int32[N], arg int32[N, 4], par float64[N, 2], row int32[N], outputs int32[F]).
-    panel: (open, high, low, close, volume float64[T, S], mask bool[T, S], has_volume bool[S]).
-    clock: (session int32[T], minute float64[T], minutes float64[T, S]).
-    state: float64[R, S], changed in place. reg: float64[N + 1, block], scratch. out: float32[T, S, F], NaN without a bar.
+    plan: (code int32[N], arg int32[N, 5], par float64[N, 2], row int32[N, 3], outputs int32[F', 2], carries int32[C', 2]); the last
+    two say which register goes to which column of ``out`` and which row of ``carried``.
+    panel: (open, high, low, close, volume float64[T, S], mask, member bool[T, S], has_volume bool[S]).
+    clock: (session int32[T], minute float64[T], minute from 09:15 IST float64[T], minutes float64[T, S]).
+    state: float64[B, R, W], changed in place. carried: float64[C, T, S], read and written. reg: float64[registers + SCRATCH, W].
+    out: float[T, S, F], NaN without a bar.
     """
-    n_steps, n_instruments = panel[5].shape
-    for first in range(0, n_instruments, reg.shape[1]):
-        last = min(first + reg.shape[1], n_instruments)
+    mask = panel[5]
+    n_steps, n_instruments = mask.shape
+    for b in range(blocks[0], blocks[1]):
+        first = b * state.shape[2]
+        last = min(first + state.shape[2], n_instruments)
         for t in range(n_steps):
-            run_step(plan, panel, clock, state, reg, t, first, last)
-            emit(plan[4], panel[5][t, first:last], reg, out[t, first:last])
+            run_step(plan, panel, clock, state[b], carried, reg, t, first, last - first)
+            emit(plan[4], mask[t, first:last], reg, out[t, first:last])
+            carry(plan[5], reg, carried[:, t, first:last])
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
-def run_step(plan: PlanTables, panel: PanelArrays, clock: ClockArrays, state: F8, reg: F8, t: int, first: int, last: int) -> None:
-    """All nodes of one step for the instruments ``first <= s < last``."""
-    code, arg, par, row, _ = plan
-    width = last - first
+def run_step(
+    plan: PlanTables, panel: PanelArrays, clock: ClockArrays, state: F8, carried: F8, reg: F8, t: int, first: int, width: int
+) -> None:
+    """All nodes of one step for the ``width`` instruments from ``first`` on, whose block's state is float64 [R, W]."""
+    code, arg, par, row = plan[0], plan[1], plan[2], plan[3]
     for i in range(code.shape[0]):
         group = code[i] >> 4
-        out = reg[i, :width]
+        out = reg[arg[i, OWN], :width]
         x = reg[arg[i, 0], :width]
         y = reg[arg[i, 1], :width]
-        if group == 0:
-            load_input(code[i], panel, clock, state, row[i], t, first, last, out)
-        elif group == 1:
+        if group == 1:
             one_operand(code[i], x, par[i, 0], par[i, 1], out)
         elif group == 2 and code[i] == op.WHERE:
             where(x, y, reg[arg[i, 2], :width], out)
         elif group == 2:
             two_operands(code[i], x, y, par[i, 0], out)
-        elif group == 3:
-            recur(code[i], x, y, par[i], state, row[i], first, last, out)
         elif group == 4:
-            roll(code[i], x, par[i], state, row[i], first, last, reg[code.shape[0], :width], out)
+            roll(code[i], arg[i], par[i], row[i], state, reg, x, out)
+        elif group == 3:
+            recur(code[i], x, y, reg[arg[i, 2], :width], par[i], state, row[i], out)
+        elif group == 5:
+            in_session(code[i], x, y, par[i], clock[1][t], state, row[i, 0], out)
+        elif code[i] == op.CARRIED:
+            out[:] = carried[int(par[i, 0]), t, first : first + width]
         else:
-            in_session(code[i], x, y, par[i], clock[1][t], state, row[i], first, last, out)
+            load_input(code[i], par[i], panel, clock, state, row[i, 0], t, first, out)
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
 def load_input(
-    code: int, panel: PanelArrays, clock: ClockArrays, state: F8, row: int, t: int, first: int, last: int, out: F8
+    code: int, par: F8, panel: PanelArrays, clock: ClockArrays, state: F8, row: int, t: int, first: int, out: F8
 ) -> None:
     """Group 0."""
+    last = first + out.shape[0]
     mask = panel[5][t, first:last]
+    if code == op.BUCKET:
+        bucket(par[0], par[1], panel, clock, t, first, state, row, out)
+    elif code == op.START:
+        session_start(float(clock[0][t]), mask, state[row], out)
+    elif code == op.MINUTES:
+        load(clock[3][t, first:last], mask, out)
+    elif code == op.MINUTE:
+        broadcast(clock[1][t], mask, out)
+    elif code == op.GRID_MINUTE:
+        broadcast(clock[2][t], mask, out)
+    elif code == op.WEEKDAY:
+        broadcast(float((clock[0][t] + 3) % 7), mask, out)  # day 0 of the session numbers, 1970-01-01, was a Thursday
+    else:
+        load_price(code, panel, mask, t, first, last, out)
+
+
+@nb.njit(cache=True, nogil=True, error_model="numpy")
+def load_price(code: int, panel: PanelArrays, mask: B1, t: int, first: int, last: int, out: F8) -> None:
+    """Fields of the bar."""
     if code == op.OPEN:
         load(panel[0][t, first:last], mask, out)
     elif code == op.HIGH:
@@ -74,60 +109,82 @@ def load_input(
     elif code == op.CLOSE:
         load(panel[3][t, first:last], mask, out)
     elif code == op.VOLUME:
-        load_volume(panel[4][t, first:last], mask, panel[6][first:last], out)
-    elif code == op.MINUTE:
-        broadcast(clock[1][t], mask, out)
-    elif code == op.MINUTES:
-        load(clock[2][t, first:last], mask, out)
-    elif code == op.START:
-        session_start(float(clock[0][t]), mask, state[row, first:last], out)
+        load_volume(panel[4][t, first:last], mask, panel[7][first:last], out)
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
-def recur(code: int, x: F8, y: F8, par: F8, state: F8, row: int, first: int, last: int, out: F8) -> None:
-    """Group 3. State vectors are cut as ``state[row, first:last]``: that is contiguous, so the loops vectorise."""
-    own = state[row, first:last]
+def recur(code: int, x: F8, y: F8, z: F8, par: F8, state: F8, row: I4, out: F8) -> None:
+    """Group 3."""
+    own = state[row[0]]
     if code == op.PREV:
         previous(x, own, out)
     elif code == op.LAG:
-        lag(x, int(par[0]), own, state, row + 1, first, out)
+        lag(x, int(par[0]), own, state, row[0] + 1, out)
     elif code == op.EMA:
-        ema(x, par[0], par[1], own, state[row + 1, first:last], out)
+        ema(x, par[0], par[1], own, state[row[0] + 1], out)
     elif code == op.EWVAR:
-        ewvar(x, par[0], par[1], own, state[row + 1, first:last], state[row + 2, first:last], out)
+        ewvar(x, par[0], par[1], own, state[row[0] + 1], state[row[0] + 2], out)
     elif code == op.HOLD:
         hold(x, y, own, out)
+    elif code == op.RUNNING_SUM:
+        running_sum(x, own, state[row[0] + 1], out)
+    elif code == op.BARS_SINCE:
+        bars_since(x, own, out)
+    elif code == op.ADAPTIVE:
+        adaptive(x, y, z, own, out)
+    elif code == op.BUCKET_FIELD:
+        read_where(x, state[row[1] + GIVEN + int(par[0])], out)
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
-def roll(code: int, x: F8, par: F8, state: F8, row: int, first: int, last: int, scratch: F8, out: F8) -> None:
-    """Group 4. A statistic has the same state rows as the window it reads."""
-    width = int(par[0])
+def roll(code: int, arg: I4, par: F8, row: I4, state: F8, reg: F8, x: F8, out: F8) -> None:
+    """Group 4. A statistic has no rows of its own: it reads those of its operands."""
+    width, n = int(par[0]), out.shape[0]
+    y, z = reg[arg[1], :n], reg[arg[2], :n]
+    scratch = reg[reg.shape[0] - SCRATCH :]
     if code == op.WINDOW:
-        window(x, width, state[row, first:last], state[row + 1, first:last], state[row + 2, first:last], state, row + 3, first, out)
+        window(x, width, state, row[0], out)
+    elif code == op.SORTED:
+        insert_sorted(y, width, state[row[1] + 2], state, row[0], scratch[0], scratch[1])
+        out[:] = x
+    elif code == op.QUANTILE:
+        reduce_window(code, x, y, z, par, state, row[1], scratch, out)
+    elif code == op.COV:
+        covariance(x, y, z, reg[arg[3], :n], state, row[1] + HEAD, row[2] + HEAD, width, out)
     else:
-        reduce_window(code, x, width, state, row + 3, first, last, scratch, out)
+        reduce_window(code, x, y, z, par, state, row[1] + HEAD, scratch, out)
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
-def in_session(code: int, x: F8, start: F8, par: F8, minute: float, state: F8, row: int, first: int, last: int, out: F8) -> None:
-    """Group 5. SLOT: par is (alpha, minutes a slot); outside its rows it knows and learns nothing."""
+def in_session(code: int, x: F8, start: F8, par: F8, minute: float, state: F8, row: int, out: F8) -> None:
+    """Group 5. A slot's par is (alpha, minutes a slot); outside its rows it knows and learns nothing."""
     if code == op.SESSION_BEFORE:
-        session_before(x, start, state[row, first:last], state[row + 1, first:last], out)
-    elif code == op.SLOT:
+        session_before(x, start, state[row], state[row + 1], out)
+    elif code == op.SLOT or code == op.SLOT_STD:
         slot = int(np.floor(minute / par[1]))
-        if 0 <= slot < op.LONGEST_SESSION // par[1]:
-            slot_mean(x, par[0], state[row + slot, first:last], out)
-        else:
+        if not 0 <= slot < op.LONGEST_SESSION // par[1]:
             out[:] = np.nan
+        elif code == op.SLOT:
+            slot_mean(x, par[0], state[row + slot], out)
+        else:
+            slot_std(x, par[0], state[row + 3 * slot], state[row + 3 * slot + 1], state[row + 3 * slot + 2], out)
     else:
-        accumulate(code, x, start, state[row, first:last], out)
+        accumulate(code, x, start, state[row], out)
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
 def emit(outputs: I4, mask: B1, reg: F8, out: F4) -> None:
-    """Cast the chosen registers to float32 [S, F]; NaN without a bar."""
+    """Cast the chosen registers to their columns of [S, F]; NaN without a bar."""
     for f in range(outputs.shape[0]):
-        value = reg[outputs[f]]
+        value, column = reg[outputs[f, 0]], outputs[f, 1]
         for s in range(out.shape[0]):
-            out[s, f] = value[s] if mask[s] else np.nan
+            out[s, column] = value[s] if mask[s] else np.nan
+
+
+@nb.njit(cache=True, nogil=True, error_model="numpy")
+def carry(carries: I4, reg: F8, carried: F8) -> None:
+    """Keep the chosen registers for later phases: float64 [C, S]."""
+    for k in range(carries.shape[0]):
+        value, target = reg[carries[k, 0]], carried[carries[k, 1]]
+        for s in range(target.shape[0]):
+            target[s] = value[s]

@@ -1,7 +1,9 @@
 """Primitives whose state is one or a few numbers an instrument. A NaN input is no observation: state stays, output is NaN.
 
-``state`` is float64 [rows, S], the rows of this node; all vectors are [S].
+``state`` is float64 [R, W] of one block; all vectors are [S].
 """
+
+import math
 
 import numba as nb
 import numpy as np
@@ -19,13 +21,13 @@ def previous(x: F8, last: F8, out: F8) -> None:
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
-def lag(x: F8, k: int, position: F8, state: F8, row: int, first: int, out: F8) -> None:
-    """The observation ``k`` observations ago. position: [S]; ring: ``state[row : row + k, first:]``, NaN until filled."""
+def lag(x: F8, k: int, position: F8, state: F8, row: int, out: F8) -> None:
+    """The observation ``k`` observations ago. position: [S]; ring: ``state[row : row + k]``, NaN until filled."""
     for s in range(out.shape[0]):
         if x[s] == x[s]:
             at = int(position[s])
-            out[s] = state[row + at, first + s]
-            state[row + at, first + s] = x[s]
+            out[s] = state[row + at, s]
+            state[row + at, s] = x[s]
             position[s] = 0.0 if at + 1 == k else at + 1.0
         else:
             out[s] = np.nan
@@ -71,3 +73,46 @@ def hold(x: F8, present: F8, last: F8, out: F8) -> None:
     for s in range(out.shape[0]):
         last[s] = x[s] if x[s] == x[s] else last[s]
         out[s] = last[s] if present[s] == present[s] else np.nan
+
+
+@nb.njit(cache=True, nogil=True, error_model="numpy")
+def running_sum(x: F8, total: F8, lost: F8, out: F8) -> None:
+    """Sum of every observation. Source: Neumaier (1974), "Rundungsfehleranalyse einiger Verfahren zur Summation", ZAMM 54."""
+    for s in range(out.shape[0]):
+        seen = x[s] == x[s]
+        grown = total[s] + x[s]
+        small = (total[s] - grown) + x[s] if math.fabs(total[s]) >= math.fabs(x[s]) else (x[s] - grown) + total[s]
+        lost[s] = lost[s] + small if seen else lost[s]
+        total[s] = grown if seen else total[s]
+        out[s] = total[s] + lost[s] if seen else np.nan
+
+
+@nb.njit(cache=True, nogil=True, error_model="numpy")
+def bars_since(condition: F8, count: F8, out: F8) -> None:
+    """Observations since condition > 0; NaN before the first time."""
+    for s in range(out.shape[0]):
+        seen = condition[s] == condition[s]
+        n = 0.0 if condition[s] > 0.0 else count[s] + 1.0
+        count[s] = n if seen else count[s]
+        out[s] = n if seen else np.nan
+
+
+@nb.njit(cache=True, nogil=True, error_model="numpy")
+def adaptive(x: F8, before: F8, weight: F8, value: F8, out: F8) -> None:
+    """Exponential mean with a weight of its own at each observation, begun at the observation before the first weight.
+
+    Source: TA-Lib, "KAMA".
+    """
+    for s in range(out.shape[0]):
+        seen = weight[s] == weight[s]
+        known = value[s] if value[s] == value[s] else before[s]
+        known = known + (x[s] - known) * weight[s]
+        value[s] = known if seen else value[s]
+        out[s] = known if seen else np.nan
+
+
+@nb.njit(cache=True, nogil=True, error_model="numpy")
+def read_where(present: F8, value: F8, out: F8) -> None:
+    """``value`` where ``present`` is an observation."""
+    for s in range(out.shape[0]):
+        out[s] = value[s] if present[s] == present[s] else np.nan

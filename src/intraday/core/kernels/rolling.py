@@ -1,7 +1,8 @@
 """Windows: one ring buffer an instrument, and what is read from it.
 
-Every statistic is recomputed from the ring, so nothing drifts however long it runs, and a value is a function of the window
-alone up to the order of summation, which the anchor fixes. The loops run over instruments inside, so they vectorise.
+Every statistic is recomputed from the ring (or from a sorted copy of it), so nothing drifts however long it runs, and a value is a
+function of the window alone up to the order of summation, which the anchor fixes. The loops run over instruments inside, so they
+vectorise. ``state`` is one block's float64 [R, W]; a ring of width n has the rows ``row .. row + n - 1``.
 """
 
 import math
@@ -12,49 +13,104 @@ import numpy as np
 from intraday.core.kernels import opcodes as op
 from intraday.core.kernels.types import F8
 
+HEAD = 3  # rows before the ring: position of the next observation (the oldest, once full), count, what was displaced last
+
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
-def window(x: F8, width: int, position: F8, count: F8, left: F8, state: F8, row: int, first: int, out: F8) -> None:
-    """Put the observation into the ring ``state[row : row + width, first:]``. out: x once the ring is full, NaN before.
-
-    left: [S], the observation that this one displaced; NaN while the ring fills.
-    """
+def window(x: F8, width: int, state: F8, row: int, out: F8) -> None:
+    """Put the observation into the ring behind ``row``. out: x once the ring is full, NaN before."""
+    position, count, left = state[row], state[row + 1], state[row + 2]
     for s in range(out.shape[0]):
         if x[s] == x[s]:
             at = int(position[s])
-            left[s] = state[row + at, first + s] if count[s] >= width else np.nan
-            state[row + at, first + s] = x[s]
+            left[s] = state[row + HEAD + at, s] if count[s] >= width else np.nan
+            state[row + HEAD + at, s] = x[s]
             position[s] = 0.0 if at + 1 == width else at + 1.0
             count[s] = count[s] + (1.0 if count[s] < width else 0.0)
         out[s] = x[s] if count[s] >= width else np.nan
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
-def reduce_window(code: int, x: F8, width: int, state: F8, row: int, first: int, last: int, scratch: F8, out: F8) -> None:
-    """One statistic of the ring ``state[row : row + width, first:last]``; NaN where x (the window's own output) is."""
+def insert_sorted(x: F8, width: int, left: F8, state: F8, row: int, gone: F8, before: F8) -> None:
+    """Take ``left`` (NaN: one of the +inf that stand for what is missing) out of the ascending rows and put x in; one pass.
+
+    gone, before: scratch [S].
+    """
+    for s in range(x.shape[0]):
+        gone[s], before[s] = 0.0, -np.inf
+    for w in range(row, row + width):
+        here = state[w]
+        after = state[w + 1 if w + 1 < row + width else w]
+        last = w + 1 == row + width
+        for s in range(x.shape[0]):
+            out = left[s] if left[s] == left[s] else np.inf
+            gone[s] = 1.0 if here[s] == out else gone[s]
+            rest = np.inf if last else after[s]
+            rest = rest if gone[s] > 0.0 else here[s]
+            put = before[s] if before[s] > x[s] else x[s]
+            put = rest if rest < put else put
+            before[s] = rest
+            here[s] = put if x[s] == x[s] else here[s]
+
+
+@nb.njit(cache=True, nogil=True, error_model="numpy")
+def reduce_window(code: int, x: F8, y: F8, z: F8, par: F8, state: F8, row: int, scratch: F8, out: F8) -> None:
+    """One statistic of a ring; NaN where x (the window's own output) is. y, z: its mean and deviation where it needs them."""
+    width = int(par[0])
     end = row + width
     if code == op.MEAN:
-        mean(state, row, end, first, last, out)
+        mean(state, row, end, out)
+    elif code == op.TOTAL:
+        total(state, row, end, out)
     elif code == op.STD:
-        mean(state, row, end, first, last, scratch)
-        deviation(scratch, state, row, end, first, last, out)
+        deviation(y, state, row, end, out)
     elif code == op.HIGHEST:
-        highest(state, row, end, first, last, out)
+        highest(state, row, end, out)
     elif code == op.LOWEST:
-        lowest(state, row, end, first, last, out)
+        lowest(state, row, end, out)
     elif code == op.RANK:
-        rank(x, state, row, end, first, last, out)
+        rank(x, state, row, end, out)
+    elif code == op.QUANTILE:
+        quantile(par[1], state, row, width, out)
+    elif code == op.SKEW or code == op.KURT:
+        moment(code, y, z, state, row, end, out)
+    else:
+        by_age(code, state[row - HEAD], state, row, width, scratch[0], out)
     for s in range(out.shape[0]):
         out[s] = out[s] if x[s] == x[s] else np.nan
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
-def mean(state: F8, row: int, end: int, first: int, last: int, out: F8) -> None:
-    """Plain mean, summed as distances from one element: equal values have exactly that mean and no deviation."""
-    base = state[row, first:last]
+def by_age(code: int, oldest: F8, state: F8, row: int, width: int, best: F8, out: F8) -> None:
+    """Statistics that need the order of the observations. oldest: [S], where the ring begins."""
+    if code == op.SLOPE:
+        slope(oldest, state, row, width, out)
+    elif code == op.ARGMAX:
+        place_of_largest(1.0, oldest, state, row, width, best, out)
+    elif code == op.ARGMIN:
+        place_of_largest(-1.0, oldest, state, row, width, best, out)
+
+
+@nb.njit(cache=True, nogil=True, error_model="numpy")
+def total(state: F8, row: int, end: int, out: F8) -> None:
+    """Sum, as distances from one element: exact for counts, n times the value for equal ones."""
+    base = state[row]
     out[:] = 0.0
     for w in range(row + 1, end):
-        value = state[w, first:last]
+        value = state[w]
+        for s in range(out.shape[0]):
+            out[s] += value[s] - base[s]
+    for s in range(out.shape[0]):
+        out[s] = base[s] * (end - row) + out[s]
+
+
+@nb.njit(cache=True, nogil=True, error_model="numpy")
+def mean(state: F8, row: int, end: int, out: F8) -> None:
+    """Plain mean, summed as distances from one element: equal values have exactly that mean and no deviation."""
+    base = state[row]
+    out[:] = 0.0
+    for w in range(row + 1, end):
+        value = state[w]
         for s in range(out.shape[0]):
             out[s] += value[s] - base[s]
     for s in range(out.shape[0]):
@@ -62,11 +118,11 @@ def mean(state: F8, row: int, end: int, first: int, last: int, out: F8) -> None:
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
-def deviation(centre: F8, state: F8, row: int, end: int, first: int, last: int, out: F8) -> None:
+def deviation(centre: F8, state: F8, row: int, end: int, out: F8) -> None:
     """Population standard deviation about ``centre``; the second pass is what keeps it from cancelling."""
     out[:] = 0.0
     for w in range(row, end):
-        value = state[w, first:last]
+        value = state[w]
         for s in range(out.shape[0]):
             d = value[s] - centre[s]
             out[s] += d * d
@@ -75,32 +131,106 @@ def deviation(centre: F8, state: F8, row: int, end: int, first: int, last: int, 
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
-def highest(state: F8, row: int, end: int, first: int, last: int, out: F8) -> None:
+def moment(code: int, centre: F8, spread: F8, state: F8, row: int, end: int, out: F8) -> None:
+    """Bias-corrected skewness and excess kurtosis (Joanes and Gill 1998, G1 and G2); 0 and -3 of equal values, as pandas."""
+    n = float(end - row)
+    out[:] = 0.0
+    for w in range(row, end):
+        value = state[w]
+        for s in range(out.shape[0]):
+            z = (value[s] - centre[s]) / spread[s]
+            out[s] += z * z * z if code == op.SKEW else z * z * z * z
+    for s in range(out.shape[0]):
+        if code == op.SKEW:
+            out[s] = out[s] / n * math.sqrt(n * (n - 1.0)) / (n - 2.0) if spread[s] > 0.0 else 0.0
+        else:
+            excess = (n - 1.0) / ((n - 2.0) * (n - 3.0)) * ((n + 1.0) * (out[s] / n) - 3.0 * (n - 1.0))
+            out[s] = excess if spread[s] > 0.0 else -3.0
+
+
+@nb.njit(cache=True, nogil=True, error_model="numpy")
+def covariance(x: F8, y: F8, mean_x: F8, mean_y: F8, state: F8, row_x: int, row_y: int, width: int, out: F8) -> None:
+    """Population covariance of two rings that are filled together; NaN where either is not full."""
+    out[:] = 0.0
+    for w in range(width):
+        a, b = state[row_x + w], state[row_y + w]
+        for s in range(out.shape[0]):
+            out[s] += (a[s] - mean_x[s]) * (b[s] - mean_y[s])
+    for s in range(out.shape[0]):
+        out[s] = out[s] / width if ((x[s] == x[s]) & (y[s] == y[s])) else np.nan
+
+
+@nb.njit(cache=True, nogil=True, error_model="numpy")
+def slope(oldest: F8, state: F8, row: int, width: int, out: F8) -> None:
+    """Least-squares slope on the places 1 .. n, as distances from one element: equal values have none."""
+    base = state[row]
+    out[:] = 0.0
+    for w in range(width):
+        value = state[row + w]
+        for s in range(out.shape[0]):
+            place = w - oldest[s]
+            place = place + width if place < 0.0 else place
+            out[s] += (place - 0.5 * (width - 1)) * (value[s] - base[s])
+    for s in range(out.shape[0]):
+        out[s] = out[s] * 12.0 / (width * (width * width - 1.0))
+
+
+@nb.njit(cache=True, nogil=True, error_model="numpy")
+def place_of_largest(sign: float, oldest: F8, state: F8, row: int, width: int, best: F8, out: F8) -> None:
+    """Place 1 (oldest) .. n of the largest of ``sign * value``; the oldest of equals. best: scratch [S]."""
+    best[: out.shape[0]] = -np.inf
+    out[:] = np.inf
+    for w in range(width):
+        value = state[row + w]
+        for s in range(out.shape[0]):
+            place = w - oldest[s]
+            place = place + width if place < 0.0 else place
+            v = sign * value[s]
+            better = (v > best[s]) | ((v == best[s]) & (place < out[s]))
+            best[s] = v if better else best[s]
+            out[s] = place if better else out[s]
+    for s in range(out.shape[0]):
+        out[s] = out[s] + 1.0
+
+
+@nb.njit(cache=True, nogil=True, error_model="numpy")
+def highest(state: F8, row: int, end: int, out: F8) -> None:
     """Largest."""
     out[:] = -np.inf
     for w in range(row, end):
-        value = state[w, first:last]
+        value = state[w]
         for s in range(out.shape[0]):
             out[s] = value[s] if value[s] > out[s] else out[s]
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
-def lowest(state: F8, row: int, end: int, first: int, last: int, out: F8) -> None:
+def lowest(state: F8, row: int, end: int, out: F8) -> None:
     """Smallest."""
     out[:] = np.inf
     for w in range(row, end):
-        value = state[w, first:last]
+        value = state[w]
         for s in range(out.shape[0]):
             out[s] = value[s] if value[s] < out[s] else out[s]
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
-def rank(x: F8, state: F8, row: int, end: int, first: int, last: int, out: F8) -> None:
+def rank(x: F8, state: F8, row: int, end: int, out: F8) -> None:
     """Share of the window that is not above x, x itself included: 1/W .. 1."""
     out[:] = 0.0
     for w in range(row, end):
-        value = state[w, first:last]
+        value = state[w]
         for s in range(out.shape[0]):
             out[s] += 1.0 if value[s] <= x[s] else 0.0
     for s in range(out.shape[0]):
         out[s] = out[s] / (end - row)
+
+
+@nb.njit(cache=True, nogil=True, error_model="numpy")
+def quantile(q: float, state: F8, row: int, width: int, out: F8) -> None:
+    """Linear interpolation between the two nearest of the ascending rows."""
+    at = (width - 1) * q
+    below = int(at)
+    share = at - below
+    low, high = state[row + below], state[row + min(below + 1, width - 1)]
+    for s in range(out.shape[0]):
+        out[s] = low[s] + (high[s] - low[s]) * share

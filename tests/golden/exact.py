@@ -17,15 +17,10 @@ PRICES = ("open", "high", "low", "close", "volume")
 
 
 def table(panel: Panel, features: Sequence[Feature]) -> dict[str, F8]:
-    """Each feature's [T, S], NaN without a bar, by name: a bar at a time, the results read where the interpreter leaves them."""
+    """Each feature's [T, S], NaN without a bar, by name."""
     has_volume = np.asarray(~np.isnan(panel.volume).all(axis=0), np.bool_)
     calculator = FeatureCalculator(FeatureSet(panel.timeframe, tuple(features), AnchorRule()), has_volume)
-    outputs = calculator.feature_set.plan.outputs
-    found = np.full((len(panel), panel.n_instruments, len(outputs)), np.nan)
-    for t in range(len(panel)):
-        calculator.batch(panel.rows(t, t + 1))
-        found[t] = calculator._reg[outputs, : panel.n_instruments].T
-    found[~panel.mask] = np.nan
+    found = calculator.batch(panel, dtype=np.float64)
     return {feature.name: found[:, :, f] for f, feature in enumerate(features)}
 
 

@@ -29,9 +29,9 @@ class Traded:
 class LabelPart:
     """The decisions of one session of those instruments that trade for the same time.
 
-    ``rows``: theirs in the decision panel; ``keep`` int64: the instruments' columns; ``ts_ns``, ``closed_ns`` int64 [D]. ``grid`` float64
-    [S, 4, M]: open .. close of the session's minutes; ``decided`` (closes) float64 and ``sigma`` float32 [D, S]; ``tick`` paise and
-    ``lower``, ``upper``, ``margin`` rupees [S].
+    ``rows``: theirs in the decision panel; ``keep`` int64: the instruments' columns; ``ts_ns``, ``closed_ns`` int64 [D]. ``grid``
+    float64 [S, 4, M]: open .. close of the session's minutes; ``decided`` (closes) float64 and ``sigma`` float32 [D, S]; ``tick``
+    paise and ``lower``, ``upper``, ``margin`` rupees [S].
     """
 
     rows: slice

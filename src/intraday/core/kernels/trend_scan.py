@@ -35,7 +35,8 @@ def t_value(n: float, x: float, y: float, xx: float, xy: float, yy: float) -> fl
 @nb.njit(cache=True, nogil=True, error_model="numpy")
 def scan(close: F8, entry: int, first: int, step: int, end: int, hole: int) -> tuple[float, int, float]:
     """Of the spans from row ``entry`` to before rows ``first``, ``first + step`` .. up to ``end``: (t, row of its end, last close)
-    of the one with the largest absolute t, the shortest of equals. Row 0: unknown, for a hole of more than ``hole`` rows or no span.
+    of the one with the largest absolute t, the shortest of equals. Row 0: unknown, for a hole of more than ``hole`` rows or no
+    span.
     """
     n, x, y, xx, xy, yy = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
     best, row, price, seen, due = 0.0, 0, 0.0, entry, first

@@ -11,11 +11,11 @@ from intraday.core.anchor import AnchorRule
 from intraday.core.decision import DecisionRule
 from intraday.core.features import FeatureCalculator, FeatureSet
 from intraday.core.labels import LabelSpec
-from intraday.core.panel import regular_day
+from intraday.core.panel import Day, regular_day
 from intraday.core.registry import default_registry
 from intraday.domain.arrays import F4, F8, MINUTE_NS, TICK
 from intraday.domain.events import Event, Frame, LinkLost, LinkUp, Timer
-from intraday.domain.session import SessionTable
+from intraday.domain.session import Session, SessionTable
 from intraday.live.engine import Engine, EngineSpec
 from intraday.signal.generator import SignalGenerator, SignalSpec
 
@@ -39,13 +39,14 @@ def feature_set(timeframe: int) -> FeatureSet:
     return FeatureSet.of(timeframe, NAMES, default_registry(), AnchorRule())
 
 
-def engine(timeframe: int = 1, n: int = N_INST) -> Engine:
-    """A cold engine for the first ``n`` instruments."""
+def engine(timeframe: int = 1, n: int = N_INST, session: Session = DAY, hours: Day | None = None) -> Engine:
+    """A cold engine for the first ``n`` instruments, which trade for the whole session unless ``hours`` says otherwise."""
+    hours = hours or regular_day(session, n)
     label = LabelSpec(timeframe=timeframe)
     rule = DecisionRule((-3.0, 0.0, 3.0), (3.0, 0.0, -3.0), 0.0)
     spec = SignalSpec(rule, np.full(n, 0.0), label, np.full(n, 0.05), observe=False, model_id="m" * 16)
     calculator = FeatureCalculator(feature_set(timeframe), HAS_VOLUME[:n])
-    return Engine(DAY, regular_day(DAY, n), EngineSpec(timeframe, GRACE_NS, 0), calculator, Formula(), SignalGenerator(spec))
+    return Engine(session, hours, EngineSpec(timeframe, GRACE_NS, 0), calculator, Formula(), SignalGenerator(spec))
 
 
 def tick(second: float, price: float, volume: int = -1, inst: int = 0, late_s: float = 0.0) -> np.void:

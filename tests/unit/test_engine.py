@@ -1,11 +1,16 @@
 """The engine, event by event."""
 
+from datetime import date
+
 import numpy as np
 import pytest
 
 from engine_cases import DAY, GRACE_NS, engine, frame, frozen, minute, tick
-from intraday.domain.arrays import BAR, MINUTE_NS, BarFlag
+from intraday.core.labels import LabelSpec
+from intraday.core.panel import regular_day
+from intraday.domain.arrays import BAR, MINUTE_NS, TICK, BarFlag
 from intraday.domain.events import (
+    Action,
     Alert,
     Backfilled,
     Command,
@@ -19,6 +24,7 @@ from intraday.domain.events import (
     SaveSignals,
     Timer,
 )
+from intraday.domain.session import SessionTable
 from intraday.live.engine import late_bars
 
 OPEN = DAY.open_ns
@@ -169,6 +175,62 @@ def test_the_minute_in_which_a_part_went_is_partial_though_the_rest_went_on():
     it.process(LinkLost(OPEN + 121 * 10**9, "one of two", OPEN + 116 * 10**9))
     bars = bars_of(it.process(minute(2)))
     assert bars[bars["inst"] == 0][["ts_ns", "flags"]].tolist() == [(OPEN + MINUTE_NS, BarFlag.PARTIAL)]
+
+
+def auction_day():
+    """A day with a closing auction of which instrument 0 takes part, and instrument 1 does not."""
+    table = SessionTable.load()
+    session, early = (table.get(date(2026, 9, 15), auction=auction) for auction in (False, True))
+    hours = regular_day(session, 2)
+    hours.minutes[0] = early.minutes
+    return session, early, hours
+
+
+def walk(session, first, last, inst):
+    """One tick a minute of a random walk, the same for every instrument, received at once."""
+    moves = np.random.default_rng(3).integers(-30, 31, 400).cumsum()
+    ticks = np.zeros(last - first, TICK)
+    ticks["event_ns"] = ticks["recv_ns"] = session.open_ns + (np.arange(first, last) * 60 + 5) * 10**9
+    ticks["price"], ticks["volume"] = 10_000 + moves[first:last], np.arange(first, last) * 10
+    ticks["inst"] = inst
+    return [Frame(int(t["recv_ns"]), ticks[k : k + 1]) for k, t in enumerate(ticks)]
+
+
+def lived(session, hours, first, last, timeframe=1):
+    """Effects of both instruments' walks from one minute to another."""
+    it = engine(timeframe, 2, session, hours)
+    timers = [Timer(session.open_ns + k * MINUTE_NS + GRACE_NS) for k in range(first + 1, last + 1)]
+    told = sorted([*walk(session, first, last, 0), *walk(session, first, last, 1), *timers], key=lambda e: e.now_ns)
+    return [effect for event in told for effect in it.process(event)]
+
+
+def test_auction_stocks_have_their_last_bar_at_a_quarter_past_three():
+    session, early, hours = auction_day()
+    effects = lived(session, hours, 350, 375, timeframe=5)
+    bars = bars_of(effects)
+    last = {int(i): int(bars["ts_ns"][bars["inst"] == i].max()) for i in (0, 1)}
+    assert last == {0: early.last_minute_ns, 1: session.last_minute_ns}
+    decided = {(e.bar_ns, int(i)) for e in effects if isinstance(e, SaveFeatures) for i in e.inst}
+    assert {i: max(ns for ns, k in decided if k == i) + 5 * MINUTE_NS for i in (0, 1)} == {0: early.close_ns, 1: session.close_ns}
+    rejects = [(int(i), r) for e in effects if isinstance(e, CountRejects) for i, r in zip(e.inst, e.reason, strict=True)]
+    assert set(rejects) == {(0, "auction")} and len(rejects) == 15
+
+
+def test_no_signal_of_an_auction_stock_reaches_into_the_auction():
+    """With the same prices and the same hours left to live, one says what the other must not say any more."""
+    session, early, hours = auction_day()
+    said = {0: [], 1: []}
+    for effect in lived(session, hours, 240, 375):
+        if isinstance(effect, SaveSignals):
+            assert [s.inst for s in effect.signals] == sorted(s.inst for s in effect.signals)
+            for signal in effect.signals:
+                said[signal.inst].append(signal)
+    assert all(s.valid_until_ns <= early.close_ns for s in said[0])
+    assert max(s.valid_until_ns for s in said[1]) > early.close_ns
+    trades = {i: {s.bar_ns for s in said[i] if s.action is not Action.HOLD} for i in said}
+    horizon_ns = LabelSpec(timeframe=1).horizon_min * MINUTE_NS
+    assert trades[0] and trades[0] < trades[1]
+    assert max(trades[0]) + MINUTE_NS + horizon_ns <= early.square_off_ns < max(trades[1]) + MINUTE_NS + horizon_ns
 
 
 def test_minutes_around_a_lost_link_say_so():

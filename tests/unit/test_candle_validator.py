@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from intraday.core.validate import REASONS, CandleValidator, RejectReason
+from intraday.core.validate import REASONS, CandleValidator, FlagReason, RejectReason
 from intraday.domain.arrays import BAR, MINUTE_NS, Bars, empty
 from intraday.domain.session import SessionTable
 
@@ -105,7 +105,17 @@ def test_paise_for_rupees_is_a_unit_jump_wherever_it_stands() -> None:
     paise = [good(i, close=10_000.0) for i in (2, 3)]
     assert reasons(good(0), good(1), *paise, good(4)) == [None, None, "unit_jump", "unit_jump", None]
     assert reasons(good(0, 10_000.0), good(1), good(2)) == ["unit_jump", None, None]
-    assert reasons(good(0, 49.0), good(1, 2400.0), good(2, 2400.0)) == [None, None, None]  # under 50 times
+    assert "unit_jump" not in reasons(good(0, 49.0), good(1, 2400.0), good(2, 2400.0))  # under 50 times
+
+
+def test_a_price_known_before_says_which_unit_is_right() -> None:
+    paise = bars_of(*[good(i, 10_000.0, volume=10.0 + i) for i in range(4)])
+    assert VALIDATOR.check(paise, True).accepted.size == 4  # by themselves they may be anything
+    assert VALIDATOR.check(paise, True, 101.0).counts() == {RejectReason.UNIT_JUMP: 4}
+    assert VALIDATOR.check(paise, True, 9_000.0).accepted.size == 4
+    assert VALIDATOR.check(bars_of(good(0)), True, 9_000.0).counts() == {RejectReason.UNIT_JUMP: 1}
+    mixed = bars_of(good(0), good(1, 10_000.0), good(2, 10_000.0))
+    assert [VALIDATOR.check(mixed, True, 100.0).reason(k) for k in range(3)] == [None, *[RejectReason.UNIT_JUMP] * 2]
 
 
 def test_padding_is_flat_at_the_close_before() -> None:
@@ -119,8 +129,8 @@ def test_padding_is_flat_at_the_close_before() -> None:
 
 def test_gaps_are_runs_within_sessions() -> None:
     friday, monday = TABLE.get(date(2024, 1, 5)), TABLE.get(date(2024, 1, 8))
-    rows = [(t, 1.0, 1.1, 0.9, 1.0, 1.0) for t in range(friday.open_ns, friday.close_ns - 2 * MINUTE_NS, MINUTE_NS)]
-    rows += [(t, 1.0, 1.1, 0.9, 1.0, 1.0) for t in range(monday.open_ns + 3 * MINUTE_NS, monday.close_ns, MINUTE_NS)]
+    rows = [(t, 1.0, 1.1, 0.9, 1.0, t % 7) for t in range(friday.open_ns, friday.close_ns - 2 * MINUTE_NS, MINUTE_NS)]
+    rows += [(t, 1.0, 1.1, 0.9, 1.0, t % 7) for t in range(monday.open_ns + 3 * MINUTE_NS, monday.close_ns, MINUTE_NS)]
     found = VALIDATOR.check(bars_of(*rows), True)
     assert found.gaps.tolist() == [
         [friday.close_ns - 2 * MINUTE_NS, friday.close_ns],
@@ -131,13 +141,13 @@ def test_gaps_are_runs_within_sessions() -> None:
 
 def test_a_whole_missing_session_is_one_gap_and_pauses_are_none() -> None:
     before, after = TABLE.previous(HALT.day), TABLE.next(HALT.day)
-    rows = [(t, 1.0, 1.1, 0.9, 1.0, 1.0) for s in (before, after) for t in range(s.open_ns, s.close_ns, MINUTE_NS)]
+    rows = [(t, 1.0, 1.1, 0.9, 1.0, t % 7) for s in (before, after) for t in range(s.open_ns, s.close_ns, MINUTE_NS)]
     start, end = HALT.pauses[0]
     assert VALIDATOR.check(bars_of(*rows), True).gaps.tolist() == [[HALT.open_ns, start], [end, HALT.close_ns]]
 
 
 def test_padding_minutes_are_no_gaps_but_bad_rows_are() -> None:
-    rows = [good(i) for i in range(375) if i not in (7, 9)]
+    rows = [good(i, volume=10.0 + i) for i in range(375) if i not in (7, 9)]
     rows += [(minute(7), 100.0, 100.0, 100.0, 100.0, 0.0), (minute(9), NAN, 1.0, 1.0, 1.0, 1.0)]
     assert VALIDATOR.check(bars_of(*rows), True).gaps.tolist() == [[minute(9), minute(10)]]
 
@@ -148,7 +158,7 @@ def test_nothing_in_nothing_out() -> None:
 
 
 def test_every_reason_is_described() -> None:
-    assert all(len(reason.description) > 10 for reason in REASONS)
+    assert all(len(reason.description) > 10 for reason in (*REASONS, *FlagReason))
 
 
 @st.composite
@@ -199,7 +209,34 @@ def slow_rules(rows: list[Row], has_volume: bool) -> list[RejectReason | None]:
             if has_volume and row[5] == 0 and row[1] == row[2] == row[3] == row[4] and close in (None, row[4]):
                 out[k] = RejectReason.NO_TRADE_PADDING
             close = row[4]
+    slow_suspects(rows, [k for k in left if out[k] is None], out, has_volume)
     return out
+
+
+def slow_suspects(rows: list[Row], left: list[int], out: list[RejectReason | None], has_volume: bool) -> None:
+    """Stale bars and outliers of a single session, of which no volatility is known."""
+    n_same, good, strange, before = 0, None, 0, None
+    for k in left:
+        ts, o, h, lo, c, v = rows[k]
+        values = (o, h, lo, c, v if has_volume else 0.0)
+        n_same = n_same + 1 if before is not None and before == (ts - MINUTE_NS, values) and h > lo else 0
+        before = (ts, values)
+        if n_same >= 3:
+            out[k] = RejectReason.STALE
+    left = [k for k in left if out[k] is None]
+    last = None
+    for k in left:
+        _, o, h, lo, c, v = rows[k]
+        if good is not None and far(h, lo, good):
+            strange = strange + 1 if strange and not far(h, lo, last) else 1
+            if strange < 5:
+                out[k], last = RejectReason.OUTLIER, c
+                continue
+        good, strange, last = c, 0, c
+
+
+def far(high: float, low: float, level: float) -> bool:
+    return high * 0.75 > level * (1 + 1e-12) or low * (1 + 1e-12) < level * 0.75
 
 
 @settings(max_examples=300, deadline=None)

@@ -126,7 +126,7 @@ def test_a_clean_file_is_stored_once_and_then_unchanged(tmp_path: Path, name: st
 def test_stamps_as_strangers_write_them(
     tmp_path: Path, stamps: dict[str, list[object]], options: dict[str, object], suffix: str
 ) -> None:
-    prices = {"Open": [1.0, 1.0], "HIGH": [1.5, 1.5], " low ": [0.5, 0.5], "<CLOSE>": [1.0, 1.0], "Vol": [5, 5]}
+    prices = {"Open": [1.0, 1.0], "HIGH": [1.1, 1.1], " low ": [0.9, 0.9], "<CLOSE>": [1.0, 1.0], "Vol": [5, 5]}
     path = save(pl.DataFrame({**stamps, **prices}), tmp_path / f"X{suffix}")
     report = Bench().run(path, ImportOptions(read=ReadOptions(**options)))  # type: ignore[arg-type]
     assert (report.error, report.stored, report.first_ns, report.last_ns) == (None, 2, DAY.open_ns, DAY.open_ns + MINUTE_NS)

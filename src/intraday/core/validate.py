@@ -1,7 +1,7 @@
 """CandleValidator: which one-minute bars of a file can be believed, why the others can't, and which minutes are missing.
 
 Pure and vectorised: one instrument at a time, in the order the rows stand in the file. The first reason in the order of
-``REASONS`` is the one a row gets.
+``REASONS`` is the one a row gets. What can't be is rejected, for quarantine; what is only odd is flagged, and kept.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from intraday.core import suspects
 from intraday.domain.arrays import DAY_NS, F8, I8, IST_NS, MINUTE_NS, Bars, Mask
 from intraday.domain.gaps import PADDING, runs
 from intraday.domain.session import EPOCH, SessionTable
@@ -34,6 +35,8 @@ class RejectReason(StrEnum):
     DUPLICATE = "duplicate"
     CONFLICT = "conflict"
     NO_TRADE_PADDING = PADDING
+    STALE = "stale"
+    OUTLIER = "outlier"
 
     @property
     def description(self) -> str:
@@ -52,8 +55,39 @@ DESCRIPTIONS = {
     RejectReason.DUPLICATE: "the same row again",
     RejectReason.CONFLICT: "the same minute again with other values; the first one is kept",
     RejectReason.NO_TRADE_PADDING: "volume 0 and flat at the previous close: a minute without trades has no candle",
+    RejectReason.STALE: "the same bar for the fourth time in a row, or for the second the bars of the session before",
+    RejectReason.OUTLIER: "a price over 25 % and 20 robust deviations away from the session's last and the session before's close",
 }
 REASONS: tuple[RejectReason, ...] = tuple(RejectReason)
+
+
+class FlagReason(StrEnum):
+    """Why an accepted bar is odd. It is stored all the same."""
+
+    REPEATED = "repeated"
+    JUMP = "jump"
+    CORPORATE_ACTION = "corporate_action"
+
+    @property
+    def description(self) -> str:
+        """One line for people."""
+        return FLAGS[self]
+
+
+FLAGS = {
+    FlagReason.REPEATED: "the same bar as a minute before, though not flat",
+    FlagReason.JUMP: "a return of over 20 robust deviations, by what was known before it",
+    FlagReason.CORPORATE_ACTION: "a session opens at a simple ratio of the close before, with the rupee turnover it used to have",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """An accepted row that is odd, why, and by how much."""
+
+    row: int
+    reason: FlagReason
+    detail: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,17 +96,24 @@ class Validation:
 
     ``code`` int8[n]: 0 = accepted, else ``REASONS[code - 1]``. ``accepted`` int64[k]: row numbers of the accepted rows, ordered by
     time. ``gaps`` int64[g, 2]: runs of minutes without a row, open times ``start_ns <= t < end_ns``, each within one session, from
-    the first session with an accepted row to the last. Minutes the file says had no trade (padding) are not gaps.
+    the first session with an accepted row to the last. Minutes the file says had no trade (padding) are not gaps. ``flags``: what
+    is odd of the accepted rows.
     """
 
     code: NDArray[np.int8]
     accepted: I8
     gaps: I8
+    flags: tuple[Flag, ...] = ()
 
     def counts(self) -> dict[RejectReason, int]:
         """Rejected rows by reason, only reasons that occurred, in order of ``REASONS``."""
         n = np.bincount(self.code, minlength=len(REASONS) + 1)[1:]
         return {reason: int(k) for reason, k in zip(REASONS, n, strict=True) if k}
+
+    def flagged(self) -> dict[FlagReason, int]:
+        """Flags by reason, only reasons that occurred."""
+        found = [flag.reason for flag in self.flags]
+        return {reason: found.count(reason) for reason in FlagReason if reason in found}
 
     def reason(self, row: int) -> RejectReason | None:
         """Why ``row`` was rejected; None when it was accepted."""
@@ -99,8 +140,12 @@ class CandleValidator:
         self._first = (sessions.first - EPOCH).days
         self._last = (sessions.last - EPOCH).days
 
-    def check(self, bars: Bars, has_volume: bool) -> Validation:
-        """Judge BAR[n] of one instrument, in file order. ``has_volume`` False (indices): volume is not looked at."""
+    def check(self, bars: Bars, has_volume: bool, before: float | None = None) -> Validation:
+        """Judge BAR[n] of one instrument, in file order. ``has_volume`` False (indices): volume is not looked at.
+
+        ``before``: a close that is known to be right, from shortly before the first row; without it, the unit that most rows are in
+        counts as the right one.
+        """
         code = np.zeros(bars.shape[0], dtype=np.int8)
         ts = np.ascontiguousarray(bars["ts_ns"])
         day = (ts + IST_NS) // DAY_NS
@@ -112,13 +157,14 @@ class CandleValidator:
         if has_volume:
             volume = bars["volume"]
             _mark(code, RejectReason.NEGATIVE_VOLUME, ~((volume >= 0.0) & np.isfinite(volume)))
-        _reject_unit_jumps(code, bars)
+        _reject_unit_jumps(code, bars, before)
         _reject_repeats(code, bars, ts, has_volume)
         if has_volume:
             _reject_padding(code, bars, ts)
+        flags = _suspect(code, bars, ts, has_volume)
         accepted = _by_time(np.flatnonzero(code == 0), ts)
         seen = np.sort(ts[_judged(code)])
-        return Validation(code, accepted, self.gaps(seen))
+        return Validation(code, accepted, self.gaps(seen), flags)
 
     def in_session(self, ts_ns: I8) -> Mask:
         """bool[n]: whether each instant lies in continuous trading, pauses excluded."""
@@ -163,23 +209,23 @@ def _sane_prices(bars: Bars) -> Mask:
     return np.asarray((lo > 0.0) & (h < np.inf) & (o >= lo) & (o <= h) & (c >= lo) & (c <= h), dtype=np.bool_)
 
 
-def _reject_unit_jumps(code: NDArray[np.int8], bars: Bars) -> None:
-    """Reject rows in another unit than most: between neighbours in time, every jump by 50 moves to another level of units."""
+def _reject_unit_jumps(code: NDArray[np.int8], bars: Bars, before: float | None) -> None:
+    """Reject rows in another unit than ``before``, or than most: between neighbours, every jump by 50 moves to another level."""
     _mark(code, RejectReason.UNIT_JUMP, (code == 0) & (bars["high"] > UNIT_RATIO * bars["low"]))
     rows = _by_time(np.flatnonzero(code == 0), bars["ts_ns"])
-    if rows.size < 2:
+    known = [] if before is None else [before]
+    close = np.concatenate((known, bars["close"][rows]))
+    if close.size < 2:
         return
-    close = bars["close"][rows]
     up = close[1:] > UNIT_RATIO * close[:-1]
     down = close[1:] * UNIT_RATIO < close[:-1]
     if not (up.any() or down.any()):
         return
     level = np.concatenate(([0], np.cumsum(up.astype(np.int64) - down)))
     values, first, n = np.unique(level, return_index=True, return_counts=True)
-    usual = values[np.lexsort((first, -n))[0]]  # the most frequent level; the earlier one when equally frequent
-    bad = np.zeros(code.shape[0], dtype=np.bool_)
-    bad[rows[level != usual]] = True
-    _mark(code, RejectReason.UNIT_JUMP, bad)
+    # The most frequent level; the earlier one when equally frequent.
+    usual = values[np.lexsort((first, -n))[0]] if before is None else 0
+    _reject_rows(code, RejectReason.UNIT_JUMP, rows[level[len(known) :] != usual])
 
 
 def _reject_repeats(code: NDArray[np.int8], bars: Bars, ts: I8, has_volume: bool) -> None:
@@ -192,9 +238,7 @@ def _reject_repeats(code: NDArray[np.int8], bars: Bars, ts: I8, has_volume: bool
     fields = ["open", "high", "low", "close"] + (["volume"] if has_volume else [])
     same = np.logical_and.reduce([bars[name][rows] == bars[name][first] for name in fields])
     for reason, bad_rows in ((RejectReason.DUPLICATE, rows[again & same]), (RejectReason.CONFLICT, rows[again & ~same])):
-        bad = np.zeros(code.shape[0], dtype=np.bool_)
-        bad[bad_rows] = True
-        _mark(code, reason, bad)
+        _reject_rows(code, reason, bad_rows)
 
 
 def _reject_padding(code: NDArray[np.int8], bars: Bars, ts: I8) -> None:
@@ -206,6 +250,42 @@ def _reject_padding(code: NDArray[np.int8], bars: Bars, ts: I8) -> None:
     close: F8 = r["close"]
     before = np.concatenate((close[:1], close[:-1]))
     flat = (r["volume"] == 0.0) & (r["high"] == r["low"]) & (close == before)  # high equals low: so do open and close
+    _reject_rows(code, RejectReason.NO_TRADE_PADDING, rows[flat])
+
+
+def _suspect(code: NDArray[np.int8], bars: Bars, ts: I8, has_volume: bool) -> tuple[Flag, ...]:
+    """Reject stale rows and outliers; flag what is odd of the rest, by time."""
+    rows = _by_time(np.flatnonzero(code == 0), ts)
+    if rows.size == 0:
+        return ()
+    picked = bars[rows]
+    hangs = suspects.stale(picked, has_volume, suspects.sessions_of(picked))
+    _reject_rows(code, RejectReason.STALE, rows[hangs])
+    rows, picked = rows[~hangs], picked[~hangs]
+    sessions = suspects.sessions_of(picked)
+    sigma = suspects.volatility(picked, sessions, suspects.returns(picked, sessions))
+    wild = suspects.outliers(picked, sessions, sigma)
+    if wild.size:
+        _reject_rows(code, RejectReason.OUTLIER, rows[wild])
+        rows, picked, sigma = np.delete(rows, wild), np.delete(picked, wild), np.delete(sigma, wild)
+    return _flags(rows, picked, sigma, has_volume)
+
+
+def _flags(rows: I8, bars: Bars, sigma: F8, has_volume: bool) -> tuple[Flag, ...]:
+    sessions = suspects.sessions_of(bars)
+    moves = suspects.returns(bars, sessions)
+    found = [(k, FlagReason.REPEATED, "") for k in np.flatnonzero(suspects.repeats(bars, has_volume)).tolist()]
+    found += [(k, FlagReason.JUMP, _deviations(moves[k], sigma[k])) for k in suspects.jumps(moves, sigma).tolist()]
+    if has_volume:
+        found += [(a.row, FlagReason.CORPORATE_ACTION, a.text) for a in suspects.actions(bars, sessions)]
+    return tuple(Flag(int(rows[k]), reason, told) for k, reason, told in sorted(found))
+
+
+def _deviations(move: float, sigma: float) -> str:
+    return f"{100.0 * np.expm1(move):+.2f} % a minute, {abs(move / sigma):.0f} deviations"
+
+
+def _reject_rows(code: NDArray[np.int8], reason: RejectReason, rows: I8) -> None:
     bad = np.zeros(code.shape[0], dtype=np.bool_)
-    bad[rows[flat]] = True
-    _mark(code, RejectReason.NO_TRADE_PADDING, bad)
+    bad[rows] = True
+    _mark(code, reason, bad)

@@ -1,0 +1,186 @@
+"""What is odd but possible: outliers, stale bars, jumps, repeats and probable corporate actions, on made-up random markets."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from intraday.core.validate import CandleValidator, FlagReason, RejectReason, Validation
+from intraday.domain.arrays import BAR, MINUTE_NS, Bars, empty
+from intraday.domain.session import SessionTable
+
+TABLE = SessionTable.load()
+VALIDATOR = CandleValidator(TABLE)
+SESSIONS = TABLE.between(date(2024, 1, 8), date(2024, 2, 9))
+
+
+def market(seed: int, n_sessions: int = 8, sigma: float = 4e-4, price: float = 500.0) -> Bars:
+    """A random walk in ticks of five paise, with volume."""
+    rng = np.random.default_rng(seed)
+    ts = np.concatenate([np.arange(s.open_ns, s.close_ns, MINUTE_NS) for s in SESSIONS[:n_sessions]])
+    bars = empty(BAR, ts.size)
+    bars["ts_ns"] = ts
+    bars["close"] = np.maximum(np.round(price * np.exp(sigma * rng.normal(size=ts.size).cumsum()) * 20) / 20, 0.05)
+    bars["open"] = np.concatenate((bars["close"][:1], bars["close"][:-1]))
+    bars["high"] = np.maximum(bars["open"], bars["close"]) + 0.05 * rng.integers(1, 4, ts.size)
+    bars["low"] = np.maximum(np.minimum(bars["open"], bars["close"]) - 0.05 * rng.integers(1, 4, ts.size), 0.05)
+    bars["volume"] = rng.integers(1_000, 20_000, ts.size)
+    return bars
+
+
+def scale(bars: Bars, rows: slice | int, factor: float) -> None:
+    for name in ("open", "high", "low", "close"):
+        bars[name][rows] *= factor
+
+
+def rejected(found: Validation) -> dict[int, str]:
+    return {int(k): str(found.reason(int(k))) for k in np.flatnonzero(found.code)}
+
+
+def flagged(found: Validation) -> list[tuple[int, str]]:
+    return [(flag.row, flag.reason.value) for flag in found.flags]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_plain_market_is_neither_rejected_nor_flagged(seed: int) -> None:
+    found = VALIDATOR.check(market(seed), True)
+    assert (found.counts(), found.flags) == ({}, ())
+
+
+@pytest.mark.parametrize("factor", [0.1, 0.7, 1.4, 12.0])
+def test_a_spike_is_an_outlier_and_the_bars_behind_it_are_good(factor: float) -> None:
+    bars = market(1)
+    scale(bars, slice(1_000, 1_003), factor)
+    assert rejected(VALIDATOR.check(bars, True)) == dict.fromkeys(range(1_000, 1_003), "outlier")
+
+
+@pytest.mark.parametrize("field", ["high", "low"])
+def test_one_print_out_of_the_world_is_enough(field: str) -> None:
+    bars = market(2)
+    bars[field][700] *= 1.5 if field == "high" else 0.5
+    assert rejected(VALIDATOR.check(bars, True)) == {700: "outlier"}
+
+
+def test_a_level_that_stays_is_believed() -> None:
+    """Whatever moved a price by half within a minute: after five bars that agree it is where the price is."""
+    bars = market(3)
+    scale(bars, slice(1_000, 1_125), 0.5)  # to the end of the session
+    assert rejected(VALIDATOR.check(bars, True)) == dict.fromkeys(range(1_000, 1_004), "outlier")
+
+
+def test_a_wrong_first_bar_does_not_condemn_the_session() -> None:
+    bars = market(4)
+    scale(bars, 1_500, 3.0)
+    assert rejected(VALIDATOR.check(bars, True)) == {}
+    assert flagged(VALIDATOR.check(bars, True)) == [(1_501, "jump")]
+
+
+@pytest.mark.parametrize("drop", [0.10, 0.13, 0.20])
+def test_a_crash_is_kept(drop: float) -> None:
+    """As on 2020-03-23: down at the open, then by a circuit's worth within ten minutes, and wild all day."""
+    bars, rng = market(5), np.random.default_rng(9)
+    scale(bars, slice(2_250, None), 1 - drop)
+    path = np.exp(np.concatenate((np.linspace(0, np.log(1 - drop), 10), np.full(365, np.log(1 - drop)))))
+    wild = np.exp(0.004 * rng.normal(size=375).cumsum())
+    for name in ("open", "high", "low", "close"):
+        bars[name][2_250:2_625] *= path * wild
+    bars["volume"][2_250:2_625] *= 5
+    found = VALIDATOR.check(bars[:2_625], True)
+    assert rejected(found) == {}
+    assert all(reason == "jump" for _, reason in flagged(found))
+    assert len(found.flags) < 40  # and not the whole day: the half hour before says how wild it is
+
+
+def test_bars_that_hang_are_stale_from_the_fourth_on() -> None:
+    bars = market(6)
+    for k in range(401, 410):
+        for name in ("open", "high", "low", "close", "volume"):
+            bars[name][k] = bars[name][400]
+    found = VALIDATOR.check(bars, True)
+    assert rejected(found) == dict.fromkeys(range(403, 410), "stale")
+    assert flagged(found) == [(401, "repeated"), (402, "repeated")]
+
+
+def test_flat_bars_may_be_the_same_for_long() -> None:
+    bars = market(7)
+    for name in ("open", "high", "low", "close"):
+        bars[name][400:420] = bars["close"][399]
+    bars["volume"][400:420] = 1
+    assert rejected(VALIDATOR.check(bars, True)) == {}
+
+
+def test_a_day_sent_again_is_stale() -> None:
+    bars = market(8)
+    for name in ("open", "high", "low", "close", "volume"):
+        bars[name][1_125:1_500] = bars[name][750:1_125]
+    assert rejected(VALIDATOR.check(bars, True)) == dict.fromkeys(range(1_126, 1_500), "stale")
+    assert rejected(VALIDATOR.check(bars, False)) == dict.fromkeys(range(1_126, 1_500), "stale")
+
+
+def test_a_jump_is_flagged_and_kept() -> None:
+    bars = market(9)
+    scale(bars, slice(2_000, None), 1.02)
+    found = VALIDATOR.check(bars, True)
+    assert (rejected(found), flagged(found)) == ({}, [(2_000, "jump")])
+    assert found.flags[0].detail.endswith(" deviations")
+
+
+def test_nothing_is_a_jump_while_volatility_is_unknown() -> None:
+    bars = market(9)
+    scale(bars, slice(1_000, None), 1.02)
+    assert VALIDATOR.check(bars, True).flags == ()
+
+
+SHARES = {"1:2 split": 0.5, "1:5 split": 0.2, "2:1 bonus": 1 / 3, "1:2 bonus": 2 / 3, "1:10 split": 0.1, "2:1 consolidation": 2.0}
+
+
+@pytest.mark.parametrize("ratio", SHARES.values(), ids=SHARES)
+def test_an_ex_date_is_a_probable_corporate_action(ratio: float) -> None:
+    bars = market(10)
+    scale(bars, slice(1_875, None), ratio)
+    bars["volume"][1_875:] = np.round(bars["volume"][1_875:] / ratio)
+    found = VALIDATOR.check(bars, True)
+    assert (rejected(found), flagged(found)) == ({}, [(1_875, "corporate_action")])
+    assert f"near {ratio:.3f}" in found.flags[0].detail
+
+
+def test_bad_news_is_no_corporate_action() -> None:
+    """It halves overnight too, but with many times the rupees traded; and where nothing is traded nothing is said."""
+    bars = market(11)
+    scale(bars, slice(1_875, None), 0.5)
+    bars["volume"][1_875:] *= 12
+    assert VALIDATOR.check(bars, True).flags == ()
+    assert FlagReason.CORPORATE_ACTION not in VALIDATOR.check(bars, False).flagged()
+
+
+def test_a_fall_that_is_no_ratio_is_none_either() -> None:
+    bars = market(12)
+    scale(bars, slice(1_875, None), 0.45)
+    bars["volume"][1_875:] = np.round(bars["volume"][1_875:] / 0.45)
+    assert FlagReason.CORPORATE_ACTION not in VALIDATOR.check(bars, True).flagged()
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 2**32), st.integers(1, 2_999), st.sampled_from([0.0, 2e-3, 0.03, 0.2]), st.booleans())
+def test_later_bars_change_no_verdict(seed: int, k: int, sigma: float, has_volume: bool) -> None:
+    """Of unit jumps the whole file decides, of corporate actions the whole session; everything else knows the past only."""
+    bars = market(seed, sigma=sigma, price=50.0)
+    bars = bars[np.random.default_rng(seed).random(bars.size) < 0.9]
+    k = min(k, bars.size)
+    whole, part = (VALIDATOR.check(b.copy(), has_volume, float(b["close"][0])) for b in (bars, bars[:k]))
+    assert whole.code[:k].tolist() == part.code.tolist()
+    mine = [f for f in part.flags if f.reason is not FlagReason.CORPORATE_ACTION]
+    assert [f for f in whole.flags if f.row < k and f.reason is not FlagReason.CORPORATE_ACTION] == mine
+
+
+def test_counts_add_up() -> None:
+    bars = market(13)
+    scale(bars, 1_000, 2.0)
+    found = VALIDATOR.check(bars, True)
+    assert found.counts() == {RejectReason.OUTLIER: 1}
+    assert found.accepted.size == bars.size - 1
+    assert found.gap_minutes == 1

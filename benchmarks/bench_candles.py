@@ -1,8 +1,8 @@
 """Recorded ticks to one-minute candles: the live fold over a whole day, against polars' group_by of the same rows in the same run.
 
-Both give the same candles (checked): open, high, low, close, number of ticks, volume since the tick before the minute. Ours keeps what
-a live session needs besides: late ticks, lost links, decision bars. One process, one thread each, in alternating rounds. Prints one
-JSON line last. ``--ticks`` is about how many.
+Both give the same candles (checked): open, high, low, close, number of ticks, volume since the tick before the minute. Ours keeps
+what a live session needs besides: late ticks, lost links, decision bars. One process, one thread each, in alternating rounds.
+Prints one JSON line last.
 """
 
 from __future__ import annotations
@@ -89,10 +89,8 @@ def main() -> None:
     rounds = [[seconds(work) for work in works] for _ in range(ROUNDS)]
     fold, check, peer = (n / median(column) for column in zip(*rounds, strict=True))
     both = n / median(a + b for a, b, _ in rounds)
-    print(
-        f"{n:,} ticks of {INSTRUMENTS} instruments: fold {fold / 1e6:.1f}, check {check / 1e6:.1f}, both {both / 1e6:.1f} M ticks/s"
-    )
-    print(f"polars, one thread: {peer / 1e6:.1f} M ticks/s; target of the fold: {TARGET / 1e6:.0f}")
+    print(f"{n:,} ticks of {INSTRUMENTS} instruments, M ticks/s: fold {fold / 1e6:.1f}, target {TARGET / 1e6:.0f}")
+    print(f"check {check / 1e6:.1f}, check and fold {both / 1e6:.1f}, polars with one thread {peer / 1e6:.1f}")
     finish(
         [
             figure("candles, ticks folded", fold, "ticks/s", "polars group_by, one thread", peer) | {"target": TARGET},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -14,13 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from intraday.core.candles import HistoricalAggregator
-from intraday.core.fills import last_exit_ns
+from intraday.core.fills import Bands, last_exit_ns
 from intraday.core.labels import Barrier, Labeler, LabelSpec
 from intraday.core.panel import panel_of
 from intraday.core.synthetic import SyntheticMarket, SyntheticSpec
 from intraday.domain.arrays import BAR, F4, MINUTE_NS, Bars, Labels, Panel
 from intraday.domain.session import SessionTable
-from label_reference import Answer, Minute, reference_label
+from label_reference import Answer, Limits, Minute, reference_label
 
 TABLE = SessionTable.load()
 DAYS = (date(2026, 1, 6), date(2026, 1, 7))
@@ -35,6 +35,8 @@ class Case:
     decisions: Panel
     sigma: F4
     bars: Bars
+    bands: Bands | None = None
+    table: SessionTable = TABLE
 
 
 def walk_bars(rng: np.random.Generator, inst: int, ts_ns: np.ndarray, step: int, missing: float, tick: int) -> Bars:
@@ -73,6 +75,35 @@ def make_case(seed: int, step: int, missing: float, tick: int, timeframe: int) -
     return Case(panel_of(bars, S, 1, TABLE), decisions, sigma, bars)
 
 
+def with_limits(case: Case, seed: int) -> Case:
+    """Limits inside the range the prices walk in, and the prices cut off there: long stretches at a limit. Some are not known."""
+    rng = np.random.Generator(np.random.PCG64(seed))
+    bars, numbers = case.bars.copy(), np.array([TABLE.get(day).number for day in DAYS], np.int32)
+    lower, upper = np.full((2, S), np.nan), np.full((2, S), np.nan)
+    for d, s in np.ndindex(2, S):
+        session = TABLE.get(DAYS[d])
+        mine = (bars["inst"] == s) & (bars["ts_ns"] >= session.open_ns) & (bars["ts_ns"] < session.close_ns)
+        if mine.any() and rng.random() < 0.8:
+            upper[d, s], lower[d, s] = np.quantile(bars["close"][mine], [0.9, 0.02], method="nearest")
+            for name in ("open", "high", "low", "close"):
+                bars[name][mine] = np.clip(bars[name][mine], lower[d, s], upper[d, s])
+            moved = mine & (rng.random(len(bars)) < 0.01)  # a limit that was moved: trades beyond it
+            bars["high"][moved] += 1.0
+    decisions = panel_of(HistoricalAggregator(S).aggregate(bars, 5), S, 5, TABLE)
+    return Case(panel_of(bars, S, 1, TABLE), decisions, case.sigma, bars, Bands(numbers, lower, upper))
+
+
+def with_a_halt(case: Case, minute: int, length: int) -> Case:
+    """The same bars, on the first day none in a halt."""
+    halted = TABLE.get(DAYS[0])
+    start, end = halted.open_ns + minute * MINUTE_NS, halted.open_ns + (minute + length) * MINUTE_NS
+    table = SessionTable([replace(halted, pauses=((start, end),)), TABLE.get(DAYS[1])], *DAYS)
+    bars = case.bars[(case.bars["ts_ns"] < start) | (case.bars["ts_ns"] >= end)]
+    decisions = panel_of(HistoricalAggregator(S).aggregate(bars, 5), S, 5, table)
+    at = np.searchsorted(case.decisions.ts_ns, decisions.ts_ns)
+    return Case(panel_of(bars, S, 1, table), decisions, np.ascontiguousarray(case.sigma[at]), bars, None, table)
+
+
 cases = st.builds(
     make_case,
     seed=st.integers(0, 2**32 - 1),
@@ -94,15 +125,26 @@ specs = st.builds(
 
 
 def label(case: Case, spec: LabelSpec, tick: int = 5, known_ns: int | None = None) -> Labels:
-    return Labeler(spec, np.full(case.minutes.n_instruments, tick / 100)).label(
-        case.minutes, case.decisions, case.sigma, TABLE, known_ns
-    )
+    labeler = Labeler(spec, np.full(case.minutes.n_instruments, tick / 100), bands=case.bands)
+    return labeler.label(case.minutes, case.decisions, case.sigma, case.table, known_ns)
 
 
 @settings(max_examples=25, deadline=None)
 @given(case=cases, spec=specs, tick=st.sampled_from([1, 5, 10]))
 def test_equal_to_the_slow_reference(case: Case, spec: LabelSpec, tick: int) -> None:
     compare(case, spec, tick, DAYS)
+
+
+@settings(max_examples=25, deadline=None)
+@given(case=cases, spec=specs, seed=st.integers(0, 2**32 - 1), ticks=st.sampled_from([0, 3]))
+def test_equal_to_the_slow_reference_with_circuit_limits(case: Case, spec: LabelSpec, seed: int, ticks: int) -> None:
+    compare(with_limits(case, seed), replace(spec, limit_ticks=ticks), 5, DAYS)
+
+
+@settings(max_examples=15, deadline=None)
+@given(case=cases, spec=specs, minute=st.integers(20, 330), length=st.integers(1, 40))
+def test_equal_to_the_slow_reference_with_a_halt(case: Case, spec: LabelSpec, minute: int, length: int) -> None:
+    compare(with_a_halt(case, minute, length), spec, 5, DAYS)
 
 
 @pytest.mark.parametrize(
@@ -127,7 +169,7 @@ def compare(case: Case, spec: LabelSpec, tick: int, days: tuple[date, ...]) -> i
     """Every decision, by both; returns how many have a label."""
     got = {(int(r["ts_ns"]), int(r["inst"])): r for r in label(case, spec, tick)}
     n = 0
-    for session, inst in ((TABLE.get(day), inst) for day in days for inst in range(case.minutes.n_instruments)):
+    for session, inst in ((case.table.get(day), inst) for day in days for inst in range(case.minutes.n_instruments)):
         own = case.bars[
             (case.bars["inst"] == inst) & (case.bars["ts_ns"] >= session.open_ns) & (case.bars["ts_ns"] < session.close_ns)
         ]
@@ -137,6 +179,7 @@ def compare(case: Case, spec: LabelSpec, tick: int, days: tuple[date, ...]) -> i
             expected = reference_label(
                 minutes, close, sigma, ts + spec.timeframe * MINUTE_NS, tick, last_exit_ns(spec.rules, session), spec.horizon_min,
                 spec.horizon_bars, spec.target_sigma, spec.stop_sigma, spec.entry_delay_s, spec.max_wait_min,
+                limits_of(case, session.number, inst, spec.limit_ticks * tick), session.pauses[0][0] if session.pauses else None,
             )  # fmt: skip
             row = got.get((ts, inst))
             assert (row is None) == (expected is None), (ts, inst, row, expected)
@@ -147,6 +190,13 @@ def compare(case: Case, spec: LabelSpec, tick: int, days: tuple[date, ...]) -> i
     return n
 
 
+def limits_of(case: Case, number: int, inst: int, near: int) -> Limits:
+    if case.bands is None:
+        return Limits()
+    lower, upper = (None if np.isnan(p[inst]) else round(float(p[inst]) * 100) for p in case.bands.on(number))
+    return Limits(lower, upper, near)
+
+
 def same(row: Any, expected: Answer) -> None:
     bits = Barrier(int(row["barrier"]))
     ends = (_end(bits, Barrier.LONG_TARGET, Barrier.LONG_STOP), _end(bits, Barrier.SHORT_TARGET, Barrier.SHORT_STOP))
@@ -154,6 +204,7 @@ def same(row: Any, expected: Answer) -> None:
     assert ends == tuple(e if e in ("target", "stop") else "other" for e in expected.ends)
     assert (Barrier.VERTICAL in bits, Barrier.SKIPPED in bits) == ("vertical" in expected.ends, "skipped" in expected.ends)
     assert (Barrier.BOTH_IN_BAR in bits) == expected.both
+    assert (Barrier.LOCKED in bits) == expected.locked
     assert (row["ret_long"], row["ret_short"]) == pytest.approx(expected.ret, abs=1e-12)
 
 

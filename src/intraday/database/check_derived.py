@@ -92,8 +92,10 @@ def _exact(ids: I8, ts_ns: I8) -> I8:
 
 
 def _tell(block: Block, tally: Tally, rule: str, place: Spot, ids: I8, ts_ns: I8) -> None:
+    order = np.lexsort((ids, ts_ns))  # rows come as the server likes: every server shall give the same examples
+
     def spots() -> Iterator[Spot]:
-        return ((*place, i, ts) for i, ts in zip(ids.tolist(), ts_ns.tolist(), strict=True))
+        return ((*place, i, ts) for i, ts in zip(ids[order].tolist(), ts_ns[order].tolist(), strict=True))
 
     if ids.size:
         texts = (f"{block.say(i, ts)}, set {set_id}" for _, set_id, _, i, ts in spots())

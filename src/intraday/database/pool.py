@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import TypeVar, cast
@@ -121,6 +121,13 @@ class Database:
         return self._reading(lambda reader: reader.each(query, convert))
 
     def _reading(self, use: Callable[[Reader], _Answer]) -> _Answer:
+        """As ``run``: once more where another transaction got in its way, such as retention dropping what is read."""
+        for _ in range(TRIES - 1):
+            with suppress(Contended):
+                return self._read_once(use)
+        return self._read_once(use)
+
+    def _read_once(self, use: Callable[[Reader], _Answer]) -> _Answer:
         if not self._checked:  # the checks are made on the writing side
             with self.autocommit():
                 pass

@@ -137,7 +137,8 @@ def _compression(connection: Connection) -> Iterator[Feature]:
 
 def _job(connection: Connection) -> Iterator[Feature]:
     row = connection.execute(
-        """SELECT j.scheduled, j.config::text, j.next_start, s.last_run_status, s.last_successful_finish, s.total_failures
+        """SELECT j.scheduled, j.config::text, nullif(j.next_start, '-infinity'), s.last_run_status,
+                  nullif(s.last_successful_finish, '-infinity'), s.total_failures
            FROM timescaledb_information.jobs j LEFT JOIN timescaledb_information.job_stats s USING (job_id)
            WHERE j.proc_schema = current_schema AND j.proc_name = %s""",
         (JOB,),

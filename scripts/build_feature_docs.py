@@ -135,7 +135,7 @@ def shown(expr: Expr) -> str:
     nodes = walk(expr, operands)
     uses = Counter(operand.text for e in nodes for operand in operands(e))
     names: dict[str, str] = {}
-    lines = []
+    lines: list[str] = []
     for node in nodes:
         if uses[node.text] > 1 and len(node.text) > LONG:
             lines.append(f"x{len(lines) + 1} = {bare(node, names)}")

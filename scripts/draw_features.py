@@ -20,7 +20,7 @@ from intraday.core.anchor import AnchorRule
 from intraday.core.candles import HistoricalAggregator
 from intraday.core.feature import Feature
 from intraday.core.features import FeatureCalculator, FeatureSet
-from intraday.core.panel import panel_of
+from intraday.core.panel import Lists, panel_of
 from intraday.core.registry import default_registry
 from intraday.core.synthetic import SyntheticMarket, SyntheticSpec
 from intraday.domain.arrays import F8, Panel
@@ -44,12 +44,13 @@ def market() -> Panel:
     sessions = table.between(FIRST, LAST)
     made = SyntheticMarket(SPEC, sessions)
     bars = np.concatenate([made.bars(i) for i in range(len(sessions))])
-    return panel_of(HistoricalAggregator(SPEC.instruments).aggregate(bars, TIMEFRAME), SPEC.instruments, TIMEFRAME, table)
+    stocks = Lists(member=tuple((s, 0, sessions[-1].number) for s in range(SPEC.instruments - 1)))
+    return panel_of(HistoricalAggregator(SPEC.instruments).aggregate(bars, TIMEFRAME), SPEC.instruments, TIMEFRAME, table, stocks)
 
 
 def drawn(features: Sequence[Feature], panel: Panel) -> tuple[F8, dict[str, F8]]:
     """The last session's minutes [n], and close, volume and features by name [n]."""
-    has_volume = ~np.isnan(panel.volume).all(axis=0)
+    has_volume = np.asarray(~np.isnan(panel.volume).all(axis=0), np.bool_)
     chosen = FeatureSet(TIMEFRAME, tuple(features), AnchorRule())
     values = FeatureCalculator(chosen, has_volume, SPEC.instruments - 1).batch(panel)
     rows = (panel.session == panel.session[-1]) & panel.mask[:, STOCK]
@@ -74,7 +75,11 @@ def line(minute: F8, values: F8) -> tuple[str, str]:
     for at, level in zip(minute / TIMEFRAME * STEP, y, strict=True):
         points.append(f"{pen}{at:.0f} {level:.1f}" if np.isfinite(level) else "")
         pen = "L" if np.isfinite(level) else "M"
-    return "".join(points), f"{low:.3g} .. {high:.3g}" if high > low else f"{low:.3g}"
+    return "".join(points), f"{short(low)} .. {short(high)}" if high > low else short(low)
+
+
+def short(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
 def cell(i: int, name: str, minute: F8, values: F8, mark: str) -> str:

@@ -1,0 +1,132 @@
+"""The page of features and its pictures say what the registry says."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+from intraday.core import expression as e
+from intraday.core.registry import default_registry
+
+REGISTRY = default_registry()
+
+
+def script(root: Path, name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, root / "scripts" / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def draw(root: Path) -> ModuleType:
+    return script(root, "draw_features")
+
+
+@pytest.fixture(scope="module")
+def build(root: Path) -> ModuleType:
+    return script(root, "build_feature_docs")
+
+
+def test_every_family_has_a_picture_of_its_features_as_they_are(root: Path, draw: Any) -> None:
+    page = (root / "docs" / "features.md").read_text(encoding="utf-8")
+    for family, members in draw.families(REGISTRY).items():
+        name = draw.file_name(family)
+        picture = (root / "docs" / "images" / name).read_text(encoding="utf-8")
+        assert f"](images/{name})" in page
+        assert re.findall(r'data-of="(\w+)"', picture) == [draw.digest(f) for f in members], f"{name}: run scripts/draw_features.py"
+    drawn = {p.name for p in (root / "docs" / "images").glob("features-*.svg")}
+    assert drawn == {draw.file_name(family) for family in draw.families(REGISTRY)}
+
+
+@pytest.mark.parametrize("family", ["session", "cross-section"])
+def test_a_picture_is_of_the_values(root: Path, draw: Any, family: str) -> None:
+    members = draw.families(REGISTRY)[family]
+    minute, values = draw.drawn(members, draw.market())
+    fresh = draw.picture(family, members, minute, values)
+    kept = (root / "docs" / "images" / draw.file_name(family)).read_text(encoding="utf-8")
+    numbers = [np.array(re.findall(r"-?\d+(?:\.\d+)?", re.sub(r'data-of="\w+"', "", text)), float) for text in (fresh, kept)]
+    np.testing.assert_allclose(numbers[0], numbers[1], atol=0.11)  # a tenth of a pixel: another processor may round otherwise
+    assert len(numbers[0]) > 1000
+
+
+def test_a_line_breaks_where_there_is_no_value(draw: Any) -> None:
+    minute = np.arange(5) * 5.0
+    path, span = draw.line(minute, np.array([np.nan, 1.0, 2.0, np.nan, 0.0]))
+    assert path == "M3 28.0L6 0.0M12 56.0" and span == "0 .. 2"
+    assert draw.line(minute, np.full(5, 7.0)) == ("M0 28.0L3 28.0L6 28.0L9 28.0L12 28.0", "7")
+    assert draw.line(minute, np.full(5, np.nan)) == ("", "no value")
+
+
+def test_every_feature_says_what_a_reader_needs() -> None:
+    silent = [f.name for f in REGISTRY.values() if not (f.formula and f.units and f.source)]
+    assert silent == []
+    assert len(REGISTRY) >= 100
+
+
+def test_every_family_is_described(build: Any) -> None:
+    assert set(build.ABOUT) == {f.family for f in REGISTRY.values()}
+
+
+CHANGE = e.close() - e.prev(e.close())
+
+
+@pytest.mark.parametrize(
+    ("expr", "expected"),
+    [
+        (e.close() / e.ema(e.close(), 9) - 1.0, "(close / ema(close, 9)) - 1"),
+        (e.wilder(CHANGE, 14) * 100.0, "100 * wilder(close - prev(close), 14)"),
+        (e.std(e.close(), 20), "std(close, 20)"),
+        (e.quantile(e.close(), 20, 0.2), "quantile(close, 20, 0.2)"),
+        (e.session_max(-e.close() + 2.0), "session_max((-close) + 2)"),
+        (e.ratio(e.close(), e.volume(), 0.5), "ratio(close, volume, 0.5)"),
+        (e.hold(e.bucket_high(60), e.close()), "hold(bucket_high(60), close)"),
+        (e.at_start(e.open_(), e.prev(e.close())), "at_start(open, prev(close))"),
+        (e.cov(e.close(), e.volume(), 9), "cov(given(close, volume), given(volume, close), 9)"),
+    ],
+    ids=lambda x: x if isinstance(x, str) else "",
+)
+def test_an_expression_reads_as_it_is_written(build: Any, expr: e.Expr, expected: str) -> None:
+    assert build.shown(expr) == expected
+
+
+def test_what_is_long_and_used_twice_is_named_first(build: Any) -> None:
+    band = e.mean(e.high() * e.volume(), 20) / e.mean(e.volume(), 20)
+    assert build.shown(band * (e.close() - band)) == ("x1 = mean(high * volume, 20) / mean(volume, 20); x1 * (close - x1)")
+
+
+@pytest.mark.parametrize(
+    ("name", "lookback", "needs"),
+    [
+        ("ret_12", "12", ""),
+        ("ema_dist_9", "8 +", ""),
+        ("gap", "1 session", ""),
+        ("vol_slot_rel_20", "1 session, 19 +", "volume"),
+        ("m60_rsi_14", "15 of 60 min +", ""),
+        ("m60_vol_rel_20", "20 of 60 min +", "volume"),
+        ("beta_60", "59", "index"),
+        ("xs_ret_12", "12", "members"),
+        ("xs_vwap_dist", "0", "volume, members"),
+    ],
+)
+def test_lookback_and_needs(build: Any, name: str, lookback: str, needs: str) -> None:
+    assert (build.lookback(REGISTRY[name]), build.needs(REGISTRY[name])) == (lookback, needs)
+
+
+def test_user_features_get_the_same_tables(build: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    mine = tmp_path / "mine.py"
+    mine.write_text(
+        "from intraday.core.expression import close, mean\n"
+        "from intraday.core.feature import Feature\n"
+        "FEATURES = [Feature('mine', 'user', close() / mean(close(), 7), 'close | mean7', 'ratio', 'me')]\n"
+    )
+    build.main([str(mine)])
+    assert "| `mine` | close \\| mean7 | 6 | ratio |  |  | me |" in capsys.readouterr().out

@@ -117,3 +117,21 @@ def test_the_importer_takes_the_folder_as_it_is(shared: Path) -> None:
     assert written == sum(report.stored for report in first) > 15_000
     assert sum(report.stored for report in importer.import_paths(paths, ImportOptions())) == 0
     assert len(bars.versions) == written
+
+
+def test_real_prices_are_refused_by_no_statistical_rule_and_rarely_flagged(checked: Checked) -> None:
+    """What is flagged was looked at one by one: central-bank decisions, quarterly results, an IDBI that ran; see docs/importing.md."""
+    rejected: Counter[str] = Counter()
+    flagged: dict[str, set[tuple[str, int]]] = {}
+    n = 0
+    for line, raw, found in checked.values():
+        n += raw.bars.shape[0]
+        rejected.update({reason.value: k for reason, k in found.counts().items()})
+        for flag in found.flags:
+            flagged.setdefault(flag.reason.value, set()).add((line["symbol"], int(raw.bars["ts_ns"][flag.row])))
+    assert (rejected["stale"], rejected["outlier"]) == (0, 0)
+    assert len(flagged["jump"]) < 3e-5 * n
+    assert len(flagged["repeated"]) < 1e-4 * n
+    rate_cut = TABLE.get(date(2015, 9, 29)).open_ns + 105 * 60_000_000_000  # the RBI's 50 basis points at 11:00
+    assert ("NIFTY50", rate_cut) in flagged["jump"]
+    assert "corporate_action" not in flagged  # the bonus issues of September 2016 lie behind the last day of the set

@@ -117,8 +117,8 @@ def test_a_day_sent_again_is_stale() -> None:
     bars = market(8)
     for name in ("open", "high", "low", "close", "volume"):
         bars[name][1_125:1_500] = bars[name][750:1_125]
-    assert rejected(VALIDATOR.check(bars, True)) == dict.fromkeys(range(1_126, 1_500), "stale")
-    assert rejected(VALIDATOR.check(bars, False)) == dict.fromkeys(range(1_126, 1_500), "stale")
+    assert rejected(VALIDATOR.check(bars, True)) == dict.fromkeys(range(1_127, 1_500), "stale")
+    assert rejected(VALIDATOR.check(bars, False)) == dict.fromkeys(range(1_127, 1_500), "stale")
 
 
 def test_a_jump_is_flagged_and_kept() -> None:

@@ -400,3 +400,27 @@ def test_volumes_adjusted_for_splits_are_rounded_once(tmp_path: Path) -> None:
     first, again = bench.run(path), bench.run(path)
     assert (first.stored, first.rounded, first.n_rejected) == (375, 375, 0)
     assert (again.stored, again.unchanged, again.n_rejected) == (0, 375, 0)
+
+
+def test_a_file_in_paise_is_found_out_by_what_is_stored(tmp_path: Path) -> None:
+    """By itself nothing is wrong with it; without a stored day before it there is nothing to compare with."""
+    next_day = TABLE.next(DAY.day)
+    prices = [pl.col(name) * 100 for name in ("open", "high", "low", "close")]
+    paise = save(frame(day_open=next_day.open_ns).with_columns(prices), tmp_path / "X.csv")
+    assert Bench().run(paise).stored == 375
+    bench = Bench()
+    (tmp_path / "before").mkdir()
+    bench.run(save(frame(), tmp_path / "before" / "X.csv"))
+    report = bench.run(paise)
+    assert (report.stored, dict(report.rejected)) == (0, {"unit_jump": 375})
+    assert len(bench.bars.quarantined) == 375
+
+
+def test_what_is_odd_is_stored_counted_and_told(tmp_path: Path) -> None:
+    days = [s.open_ns for s in TABLE.between(DAY.day, date(2024, 1, 31))][:5]
+    close = 1000.0 + np.random.default_rng(1).integers(-9, 10, 5 * 375).cumsum() / 20
+    close[1_600:] *= 1.03
+    bars = pl.concat([frame(day_open=at) for at in days]).with_columns(open=close, high=close + 0.05, low=close - 0.05, close=close)
+    report = Bench().run(save(bars, tmp_path / "X.parquet"))
+    assert (report.stored, dict(report.rejected), dict(report.flagged)) == (1_875, {}, {"jump": 1})
+    assert report.odd[0].startswith("2024-01-09 10:55 jump: +")

@@ -133,6 +133,8 @@ def _show_import(out: Console, reports: list[FileReport]) -> None:
     for r in reports:
         if r.error:
             out.print(Text(f"not used: {r.error}", style="red"), soft_wrap=True)
+        for odd in r.odd:
+            out.print(Text(f"odd, and kept: {r.symbol} {odd}", style="yellow"), soft_wrap=True)
     seconds, rows = sum(r.seconds for r in reports), sum(r.rows for r in reports)
     out.print(f"{len(reports)} {'file' if len(reports) == 1 else 'files'}, {rows:,} rows in {seconds:.1f} s", markup=False)
 

@@ -22,6 +22,7 @@ JUMP_SIGMAS = 20.0
 OUTLIER_MOVE = 0.25  # no price band lets a stock move so far within a session but in several steps
 BELIEVED_AFTER = 5  # bars in a row at another level, and it is a level
 STALE_REPEATS = 3  # a bar that moved and comes a fourth time is a feed that hangs
+RESENT_RUN = 3  # so many bars in a row as those of the session before at the same minutes are that session's
 ACTION_MOVE = 0.18  # overnight, at least; a session's price band is 20 % at most
 ACTION_TOLERANCE = 0.05  # how far the open may be from the ratio: the market moves overnight too
 ACTION_TURNOVER = 3.0  # rupees traded stay within this factor of the usual, while after bad news they are a multiple
@@ -110,13 +111,9 @@ def repeats(bars: Bars, has_volume: bool) -> Mask:
 
 
 def stale(bars: Bars, has_volume: bool, sessions: Sessions) -> Mask:
-    """bool [n]: the same bar the fourth time in a row and on, or for the second minute running that of the session before."""
+    """bool [n]: the same bar the fourth time in a row and on, or for the third minute running that of the session before."""
     again = repeats(bars, has_volume)
-    hangs = again.copy()
-    for back in range(1, STALE_REPEATS):
-        hangs[back:] &= again[:-back]
-        hangs[:back] = False
-    return hangs | _resent(bars, has_volume, sessions)
+    return _running(again, STALE_REPEATS) | _resent(bars, has_volume, sessions)
 
 
 def outliers(bars: Bars, sessions: Sessions, sigma: F8) -> I8:
@@ -186,8 +183,15 @@ def _resent(bars: Bars, has_volume: bool, sessions: Sessions) -> Mask:
     at = np.minimum(np.searchsorted(minute, minute - DAY_NS), minute.size - 1)
     there = minute[at] == minute - DAY_NS
     same = there & _equal(bars, bars[at], has_volume) & (bars["high"] > bars["low"])
-    out = np.zeros(bars.shape[0], np.bool_)
-    out[1:] = same[1:] & same[:-1]
+    return _running(same, RESENT_RUN)
+
+
+def _running(mask: Mask, n: int) -> Mask:
+    """Where the last ``n`` are all true."""
+    out = mask.copy()
+    for back in range(1, n):
+        out[back:] &= mask[:-back]
+        out[:back] = False
     return out
 
 

@@ -55,7 +55,7 @@ DESCRIPTIONS = {
     RejectReason.DUPLICATE: "the same row again",
     RejectReason.CONFLICT: "the same minute again with other values; the first one is kept",
     RejectReason.NO_TRADE_PADDING: "volume 0 and flat at the previous close: a minute without trades has no candle",
-    RejectReason.STALE: "the same bar for the fourth time in a row, or for the second the bars of the session before",
+    RejectReason.STALE: "the same bar for the fourth time in a row, or for the third one of the session before",
     RejectReason.OUTLIER: "a price over 25 % and 20 robust deviations away from the session's last and the session before's close",
 }
 REASONS: tuple[RejectReason, ...] = tuple(RejectReason)

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from intraday.core.validate import CandleValidator, RejectReason, Validation
-from intraday.domain.arrays import DAY_NS, I8, MINUTE_NS, Bars
+from intraday.core.validate import ZERO_TIME_BEFORE_NS, CandleValidator, FlagReason, RejectReason, Validation
+from intraday.domain.arrays import DAY_NS, I8, IST_NS, MINUTE_NS, Bars
 from intraday.domain.errors import InputError
 from intraday.domain.gaps import NOT_IN_FILE
 from intraday.domain.instruments import Instrument, Kind
@@ -25,6 +25,8 @@ from intraday.history.readers import RawBars, ReadOptions, read_bars
 from intraday.history.timezone import clock_is_wrong, explain_bad_hours
 
 DIFFERS = "differs_from_stored"
+BEFORE_NS = 10 * DAY_NS  # a stored close so shortly before a file says which unit its prices are in
+ODD_MAX = 20  # flags described in a report; all are counted
 BEFORE_RETENTION = "before_retention"
 
 
@@ -62,6 +64,8 @@ class FileReport:
     unchanged: int = 0  # already there with the same values
     revised: int = 0  # a new version of a stored row (only with ``replace``)
     rejected: Mapping[str, int] = field(default_factory=dict)  # rows by reason
+    flagged: Mapping[str, int] = field(default_factory=dict)  # stored rows that are odd, by core.validate.FlagReason
+    odd: tuple[str, ...] = ()  # the first of them in words, repeats left out
     rounded: int = 0  # volumes that were no whole number of shares (files adjusted for splits), rounded to one
     gap_minutes: int = 0
     gap_ranges: int = 0
@@ -153,7 +157,7 @@ class Importer:
         self._quarantine(file.path, instrument, raw.bars, found, refused)
         self._save_gaps(instrument, raw.bars, found, run.options.kept_ns)
         report = _report(file.path, instrument, kind_reason, raw.bars, found, accepted, written, unchanged, refused)
-        return replace(report, rounded=rounded)
+        return replace(report, rounded=rounded, flagged={r.value: n for r, n in found.flagged().items()}, odd=_odd(raw.bars, found))
 
     def _validate(self, path: Path, raw: RawBars, instrument: Instrument) -> Validation:
         if not instrument.has_volume:
@@ -162,7 +166,7 @@ class Importer:
             raise InputError(
                 f"{path}: expected a volume column; map one with --map volume=NAME, or say --kind index if it has none"
             )
-        found = self._validator.check(raw.bars, instrument.has_volume)
+        found = self._validator.check(raw.bars, instrument.has_volume, self._close_before(instrument, raw.bars))
         outside = found.counts().get(RejectReason.OUT_OF_SESSION, 0)
         if outside and clock_is_wrong(raw.bars["ts_ns"], outside, self._validator.in_session):
             raise InputError(explain_bad_hours(path, raw.bars["ts_ns"], raw.zone, outside, self._validator.in_session))
@@ -173,6 +177,15 @@ class Importer:
                 "check --tz, --time-format and the ts column"
             )
         return found
+
+    def _close_before(self, instrument: Instrument, bars: Bars) -> float | None:
+        """The last close imported shortly before the first row, if there is one."""
+        ts = bars["ts_ns"][bars["ts_ns"] >= ZERO_TIME_BEFORE_NS]
+        if not instrument.id or ts.size == 0:
+            return None
+        first_ns = int(ts.min())
+        stored = self._bars.read([instrument.id], first_ns - BEFORE_NS, first_ns, Source.IMPORT)
+        return float(stored["close"][-1]) if stored.shape[0] else None
 
     def _against_stored(self, instrument: Instrument, bars: Bars, rows: I8, replace_stored: bool) -> tuple[I8, int, I8]:
         """(rows to write, number already there with the same values, rows that differ from what is stored and stay out)."""
@@ -254,6 +267,12 @@ def _quarantined(origin: str, instrument: Instrument, bars: Bars, row: int, reas
     values = {name: float(bar[name]) for name in ("open", "high", "low", "close", "volume")}
     ts_ns = int(bar["ts_ns"])
     return Quarantined(instrument.symbol, origin, ts_ns or None, reason, {k: None if np.isnan(v) else v for k, v in values.items()})
+
+
+def _odd(bars: Bars, found: Validation) -> tuple[str, ...]:
+    told = [flag for flag in found.flags if flag.reason is not FlagReason.REPEATED][:ODD_MAX]
+    minutes = [np.datetime64(int(bars["ts_ns"][flag.row]) + IST_NS, "ns").astype("datetime64[m]") for flag in told]
+    return tuple(f"{str(at).replace('T', ' ')} {flag.reason.value}: {flag.detail}" for at, flag in zip(minutes, told, strict=True))
 
 
 def _report(

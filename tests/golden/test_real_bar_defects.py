@@ -120,7 +120,7 @@ def test_the_importer_takes_the_folder_as_it_is(shared: Path) -> None:
 
 
 def test_real_prices_are_refused_by_no_statistical_rule_and_rarely_flagged(checked: Checked) -> None:
-    """What is flagged was looked at one by one: central-bank decisions, quarterly results, an IDBI that ran; see docs/importing.md."""
+    """What is flagged was looked at one by one: central-bank decisions, results, an IDBI that ran; see docs/importing.md."""
     rejected: Counter[str] = Counter()
     flagged: dict[str, set[tuple[str, int]]] = {}
     n = 0
@@ -134,4 +134,6 @@ def test_real_prices_are_refused_by_no_statistical_rule_and_rarely_flagged(check
     assert len(flagged["repeated"]) < 1e-4 * n
     rate_cut = TABLE.get(date(2015, 9, 29)).open_ns + 105 * 60_000_000_000  # the RBI's 50 basis points at 11:00
     assert ("NIFTY50", rate_cut) in flagged["jump"]
-    assert "corporate_action" not in flagged  # the bonus issues of September 2016 lie behind the last day of the set
+    # Bonus issues of September 2016, where the set has the day behind them; nothing else is taken for one.
+    behind = TABLE.get(date(2016, 9, 30)).open_ns
+    assert {ts for _, ts in flagged.get("corporate_action", set())} <= {behind}

@@ -89,6 +89,7 @@ def with_limits(case: Case, seed: int) -> Case:
                 bars[name][mine] = np.clip(bars[name][mine], lower[d, s], upper[d, s])
             moved = mine & (rng.random(len(bars)) < 0.01)  # a limit that was moved: trades beyond it
             bars["high"][moved] += 1.0
+            bars["low"][mine & (rng.random(len(bars)) < 0.01)] -= 1.0
     decisions = panel_of(HistoricalAggregator(S).aggregate(bars, 5), S, 5, TABLE)
     return Case(panel_of(bars, S, 1, TABLE), decisions, case.sigma, bars, Bands(numbers, lower, upper))
 

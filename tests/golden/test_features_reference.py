@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from golden import exact
-from golden.test_features_talib import OURS
+from golden.test_features_talib import OURS, real_panel
 from intraday.core.registry import default_registry
 from intraday.domain.arrays import F8
 
@@ -133,7 +134,7 @@ def rank(x: pd.Series[float]) -> pd.Series[float]:
 def yang_zhang(f: pd.DataFrame) -> pd.Series[float]:
     """Window by window, with the paper's own sums."""
     o, h, low, c = (np.log(f[k].to_numpy()) for k in ("open", "high", "low", "close"))
-    first = f["minute"].to_numpy() == 0
+    first = (f["session"] != f["session"].shift(1)).to_numpy()
     out = np.full(len(f), np.nan)
     n = 20
     for t in range(n - 1, len(f)):
@@ -232,6 +233,21 @@ def test_feature_is_its_formula(frame: pd.DataFrame, computed: dict[str, F8], na
     expected, found = np.asarray(reference(frame), np.float64), computed[name]
     assert np.array_equal(np.isnan(found), np.isnan(expected)), (name, np.isnan(found).sum(), np.isnan(expected).sum())
     np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-12)
+
+
+def test_volatility_of_real_bars_is_its_formula(shared: Path) -> None:
+    """With the holes of the set of 2021: bars that are not there take no part."""
+    panel = real_panel(shared / "data" / "bars" / "nse_2021_from_ticks").rows(0, 3000)
+    measures = [(name, reference) for name, reference in REFERENCES if REGISTRY[name].family == "volatility"]
+    table = exact.table(panel, [REGISTRY[name] for name, _ in measures])
+    for s in range(panel.n_instruments):
+        own = panel.mask[:, s]
+        own_bars = pd.DataFrame({name: getattr(panel, name)[own, s] for name in exact.PRICES})
+        own_bars["session"] = panel.session[own]
+        for name, reference in measures:
+            expected, found = np.asarray(reference(own_bars), np.float64), table[name][own, s]
+            assert np.array_equal(np.isnan(found), np.isnan(expected)), name
+            np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-12, err_msg=name)
 
 
 def test_every_feature_has_a_golden_answer() -> None:

@@ -35,12 +35,11 @@ def _from_closes() -> list[Feature]:
 
 
 def _from_ranges() -> list[Feature]:
-    c, h, lo, o = close(), high(), low(), open_()
-    span, body = log(ratio(h, lo)), log(ratio(c, o))
+    span, body = log(high()) - log(low()), log(close()) - log(open_())
     garman_klass = span * span * 0.5 - body * body * (2.0 * math.log(2.0) - 1.0)
     return [
-        Feature("atr_pct_14", "volatility", ratio(wilder(true_range(), 14), c), "ATR14 / close", "fraction of price",
-                "Wilder (1978); TA-Lib ATR"),
+        Feature("atr_pct_14", "volatility", ratio(wilder(true_range(), 14), close()), "ATR14 / close",
+                "fraction of price", "Wilder (1978); TA-Lib ATR"),
         Feature("parkinson_20", "volatility", sqrt(mean(span * span, N) / (4.0 * math.log(2.0))),
                 "sqrt(mean ln(high/low)^2 / (4 ln 2)) over 20", "log return a bar", "Parkinson (1980)"),
         Feature("garman_klass_20", "volatility", _root(mean(garman_klass, N)),
@@ -51,18 +50,20 @@ def _from_ranges() -> list[Feature]:
                 "sqrt(var ln(o/previous c) + k var ln(c/o) + (1 - k) rogers_satchell_20^2) over 20, sample variances, "
                 "k = 0.34 / (1.34 + 21/19); a session's first bar has no jump before it", "log return a bar",
                 "Yang, Zhang (2000), J. Business 73; between bars, not days"),
-        Feature("range_pct", "volatility", ratio(h - lo, c), "(high - low) / close", "fraction of price", "definition"),
+        Feature("range_pct", "volatility", ratio(high() - low(), close()), "(high - low) / close", "fraction of price",
+                "definition"),
     ]  # fmt: skip
 
 
 def _rogers_satchell() -> Expr:
-    c, h, lo, o = close(), high(), low(), open_()
-    return mean(log(ratio(h, c)) * log(ratio(h, o)) + log(ratio(lo, c)) * log(ratio(lo, o)), N)
+    """A logarithm costs ten subtractions: each price's is taken once, and the ratios are differences."""
+    o, h, lo, c = log(open_()), log(high()), log(low()), log(close())
+    return mean((h - c) * (h - o) + (lo - c) * (lo - o), N)
 
 
 def _yang_zhang() -> Expr:
-    jump = std(at_start(open_() * 0.0, log(ratio(open_(), prev(close())))), N)
-    body = std(log(ratio(close(), open_())), N)
+    jump = std(at_start(open_() * 0.0, log(open_()) - prev(log(close()))), N)
+    body = std(log(close()) - log(open_()), N)
     share = 0.34 / (1.34 + (N + 1.0) / (N - 1.0))
     sample = N / (N - 1.0)
     return jump * jump * sample + body * body * (share * sample) + _rogers_satchell() * (1.0 - share)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from intraday.core.lowering import lower
 from intraday.core.operations import OPS, Expr, Op
 from intraday.domain.arrays import F8, I4
 
@@ -21,9 +22,9 @@ class Phase:
     """What ``kernels.plan.run_phase`` interprets. N nodes on ``n_registers`` registers."""
 
     code: I4  # [N]
-    arg: I4  # [N, 5] registers of up to four operands, then the node's own
+    arg: I4  # [N, 7] registers of up to six operands, then the node's own
     par: F8  # [N, 2]
-    row: I4  # [N, 3] first state row of the node and of its first two operands
+    row: I4  # [N, 7] first state row of those
     outputs: I4  # [F', 2] register, column
     carries: I4  # [C', 2] register, carried row
     n_registers: int
@@ -62,7 +63,7 @@ class Plan:
 def compile_plan(expressions: Sequence[Expr], timeframe: int) -> Plan:
     """Plan of the expressions, outputs in their order. ``timeframe`` (minutes) is the length of a decision bar."""
     nodes = _Nodes(timeframe)
-    outputs = [nodes.add(e) for e in expressions]
+    outputs = [nodes.add(e) for e in lower(expressions)]
     return _Layout(nodes.nodes, outputs).plan(nodes.initial)
 
 
@@ -144,9 +145,9 @@ class _Layout:
         rows = [self._row(i, phase, register) for i in order]
         return Phase(
             code=_table([r[0] for r in rows], 1)[:, 0].copy(),
-            arg=_table([r[1] for r in rows], 5),
+            arg=_table([r[1] for r in rows], 7),
             par=np.array([r[2] for r in rows], np.float64).reshape(-1, 2),
-            row=_table([r[3] for r in rows], 3),
+            row=_table([r[3] for r in rows], 7),
             outputs=_table([(register[i], f) for i, f in columns], 2),
             carries=_table([(register[i], c) for i, c in carries], 2),
             n_registers=1 + max(register.values(), default=0),
@@ -163,10 +164,10 @@ class _Layout:
         node = self.nodes[i]
         if node.op.across or (node.phase < phase and not node.is_free):
             load = OPS["carried"].code
-            return (load,), (0, 0, 0, 0, register[i]), (float(self.carried[i]), 0.0), (0, 0, 0)
-        args = ([register[a] for a in node.args] + [0] * 4)[:4]
-        rows = ([self.nodes[a].row for a in node.args] + [0] * 2)[:2]
-        return (node.op.code,), (*args, register[i]), (*node.params, 0.0, 0.0)[:2], (node.row, *rows)
+            return (load,), (*[0] * 6, register[i]), (float(self.carried[i]), 0.0), (0,) * 7
+        none = [0] * (6 - len(node.args))
+        args, rows = [register[a] for a in node.args], [self.nodes[a].row for a in node.args]
+        return (node.op.code,), (*args, *none, register[i]), (*node.params, 0.0, 0.0)[:2], (*rows, *none, node.row)
 
 
 def _registers(uses: Sequence[tuple[int, tuple[int, ...]]], pinned: set[int]) -> dict[int, int]:

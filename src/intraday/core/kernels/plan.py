@@ -1,8 +1,8 @@
 """The interpreter of feature plans: one compiled function runs any feature set, batch or one decision bar.
 
 A plan is data. A phase is what can be computed without looking at other instruments; ``kernels.across`` runs between phases. Node i
-of a phase has ``code[i]``, the registers of its operands and its own, ``arg[i]``, two parameters ``par[i]``, and ``row[i]``: the
-first of its rows in the state, and those of its first two operands. Instruments are worked in blocks of W columns that keep their
+of a phase has ``code[i]``, two parameters ``par[i]``, and of its operands and itself the registers, ``arg[i]``, and the first of the
+rows in the state, ``row[i]``. Instruments are worked in blocks of W columns that keep their
 state together, so that it stays in the processor's cache over all T; blocks never meet, so S changes no bit.
 """
 
@@ -13,11 +13,12 @@ from intraday.core.kernels import opcodes as op
 from intraday.core.kernels.accumulate import accumulate, session_before, session_start, slot_mean, slot_std
 from intraday.core.kernels.bucket import GIVEN, bucket
 from intraday.core.kernels.elementwise import broadcast, load, load_volume, one_operand, two_operands, where
-from intraday.core.kernels.recursive import adaptive, bars_since, ema, ewvar, hold, lag, previous, read_where, running_sum
-from intraday.core.kernels.rolling import HEAD, covariance, insert_sorted, reduce_window, window
+from intraday.core.kernels.recursive import adaptive, bars_since, ema, ewvar, hold, previous, read_where, running_sum
+from intraday.core.kernels.rolling import HEAD, insert_sorted, reduce_window, window
+from intraday.core.kernels.sums import COUNT, RUN, covariance, deviation, displaced, mean, push, slope, total
 from intraday.core.kernels.types import B1, F4, F8, I4, ClockArrays, PanelArrays, PlanTables
 
-OWN = 4  # column of ``arg`` with the node's own register
+OWN = 6  # column of ``arg`` and ``row`` with the node's own, behind six operands
 SCRATCH = 2  # registers behind those of the plan
 
 
@@ -27,7 +28,7 @@ def run_phase(
 ) -> None:
     """Advance the instruments of the blocks ``blocks[0] <= b < blocks[1]`` by T steps.
 
-    plan: (code int32[N], arg int32[N, 5], par float64[N, 2], row int32[N, 3], outputs int32[F', 2], carries int32[C', 2]); the last
+    plan: (code int32[N], arg int32[N, 7], par float64[N, 2], row int32[N, 7], outputs int32[F', 2], carries int32[C', 2]); the last
     two say which register goes to which column of ``out`` and which row of ``carried``.
     panel: (open, high, low, close, volume float64[T, S], mask, member bool[T, S], has_volume bool[S]).
     clock: (session int32[T], minute float64[T], minute from 09:15 IST float64[T], minutes float64[T, S]).
@@ -67,11 +68,13 @@ def run_step(
         elif group == 3:
             recur(code[i], x, y, reg[arg[i, 2], :width], par[i], state, row[i], out)
         elif group == 5:
-            in_session(code[i], x, y, par[i], clock[1][t], state, row[i, 0], out)
+            in_session(code[i], x, y, par[i], clock[1][t], state, row[i, OWN], out)
+        elif group == 6:
+            sum_up(code[i], arg[i], par[i], row[i], state, reg, x, y, out)
         elif code[i] == op.CARRIED:
             out[:] = carried[int(par[i, 0]), t, first : first + width]
         else:
-            load_input(code[i], par[i], panel, clock, state, row[i, 0], t, first, out)
+            load_input(code[i], par[i], panel, clock, state, row[i, OWN], t, first, out)
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
@@ -115,25 +118,23 @@ def load_price(code: int, panel: PanelArrays, mask: B1, t: int, first: int, last
 @nb.njit(cache=True, nogil=True, error_model="numpy")
 def recur(code: int, x: F8, y: F8, z: F8, par: F8, state: F8, row: I4, out: F8) -> None:
     """Group 3."""
-    own = state[row[0]]
+    at = row[OWN]
     if code == op.PREV:
-        previous(x, own, out)
-    elif code == op.LAG:
-        lag(x, int(par[0]), own, state, row[0] + 1, out)
+        previous(x, state[at], out)
     elif code == op.EMA:
-        ema(x, par[0], par[1], own, state[row[0] + 1], out)
+        ema(x, par[0], par[1], state[at], state[at + 1], out)
     elif code == op.EWVAR:
-        ewvar(x, par[0], par[1], own, state[row[0] + 1], state[row[0] + 2], out)
+        ewvar(x, par[0], par[1], state[at], state[at + 1], state[at + 2], out)
     elif code == op.HOLD:
-        hold(x, y, own, out)
+        hold(x, y, state[at], out)
     elif code == op.RUNNING_SUM:
-        running_sum(x, own, state[row[0] + 1], out)
+        running_sum(x, state[at], state[at + 1], out)
     elif code == op.BARS_SINCE:
-        bars_since(x, own, out)
+        bars_since(x, state[at], out)
     elif code == op.ADAPTIVE:
-        adaptive(x, y, z, own, out)
+        adaptive(x, y, z, state[at], out)
     elif code == op.BUCKET_FIELD:
-        read_where(x, state[row[1] + GIVEN + int(par[0])], out)
+        read_where(x, state[row[0] + GIVEN + int(par[0])], out)
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
@@ -143,16 +144,37 @@ def roll(code: int, arg: I4, par: F8, row: I4, state: F8, reg: F8, x: F8, out: F
     y, z = reg[arg[1], :n], reg[arg[2], :n]
     scratch = reg[reg.shape[0] - SCRATCH :]
     if code == op.WINDOW:
-        window(x, width, state, row[0], out)
+        window(x, width, state, row[OWN], out)
     elif code == op.SORTED:
-        insert_sorted(y, width, state[row[1] + 2], state, row[0], scratch[0], scratch[1])
+        insert_sorted(y, width, state[row[0] + 2], state, row[OWN], scratch[0], scratch[1])
         out[:] = x
     elif code == op.QUANTILE:
-        reduce_window(code, x, y, z, par, state, row[1], scratch, out)
-    elif code == op.COV:
-        covariance(x, y, z, reg[arg[3], :n], state, row[1] + HEAD, row[2] + HEAD, width, out)
+        reduce_window(code, x, y, z, par, state, row[0], scratch, out)
     else:
-        reduce_window(code, x, y, z, par, state, row[1] + HEAD, scratch, out)
+        reduce_window(code, x, y, z, par, state, row[0] + HEAD, scratch, out)
+
+
+@nb.njit(cache=True, nogil=True, error_model="numpy")
+def sum_up(code: int, arg: I4, par: F8, row: I4, state: F8, reg: F8, x: F8, y: F8, out: F8) -> None:
+    """Group 6. Operands: ring, what it displaced, mean; a covariance has two of each, and a total needs no second."""
+    z = reg[arg[2], : out.shape[0]]
+    at = row[OWN]
+    if code == op.RING:
+        push(x, int(par[0]), state, at, out)
+    elif code == op.DISPLACED:
+        displaced(x, int(par[0]), int(par[1]), state, row[0], out)
+    elif code == op.SUM_MEAN:
+        mean(x, y, par[0], state[row[0] + COUNT], state[row[0] + RUN], state[at], state[at + 1], out)
+    elif code == op.SUM_TOTAL:
+        total(y, x, par[0], state[row[0] + RUN], state[row[1]], out)
+    elif code == op.SUM_STD:
+        sums = row[2]
+        deviation(x, y, z, par[0], state[row[0] + RUN], state[sums], state[sums + 1], state[at], state[at + 1], out)
+    elif code == op.SUM_SLOPE:
+        slope(x, y, z, par[0], state, row[0], row[2], at, out)
+    elif code == op.SUM_COV:
+        n = out.shape[0]
+        covariance(x, y, z, reg[arg[3], :n], reg[arg[4], :n], par[0], state, row[4], row[5], at, out)
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")

@@ -1,6 +1,6 @@
 """Primitives whose state is one or a few numbers an instrument. A NaN input is no observation: state stays, output is NaN.
 
-``state`` is float64 [R, W] of one block; all vectors are [S].
+All vectors are [S].
 """
 
 import math
@@ -18,19 +18,6 @@ def previous(x: F8, last: F8, out: F8) -> None:
         seen = x[s] == x[s]
         out[s] = last[s] if seen else np.nan
         last[s] = x[s] if seen else last[s]
-
-
-@nb.njit(cache=True, nogil=True, error_model="numpy")
-def lag(x: F8, k: int, position: F8, state: F8, row: int, out: F8) -> None:
-    """The observation ``k`` observations ago. position: [S]; ring: ``state[row : row + k]``, NaN until filled."""
-    for s in range(out.shape[0]):
-        if x[s] == x[s]:
-            at = int(position[s])
-            out[s] = state[row + at, s]
-            state[row + at, s] = x[s]
-            position[s] = 0.0 if at + 1 == k else at + 1.0
-        else:
-            out[s] = np.nan
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")

@@ -58,13 +58,7 @@ def reduce_window(code: int, x: F8, y: F8, z: F8, par: F8, state: F8, row: int, 
     """One statistic of a ring; NaN where x (the window's own output) is. y, z: its mean and deviation where it needs them."""
     width = int(par[0])
     end = row + width
-    if code == op.MEAN:
-        mean(state, row, end, out)
-    elif code == op.TOTAL:
-        total(state, row, end, out)
-    elif code == op.STD:
-        deviation(y, state, row, end, out)
-    elif code == op.HIGHEST:
+    if code == op.HIGHEST:
         highest(state, row, end, out)
     elif code == op.LOWEST:
         lowest(state, row, end, out)
@@ -83,51 +77,10 @@ def reduce_window(code: int, x: F8, y: F8, z: F8, par: F8, state: F8, row: int, 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
 def by_age(code: int, oldest: F8, state: F8, row: int, width: int, best: F8, out: F8) -> None:
     """Statistics that need the order of the observations. oldest: [S], where the ring begins."""
-    if code == op.SLOPE:
-        slope(oldest, state, row, width, out)
-    elif code == op.ARGMAX:
+    if code == op.ARGMAX:
         place_of_largest(1.0, oldest, state, row, width, best, out)
     elif code == op.ARGMIN:
         place_of_largest(-1.0, oldest, state, row, width, best, out)
-
-
-@nb.njit(cache=True, nogil=True, error_model="numpy")
-def total(state: F8, row: int, end: int, out: F8) -> None:
-    """Sum, as distances from one element: exact for counts, n times the value for equal ones."""
-    base = state[row]
-    out[:] = 0.0
-    for w in range(row + 1, end):
-        value = state[w]
-        for s in range(out.shape[0]):
-            out[s] += value[s] - base[s]
-    for s in range(out.shape[0]):
-        out[s] = base[s] * (end - row) + out[s]
-
-
-@nb.njit(cache=True, nogil=True, error_model="numpy")
-def mean(state: F8, row: int, end: int, out: F8) -> None:
-    """Plain mean, summed as distances from one element: equal values have exactly that mean and no deviation."""
-    base = state[row]
-    out[:] = 0.0
-    for w in range(row + 1, end):
-        value = state[w]
-        for s in range(out.shape[0]):
-            out[s] += value[s] - base[s]
-    for s in range(out.shape[0]):
-        out[s] = base[s] + out[s] / (end - row)
-
-
-@nb.njit(cache=True, nogil=True, error_model="numpy")
-def deviation(centre: F8, state: F8, row: int, end: int, out: F8) -> None:
-    """Population standard deviation about ``centre``; the second pass is what keeps it from cancelling."""
-    out[:] = 0.0
-    for w in range(row, end):
-        value = state[w]
-        for s in range(out.shape[0]):
-            d = value[s] - centre[s]
-            out[s] += d * d
-    for s in range(out.shape[0]):
-        out[s] = math.sqrt(out[s] / (end - row))
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
@@ -146,33 +99,6 @@ def moment(code: int, centre: F8, spread: F8, state: F8, row: int, end: int, out
         else:
             excess = (n - 1.0) / ((n - 2.0) * (n - 3.0)) * ((n + 1.0) * (out[s] / n) - 3.0 * (n - 1.0))
             out[s] = excess if spread[s] > 0.0 else -3.0
-
-
-@nb.njit(cache=True, nogil=True, error_model="numpy")
-def covariance(x: F8, y: F8, mean_x: F8, mean_y: F8, state: F8, row_x: int, row_y: int, width: int, out: F8) -> None:
-    """Population covariance of two rings that are filled together; NaN where either is not full."""
-    out[:] = 0.0
-    for w in range(width):
-        a, b = state[row_x + w], state[row_y + w]
-        for s in range(out.shape[0]):
-            out[s] += (a[s] - mean_x[s]) * (b[s] - mean_y[s])
-    for s in range(out.shape[0]):
-        out[s] = out[s] / width if ((x[s] == x[s]) & (y[s] == y[s])) else np.nan
-
-
-@nb.njit(cache=True, nogil=True, error_model="numpy")
-def slope(oldest: F8, state: F8, row: int, width: int, out: F8) -> None:
-    """Least-squares slope on the places 1 .. n, as distances from one element: equal values have none."""
-    base = state[row]
-    out[:] = 0.0
-    for w in range(width):
-        value = state[row + w]
-        for s in range(out.shape[0]):
-            place = w - oldest[s]
-            place = place + width if place < 0.0 else place
-            out[s] += (place - 0.5 * (width - 1)) * (value[s] - base[s])
-    for s in range(out.shape[0]):
-        out[s] = out[s] * 12.0 / (width * (width * width - 1.0))
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")

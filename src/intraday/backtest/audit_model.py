@@ -7,7 +7,8 @@ rows before them must be the same to the last bit.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -31,12 +32,13 @@ ROUNDS = 25  # of boosting: enough that every step of the pipeline has something
 
 @dataclass(frozen=True, slots=True)
 class ModelCase:
-    """Rows to learn from, ordered by (ts, inst), how, and the user's own preparation of them, if any."""
+    """Rows to learn from, ordered by (ts, inst), how and by whom, and the user's own preparation of them, if any."""
 
     data: Dataset
     names: tuple[str, ...]
     spec: TrainSpec
     pipeline: Pipeline | None = None
+    trainer: Callable[[TrainSpec], LGBMTrainer] = LGBMTrainer
 
 
 def model_laws(case: ModelCase, rng: np.random.Generator) -> list[Finding]:
@@ -91,19 +93,17 @@ def _weights(data: Dataset, folds: Sequence[Fold]) -> Finding:
 
 
 def _trained(case: ModelCase, folds: Sequence[Fold], rng: np.random.Generator) -> Finding:
-    """Forecasts, probabilities and trades of the rows before a day in the last score window, whatever comes after."""
-    last = folds[:FOLDS_TRAINED][-1].score
-    data = case.data.rows(case.data.session <= case.data.session[last].max())
-    scored = np.unique(case.data.session[last])
-    cut = int(scored[len(scored) // 2])
-    before = data.session < cut if len(scored) > 1 else data.session <= cut
-    trainer = LGBMTrainer(replace(case.spec, num_boost_round=min(case.spec.num_boost_round, ROUNDS)))
-    whole = trainer.train(data, case.names).oos
+    """Forecasts, probabilities and trades of scored rows, without the last scored session and with another one in its place."""
+    scored = np.unique(np.concatenate([case.data.session[fold.score] for fold in folds[:FOLDS_TRAINED]]))
+    if len(scored) < 2:
+        return not_checked(
+            MODEL, Law.TRAINED, "needs two scored sessions: import more, or lower model.walk_forward.min_train_sessions"
+        )
+    data = case.data.rows(case.data.session <= scored[-1])
+    before = data.session < scored[-1]
+    trainer = case.trainer(replace(case.spec, num_boost_round=min(case.spec.num_boost_round, ROUNDS)))
+    whole, *others = (trainer.train(d, case.names).oos for d in (data, data.rows(before), _scrambled(data, ~before, rng)))
     n, wrong, first = 0, 0, None
-    try:
-        others = [trainer.train(part, case.names).oos for part in (data.rows(before), _scrambled(data, ~before, rng))]
-    except NotEnoughData as error:
-        return not_checked(MODEL, Law.TRAINED, str(error))
     for other in others:
         k, bad, at = _compared(whole, other, int(data.ts_ns[before].max()))
         n, wrong, first = n + k, wrong + bad, first or at
@@ -161,7 +161,9 @@ def _own_pipeline(pipeline: Pipeline, data: Dataset, folds: Sequence[Fold]) -> F
 
 def _prepare(pipeline: Pipeline, x: NDArray[np.float32], label: NDArray[np.int8], train: Mask) -> F8:
     try:
-        found: NDArray[Any] = np.asarray(pipeline(x.copy(), label.copy(), train.copy()))
+        with np.errstate(all="ignore"), warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # of nanmean and its kin where nothing is there
+            found: NDArray[Any] = np.asarray(pipeline(x.copy(), label.copy(), train.copy()))
     except Exception as error:  # noqa: BLE001  it is the user's code: whatever it raises is theirs to mend
         raise ConfigError(f"PIPELINE: {type(error).__name__}: {error}") from error
     if found.ndim != 2 or len(found) != len(x) or found.dtype.kind not in "fiub":

@@ -258,8 +258,7 @@ def test_every_feature_has_a_golden_answer() -> None:
 
 FLAT = {
     "bb_pctb_20": 0.5, "zscore_60": 0.0, "bb_width_20": 0.0, "sigma": 0.0, "efficiency_10": 0.0, "vol_above_vwap": 0.0,
-    "mfi_14": 50.0,
-    "rsi_14": 50.0, "stoch_k_14": 50.0, "dx_14": 0.0, "adx_14": 0.0, "roc_20": 0.0, "mom_atr_10": 0.0,
+    "mfi_14": 50.0, "rsi_14": 50.0, "stoch_k_14": 50.0, "dx_14": 0.0, "adx_14": 0.0, "roc_20": 0.0, "mom_atr_10": 0.0,
     "ppo_21_50": 0.0, "apo_12_26": 0.0, "trix_15": 0.0, "cmo_14": 0.0, "willr_60": -50.0, "stoch_rsi_14": 50.0, "cci_14": 0.0,
     "ultosc": 50.0, "bop_14": 0.0, "aroon_up_25": 100.0, "aroon_down_25": 100.0, "aroon_osc_25": 0.0, "dema_dist_20": 0.0,
     "tema_dist_20": 0.0, "wma_dist_20": 0.0, "kama_dist_10": 0.0, "linreg_slope_14": 0.0, "linreg_dist_14": 0.0,
@@ -277,8 +276,8 @@ def flat_from(frame: pd.DataFrame, bar: int) -> pd.DataFrame:
 
 def test_a_flat_market_is_flat_and_not_rounding(frame: pd.DataFrame) -> None:
     found = everything(flat_from(frame, 0))
-    for name, value in FLAT.items():
-        assert set(found[name][~np.isnan(found[name])]) == {value}, name
+    given = {name: set(found[name][~np.isnan(found[name])]) for name in FLAT}
+    assert given == {name: {value} for name, value in FLAT.items()}
 
 
 SHARE = {

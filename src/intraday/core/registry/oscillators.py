@@ -91,13 +91,11 @@ def _stochastic_rsi(period: int) -> Expr:
 
 
 def _commodity_channel(period: int) -> Expr:
-    """No window keeps the distances from its own mean, so the last observations are passed on one by one."""
+    """No primitive keeps distances from the present mean, so the last observations are read one by one from their ring."""
     centre = mean(typical(), period)
-    past = typical()
-    distance = abs_(past - centre)
-    for _ in range(period - 1):
-        past = prev(past)
-        distance = distance + abs_(past - centre)
+    distance = abs_(typical() - centre)
+    for k in range(1, period):
+        distance = distance + abs_(lag(typical(), k) - centre)
     spread = distance * (0.015 / period)
     return where(spread - ROUNDING, ratio(typical() - centre, spread), spread * 0.0)
 

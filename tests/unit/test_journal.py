@@ -6,6 +6,7 @@ from datetime import date
 import numpy as np
 import pytest
 
+from intraday.core.panel import NO_LISTS, Lists
 from intraday.domain.arrays import BAR, TICK
 from intraday.domain.errors import JournalError
 from intraday.domain.events import Backfilled, Command, Frame, LinkLost, LinkUp, Timer
@@ -24,8 +25,8 @@ HEADER = JournalHeader(
     (Instrument("NSE", "A", id=7), Instrument("NSE", "I", Kind.INDEX, id=9)),
     (8e-4, 1e-4),
     ("ab", "cd"),
-    (360.0, 375.0),
-    (True, False),
+    Lists(((0, 20_000, 20_700),), ((1, 0, 99),)),
+    1,
 )
 
 
@@ -126,12 +127,14 @@ def test_a_short_middle_segment_is_an_error(tmp_path):
 
 
 def test_the_header_gives_the_day_back():
-    session = SessionTable.load().get(HEADER.day)
-    day = HEADER.hours(session)
-    assert (day.number, day.open_ns) == (session.number, session.open_ns)
-    assert (day.minutes.tolist(), day.member.tolist()) == ([360.0, 375.0], [True, False])
-    whole = replace(HEADER, minutes=(), member=()).hours(session)
+    sessions = SessionTable.load()
+    day = replace(HEADER, day=date(2026, 8, 4)).hours(sessions)
+    assert (day.number, day.open_ns) == (20_669, sessions.get(date(2026, 8, 4)).open_ns)
+    assert (day.minutes.tolist(), day.member.tolist()) == ([360.0, 375.0], [False, False])
+    whole = replace(HEADER, lists=NO_LISTS).hours(sessions)
     assert (whole.minutes.tolist(), whole.member.tolist()) == ([375.0, 375.0], [True, True])
+    for lists in (NO_LISTS, Lists((), ()), HEADER.lists):  # nobody compared is not everybody compared
+        assert JournalHeader.from_json(replace(HEADER, lists=lists, index=None).to_json()).lists == lists
 
 
 def test_a_journal_is_never_written_over(tmp_path):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -13,11 +13,11 @@ from intraday.backtest.slowfold import slow_candles
 from intraday.core.candles import HistoricalAggregator, closes, sort_bars
 from intraday.core.features import FeatureCalculator
 from intraday.core.panel import panel_of
-from intraday.domain.arrays import BAR, I8, BarFlag, Bars, Panel, empty
+from intraday.domain.arrays import BAR, I8, BarFlag, Bars, empty
 from intraday.domain.events import Event, SaveBars, SaveFeatures, SaveSignals, Signal
 from intraday.domain.session import SessionTable
 from intraday.live.engine import Engine
-from intraday.live.journal import JournalHeader, JournalReader
+from intraday.live.journal import JournalReader
 
 BuildEngine = Callable[[JournalReader, I8], Engine]  # the engine of a journal, for the dense rows given
 BuildCalculator = Callable[[JournalReader], FeatureCalculator]  # features in the state the journal starts from
@@ -92,18 +92,34 @@ class KnownVerifier:
         return Check(name, len(stored.bars) + len(stored.features) + len(stored.signals), tuple(found))
 
     def _groups(self, journal: JournalReader, stored: Rowset, order: I8) -> Check:
-        """Each instrument in a group of another size: one alone, the rest in two halves."""
-        groups = [g for g in (order[:1], *np.array_split(order[1:], 2)) if len(g)]
-        parts = [self._run(journal, keep_instruments(journal.events(), np.sort(g), len(order)), np.sort(g)) for g in groups]
+        """Each instrument in a group of another size: one alone, the rest in two halves.
+
+        Where features look across instruments, those that are compared and the index are in every group.
+        """
+        shared = self._shared(journal)
+        free = order[~np.isin(order, shared)]
+        groups = [g for g in (free[:1], *np.array_split(free[1:], 2)) if len(g)] or [free]
+        keeps = [np.sort(np.concatenate([g, shared])) for g in groups]
+        parts = [self._run(journal, keep_instruments(journal.events(), keep, len(order)), keep) for keep in keeps]
         again = Rowset(
             *(newest(np.concatenate(rows)) for rows in zip(*((p.bars, p.features, p.signals) for p in parts), strict=True))
         )
         return self._check("other numbers of instruments", stored, again)
 
+    def _shared(self, journal: JournalReader) -> I8:
+        """Dense rows whose bars other instruments' features are made of."""
+        header = journal.header
+        if not self._calculator(journal).feature_set.plan.across:
+            return np.zeros(0, np.int64)
+        compared = header.hours(self._sessions).member.copy()
+        if header.index is not None:
+            compared[header.index] = True
+        return np.flatnonzero(compared)
+
     def _slow(self, journal: JournalReader, stored: Rowset) -> Check:
         name = "candles in plain Python"
         session = self._sessions.get(journal.header.day)
-        ends = closes(journal.header.hours(session)).tolist()
+        ends = closes(journal.header.hours(self._sessions)).tolist()
         candles = slow_candles(session, ends, journal.events(), journal.header.grace_ns)
         rows = empty(BAR, len(candles))
         for k, (ts_ns, inst, (o, h, low, c, volume, flags, n)) in enumerate(candles):
@@ -118,19 +134,12 @@ class KnownVerifier:
         decisions = HistoricalAggregator(n).aggregate(sort_bars(on_time), journal.header.timeframe)
         if len(decisions) == 0:
             return Check(name, 0, ())
-        panel = of_day(panel_of(decisions, n, journal.header.timeframe, self._sessions), journal.header, self._sessions)
+        panel = panel_of(decisions, n, journal.header.timeframe, self._sessions, journal.header.lists)
         x = self._calculator(journal).batch(panel)
         t, inst = np.nonzero(panel.mask)
         rows = feature_rows(panel.ts_ns[t], inst.astype(np.int32), x[t, inst], self._names)
         mine, again = (part[part["ts_ns"] >= self._from_ns] for part in (stored.features, newest(rows)))
         return Check(name, len(mine), tuple(compare("feature", name, mine, again)))
-
-
-def of_day(panel: Panel, header: JournalHeader, sessions: SessionTable) -> Panel:
-    """A panel of the journal's session with the hours and the universe its run had."""
-    day = header.hours(sessions.get(header.day))
-    shape = panel.mask.shape
-    return replace(panel, minutes=np.broadcast_to(day.minutes, shape).copy(), member=np.broadcast_to(day.member, shape).copy())
 
 
 def collect(engine: Engine, events: Iterable[Event], keep: I8, names: Sequence[str]) -> tuple[Rowset, Bars]:

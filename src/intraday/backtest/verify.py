@@ -18,7 +18,7 @@ import numpy as np
 
 from intraday.backtest.compare import Difference, Rows, compare, feature_rows, newest, no_features, signal_rows
 from intraday.backtest.corrected import CandleDifference, Cause, Evidence, RowDifferences, explain_candles, explain_rows, keys_of
-from intraday.backtest.known import Check, KnownVerifier, Rowset, of_day
+from intraday.backtest.known import Check, KnownVerifier, Rowset
 from intraday.core.candles import HistoricalAggregator
 from intraday.core.features import FeatureCalculator
 from intraday.core.panel import panel_of
@@ -95,7 +95,7 @@ class Verifier:
         """Raises SkewError when the journal was made by other feature code."""
 
         def calculator(reader: JournalReader) -> FeatureCalculator:
-            fresh = model.calculator(reader.header.instruments)
+            fresh = model.calculator(reader.header.instruments, reader.header.index)
             fresh.restore(reader.state)
             return fresh
 
@@ -104,7 +104,7 @@ class Verifier:
             kept = [header.instruments[i] for i in keep]
             state, cost = calculator(reader).columns(keep), np.array(header.costs)[keep]
             session = self._sessions.get(header.day)
-            day = header.hours(session)
+            day = header.hours(self._sessions)
             day = day._replace(minutes=day.minutes[keep], member=day.member[keep])
             return model.engine(session, day, state, kept, cost, header.grace_ns)
 
@@ -148,8 +148,8 @@ class Verifier:
         """Features at the session's start from today's bars; whether equal bars gave the state the run started from; and the
         instruments whose bars before the session have changed since."""
         header = journal.header
-        calculator, then = model.calculator(header.instruments), model.calculator(header.instruments)
-        now = warm(calculator, self._bars, run.instrument_ids, self._sessions.get(run.day), self._sessions)
+        calculator, then = (model.calculator(header.instruments, header.index) for _ in range(2))
+        now = warm(calculator, self._bars, run.instrument_ids, self._sessions.get(run.day), self._sessions, header.lists)
         then.restore(journal.state)
         same_bars = np.array([a == b for a, b in zip(now.digests, header.warmup, strict=True)], np.bool_)
         moved = ~calculator.same_state(then)
@@ -165,7 +165,7 @@ class Verifier:
         names = model.feature_set.names
         if len(decisions) == 0:
             return Rowset(best, no_features(names), signal_rows([]))
-        panel = of_day(panel_of(decisions, n, run.timeframe, self._sessions), header, self._sessions)
+        panel = panel_of(decisions, n, run.timeframe, self._sessions, header.lists)
         x = calculator.batch(panel)
         decider = model.decider(np.array(header.costs), header.instruments)
         i_sigma = model.feature_set.column(SIGMA)
@@ -179,7 +179,7 @@ class Verifier:
             i_timer = int(np.searchsorted(timers, due_ns))
             now_ns = int(timers[i_timer]) if i_timer < len(timers) else due_ns
             p = model.predictor.predict(rows)
-            signals += decide_each(decider, session, header.hours(session), bars, rows[:, i_sigma], p, now_ns)
+            signals += decide_each(decider, session, header.hours(self._sessions), bars, rows[:, i_sigma], p, now_ns)
         t_row, inst = np.nonzero(panel.mask)
         features = feature_rows(panel.ts_ns[t_row], inst.astype(np.int32), x[t_row, inst], names)
         return Rowset(best, features, newest(signal_rows(signals)))

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
@@ -20,14 +20,14 @@ from zlib import crc32
 
 import numpy as np
 
-from intraday.core.panel import Day, regular_day
+from intraday.core.panel import NO_LISTS, Day, Lists, Spans, day_of
 from intraday.domain.arrays import BAR, TICK
 from intraday.domain.errors import JournalError
 from intraday.domain.events import Backfilled, Command, Event, Frame, LinkLost, LinkUp, Timer
 from intraday.domain.instruments import Instrument, Kind
-from intraday.domain.session import Session
+from intraday.domain.session import SessionTable
 
-MAGIC = b"INTRADAY-JOURNAL-3\n"  # 2: a loss says since when; 3: hours and universe of each instrument
+MAGIC = b"INTRADAY-JOURNAL-3\n"  # 2: a loss says since when; 3: dated lists and the market index
 RECORD = struct.Struct("<IIBq")
 TAIL = struct.Struct("<Bq")
 SINCE = struct.Struct("<q")
@@ -39,8 +39,8 @@ SEGMENT_BYTES = 64 << 20
 class JournalHeader:
     """What is needed to build the same engine again. ``instruments`` in order of dense rows.
 
-    ``minutes`` and ``member`` are those of ``core.panel.Day``: how long each instrument traded that day and whether it was in the
-    universe that is compared. Empty: all traded for the whole session, and all are compared.
+    ``lists`` and ``index`` are what the run's panels were made with: who took part in the closing auction and who was compared,
+    by date, and the dense row of the market index (None: none).
     """
 
     run_id: str
@@ -53,15 +53,12 @@ class JournalHeader:
     instruments: tuple[Instrument, ...]
     costs: tuple[float, ...]  # round trip of each instrument on that day, as a return: decisions rest on it
     warmup: tuple[str, ...]  # digest of the bars each instrument's features started from
-    minutes: tuple[float, ...] = ()
-    member: tuple[bool, ...] = ()
+    lists: Lists = NO_LISTS
+    index: int | None = None
 
-    def hours(self, session: Session) -> Day:
-        """The day as the engine saw it; ``session`` is that of ``day``."""
-        regular = regular_day(session, len(self.instruments))
-        minutes = np.array(self.minutes, np.float64) if self.minutes else regular.minutes
-        member = np.array(self.member, np.bool_) if self.member else regular.member
-        return Day(session.number, session.open_ns, minutes, member)
+    def hours(self, sessions: SessionTable) -> Day:
+        """The day as the engine saw it: how long each instrument traded, and who was compared."""
+        return day_of(sessions.get(self.day), len(self.instruments), sessions, self.lists)
 
     def to_json(self) -> str:
         """One line of JSON."""
@@ -72,9 +69,19 @@ class JournalHeader:
         """The header written by ``to_json``."""
         raw = json.loads(text)
         raw["day"] = date.fromisoformat(raw["day"])
-        raw |= {name: tuple(raw[name]) for name in ("costs", "warmup", "minutes", "member")}
+        raw["costs"], raw["warmup"] = tuple(raw["costs"]), tuple(raw["warmup"])
+        raw["lists"] = _lists(**raw["lists"])
         raw["instruments"] = tuple(Instrument(**i | {"kind": Kind(i["kind"])}) for i in raw["instruments"])
         return cls(**raw)
+
+
+def _lists(auction: Sequence[Sequence[int]], member: Sequence[Sequence[int]] | None) -> Lists:
+    """JSON has no tuples."""
+    return Lists(_spans(auction), None if member is None else _spans(member))
+
+
+def _spans(rows: Sequence[Sequence[int]]) -> Spans:
+    return tuple((row, first, last) for row, first, last in rows)
 
 
 def encode(event: Event) -> tuple[int, bytes]:

@@ -27,9 +27,7 @@ Written by `scripts/build_feature_docs.py` from the registry; edit the registry,
 
 A feature is an expression over the primitives of `core/kernels`, evaluated at the close of every bar of the decision timeframe.
 A bar that is not there changes nothing: no price is carried forward, and "20 bars" are the instrument's own last 20. All values
-are float32; missing is NaN, never infinite. {n} features in {families} families:
-
-{index}
+are float32; missing is NaN, never infinite. {n} features in {families} families: {index}.
 
 How to read the tables:
 
@@ -40,7 +38,7 @@ How to read the tables:
   part: it is not carried forward, gets no rank, and changes the others only by not being counted.
 * **undefined**: when the market itself leaves it without a value. Where a fraction has a natural value at zero the formula says so.
 
-The pictures show one day of a stock of the [made-up market](simulated-market.md) in five-minute bars, a grey line at zero
+The pictures show one day of a stock of the [made-up market](synthetic.md) in five-minute bars, a grey line at zero
 (`scripts/draw_features.py`): real prices may not be copied here. Your own features get the same tables:
 `scripts/build_feature_docs.py my_features.py`.
 
@@ -62,7 +60,7 @@ training says how many there are, since importing older bars of them would chang
 beside recent ones, with nothing between, leave `auto` without features: set a day, or import what lies between
 ([why](adr/0006-auto-anchor.md)).
 """
-TABLE = "| name | formula | lookback | units | needs | undefined | source |\n|---|---|---|---|---|---|---|\n"
+COLUMNS = ("name", "formula", "lookback", "units", "needs", "undefined", "source")
 ABOUT = {
     "alpha158": "The feature set of Microsoft's Qlib, in its own notation; where it differs: [Alpha158](alpha158.md).",
     "context": "Against the market index at the same bar.",
@@ -104,9 +102,18 @@ def needs(f: AnyFeature) -> str:
     return ", ".join(name for name, needed in parts if needed)
 
 
-def row(f: AnyFeature) -> str:
-    cells = [f"`{f.name}`", f.formula, lookback(f), f.units, needs(f), f.undefined, f.source]
-    return "| " + " | ".join(c.replace("|", "\\|") for c in cells) + " |\n"
+def cells(f: AnyFeature) -> list[str]:
+    """One feature's row, in the order of ``COLUMNS``."""
+    return [c.replace("|", "\\|") for c in (f"`{f.name}`", f.formula, lookback(f), f.units, needs(f), f.undefined, f.source)]
+
+
+def table(members: Sequence[AnyFeature]) -> str:
+    """A table without the columns that are empty throughout; a source that all share is said once, below."""
+    rows = [cells(f) for f in members]
+    shared = f"\nSource: {rows[0][-1]}.\n" if len(rows) > 1 and len({row[-1] for row in rows}) == 1 else ""
+    keep = [i for i, name in enumerate(COLUMNS) if any(row[i] for row in rows) and not (shared and name == "source")]
+    head = [[COLUMNS[i] for i in keep], ["---"] * len(keep)]
+    return "".join(f"| {' | '.join(line)} |\n" for line in [*head, *([row[i] for i in keep] for row in rows)]) + shared
 
 
 def walk(expr: Expr, operands: Callable[[Expr], Sequence[Expr]] = lambda e: e.args) -> list[Expr]:
@@ -145,10 +152,9 @@ def shown(expr: Expr) -> str:
 
 def operands(e: Expr) -> list[Expr]:
     """What is written between the brackets: not how a window is kept, nor when the session started."""
-    args = [a for a in e.args if not (OPS[e.op].reads and a.op in ("mean", "std"))]
-    if e.op.startswith("session_") or e.op == "at_start":
-        args = [a for a in args if a.op != "start"]
-    return [of_window(a) for a in args if a.op != "bucket"]
+    args = [a for a in e.args if a.op in ("window", "sorted")] or e.args  # beside a window: what is made of it
+    left_out = {"bucket", "start"} if e.op.startswith("session_") or e.op == "at_start" else {"bucket"}
+    return [of_window(a) for a in args if a.op not in left_out]
 
 
 def of_window(e: Expr) -> Expr:
@@ -196,8 +202,8 @@ def number(value: float) -> str:
 
 
 def families(features: Sequence[AnyFeature]) -> dict[str, list[AnyFeature]]:
-    """Features by family, families in alphabetical order."""
-    return {name: [f for f in features if f.family == name] for name in sorted({f.family for f in features})}
+    """Features by family, families in the order of their first."""
+    return {name: [f for f in features if f.family == name] for name in dict.fromkeys(f.family for f in features)}
 
 
 def tables(features: Sequence[AnyFeature], pictures: bool) -> str:
@@ -205,7 +211,7 @@ def tables(features: Sequence[AnyFeature], pictures: bool) -> str:
     parts = []
     for family, members in families(features).items():
         about = f"{ABOUT[family]}\n\n" if family in ABOUT else ""
-        parts.append(f"\n## {family.capitalize()}\n\n{about}{TABLE}" + "".join(row(f) for f in members))
+        parts.append(f"\n## {'VWAP' if family == 'vwap' else family.capitalize()}\n\n{about}{table(members)}")
         if pictures:
             parts.append(f"\n![{family}: each feature on one day](images/features-{family}.svg)\n")
     return "".join(parts)
@@ -214,7 +220,7 @@ def tables(features: Sequence[AnyFeature], pictures: bool) -> str:
 def page() -> str:
     features = list(default_registry().values())
     by_family = families(features)
-    index = "\n".join(f"* [{name}](#{name}): {len(members)}" for name, members in by_family.items())
+    index = ", ".join(f"[{name}](#{name}) {len(members)}" for name, members in by_family.items())
     head = HEAD.format(n=len(features), families=len(by_family), index=index)
     tail = (
         "\n## Expressions\n\nWhat is computed, exactly, in the language of `core/expression.py`; what occurs twice is named first. "

@@ -116,8 +116,8 @@ def file_name(family: str) -> str:
 
 
 def families(registry: Mapping[str, Feature]) -> dict[str, list[Feature]]:
-    """Features by family, families in alphabetical order."""
-    names = sorted({f.family for f in registry.values()})
+    """Features by family."""
+    names = dict.fromkeys(f.family for f in registry.values())
     return {name: [f for f in registry.values() if f.family == name] for name in names}
 
 

@@ -6,6 +6,7 @@ that leaves the universe) and on real bars. Stored values are float32, so that i
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from datetime import date
 from functools import partial
@@ -131,7 +132,7 @@ ALONE: dict[str, Callable[[Stock], F8]] = {
     "vwap_prev_dist": lambda b: over(b.c, ref.yesterday(b, ref.vwap(b))) - 1,
     "vwap_drift": lambda b: np.log(ref.vwap(b) / ref.session_open(b)),
     "vwap_z": ref.vwap_z,
-    "vwap_width": lambda b: 4 * ref.vwap_deviation(b) / ref.vwap(b),
+    "vwap_width": lambda b: 4 * np.where(ref.vwap_deviation(b) < ref.TIE, 0.0, ref.vwap_deviation(b)) / ref.vwap(b),
     "vwap_side_bars": ref.side_bars,
     "vwap_above_share": lambda b: ref.today(b, np.mean, ref.above(b)),
     "vol_above_vwap": ref.heavy,
@@ -268,3 +269,30 @@ def test_every_feature_of_these_families_has_a_reference() -> None:
 
 def test_nothing_is_infinite(market: Market) -> None:
     assert not np.isinf(market.values).any()
+
+
+FLAT: dict[str, float] = {
+    "signed_vol_20": 0, "cmf_20": 0, "force_13": 0, "obv_slope_20": 0, "ad_slope_20": 0, "adosc_3_10": 0, "vwap_z": 0,
+    "vwap_width": 0, "vwap_dist_sigma": 0, "vol_above_vwap": 0, "vwap_above_share": 0, "range_pos": 0.5, "or_pos": 0.5,
+    "or15_pos": 0.5, "or_break": 0, "or15_break": 0, "or_width": 0, "gap": 0, "gap_fill": 0, "prev_range_pos": 0.5,
+    "range_rel_prev": np.nan, "body": 0, "close_loc": 0, "bars_since_high": 0, "bars_since_low": 0, "corwin_schultz_20": 0,
+    "abdi_ranaldo_20": 0, "amihud_20": 0, "kyle_lambda_60": np.nan, "zero_ret_20": 1, "close_loc_20": 0, "autocorr_20": np.nan,
+    "var_ratio_5_60": 1, "ret_slot_z": np.nan, "range_slot_rel": np.nan, "m15_rsi_14": 50, "m15_atr_pct_14": 0, "m15_trend": 0,
+    "m15_ret_1": 0, "beta_60": np.nan, "corr_idx_60": np.nan, "breadth_vwap": 0, "dispersion_1": 0, "xs_z_ret_12": np.nan,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def frozen() -> F4:
+    """What a market gives whose prices never move, though it trades: after the fourth session's first bar."""
+    panel = made_up()
+    still = {name: np.where(panel.mask, 1234.35, np.nan) for name in ("open", "high", "low", "close")}
+    market = Market(dataclasses.replace(panel, volume=np.where(panel.volume == 0, 1.0, panel.volume), **still))
+    return np.asarray(market.values[panel.session > panel.session[200]][:, [0, 2, 6, 7]], np.float32)
+
+
+@pytest.mark.parametrize("name", FLAT)
+def test_a_flat_market_is_flat_and_not_rounding(frozen: F4, name: str) -> None:
+    column = frozen[:, :, NAMES.index(name)]
+    found = column[~np.isnan(column)]
+    assert set(found.tolist()) == (set() if np.isnan(FLAT[name]) else {FLAT[name]})

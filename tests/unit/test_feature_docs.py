@@ -129,4 +129,4 @@ def test_user_features_get_the_same_tables(build: Any, tmp_path: Path, capsys: p
         "FEATURES = [Feature('mine', 'user', close() / mean(close(), 7), 'close | mean7', 'ratio', 'me')]\n"
     )
     build.main([str(mine)])
-    assert "| `mine` | close \\| mean7 | 6 | ratio |  |  | me |" in capsys.readouterr().out
+    assert "| `mine` | close \\| mean7 | 6 | ratio | me |" in capsys.readouterr().out

@@ -50,23 +50,23 @@ def _distances() -> list[Feature]:
 
 
 def _spread() -> Expr:
-    """Volume-weighted standard deviation of the typical price since the session's open, rupees.
+    """Volume-weighted standard deviation of the typical price since the session's open, rupees; 0 below ``TIE``.
 
     Deviations are taken from the session's open, so that the difference of squares keeps its digits.
     """
     v, x = volume(), typical() - session_open()
     day = session_sum(v)
     centre = ratio(session_sum(x * v), day)
-    return sqrt(at_least_zero(ratio(session_sum(x * x * v), day) - centre * centre))
+    found = sqrt(at_least_zero(ratio(session_sum(x * x * v), day) - centre * centre))
+    return where(found - TIE, found, found * 0.0)
 
 
 def _bands() -> list[Feature]:
     deviation = _spread()
-    z = clip(ratio(close() - vwap(), deviation), -10.0, 10.0)
+    z = clip(ratio(close() - vwap(), deviation, 0.0), -10.0, 10.0)
     return [
-        Feature("vwap_z", FAMILY, where(deviation - TIE, z, deviation * 0.0),
-                f"(close - VWAP) / sd, within -10 .. 10; 0 if flat; sd: {BANDS}", "standard deviations", "VWAP bands",
-                NO_TRADE_TODAY),
+        Feature("vwap_z", FAMILY, z, f"(close - VWAP) / sd, within -10 .. 10; 0 if flat; sd: {BANDS}", "standard deviations",
+                "VWAP bands", NO_TRADE_TODAY),
         Feature("vwap_width", FAMILY, ratio(deviation * 4.0, vwap()), f"width of the bands VWAP +/- 2 sd, / VWAP; sd: {BANDS}",
                 "fraction of price", "VWAP bands", NO_TRADE_TODAY),
     ]  # fmt: skip

@@ -56,6 +56,7 @@ def made_up() -> F4:
     coarse[:, 4] = np.floor(rng.lognormal(3, 1, N_BARS)) + 1
     coarse[[72, 73, 261], 4] = 0.0
     gapping[:, 4] = np.floor(rng.lognormal(6, 2, N_BARS)) + 1
+    gapping[290:340, 4] = 100_000.0 + rng.integers(0, 3, 50)  # a deviation of log volume that is no longer one to qlib
     return np.stack([liquid, coarse, gapping]).astype(np.float32)
 
 

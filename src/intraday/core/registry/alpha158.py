@@ -153,9 +153,9 @@ def _counts() -> list[_Kind]:
     up, down = greater(close(), prev(close())), greater(prev(close()), close())
     rose, fell = "Mean($close>Ref($close, 1), %d)", "Mean($close<Ref($close, 1), %d)"
     return [
-        _Kind("cntp", lambda d: mean(up, d), rose, "share of the bars"),
-        _Kind("cntn", lambda d: mean(down, d), fell, "share of the bars"),
-        _Kind("cntd", lambda d: mean(up, d) - mean(down, d), f"{rose}-{fell}", "-1 .. 1"),
+        _Kind("cntp", lambda d: total(up, d) / d, rose, "share of the bars"),
+        _Kind("cntn", lambda d: total(down, d) / d, fell, "share of the bars"),
+        _Kind("cntd", lambda d: (total(up, d) - total(down, d)) / d, f"{rose}-{fell}", "-1 .. 1"),  # counts: equal ones give 0
     ]
 
 

@@ -68,10 +68,10 @@ def minute(k: int) -> Timer:
     return Timer(DAY.open_ns + k * MINUTE_NS + GRACE_NS)
 
 
-def feed(seed: int, minutes: int = 30, n: int = 400, late: float = 0.05) -> list[Event]:
+def feed(seed: int, minutes: int = 30, n: int = 400, late: float = 0.05, start_ns: int = DAY.open_ns) -> list[Event]:
     """A messy feed in order of ``now_ns``: thin instruments, a share ``late`` over a minute late, an outage in half of them."""
     rng = np.random.default_rng(seed)
-    event_ns = np.sort(DAY.open_ns + rng.integers(0, minutes * MINUTE_NS, n))
+    event_ns = np.sort(start_ns + rng.integers(0, minutes * MINUTE_NS, n))
     rows = np.zeros(n, TICK)
     rows["event_ns"] = event_ns
     rows["recv_ns"] = event_ns + np.where(rng.random(n) < late, rng.integers(60, 200, n), 0) * 10**9
@@ -79,9 +79,9 @@ def feed(seed: int, minutes: int = 30, n: int = 400, late: float = 0.05) -> list
     rows["price"] = 10_000 + np.cumsum(rng.integers(-8, 9, n))
     rows["volume"] = np.where(rows["inst"] == N_INST - 1, -1, np.cumsum(rng.integers(0, 50, n)))
     events: list[Event] = [Frame(int(r["recv_ns"]), rows[i : i + 1]) for i, r in enumerate(rows)]
-    events += [minute(k) for k in range(1, minutes + 5)]
+    events += [Timer(start_ns + k * MINUTE_NS + GRACE_NS) for k in range(1, minutes + 5)]
     if rng.random() < 0.5:
-        lost = int(DAY.open_ns + rng.integers(1, minutes) * MINUTE_NS)
+        lost = int(start_ns + rng.integers(1, minutes) * MINUTE_NS)
         events += [LinkLost(lost, "test", lost - int(rng.integers(0, 90)) * 10**9), LinkUp(lost + 40 * 10**9)]
     return sorted(events, key=lambda e: e.now_ns)
 

@@ -1,5 +1,7 @@
 """Laws of the whole decision path, real features included: what has been issued stays as it was, whatever comes later."""
 
+from datetime import date
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,9 +11,9 @@ from engine_cases import HAS_VOLUME, N_INST, engine, feature_set, feed, frozen
 from intraday.backtest.recut import recut
 from intraday.core.candles import HistoricalAggregator, sort_bars
 from intraday.core.features import FeatureCalculator
-from intraday.core.panel import panel_of
-from intraday.domain.arrays import BAR, BarFlag
-from intraday.domain.events import Frame, SaveBars, SaveFeatures, SaveSignals, Timer
+from intraday.core.panel import panel_of, regular_day
+from intraday.domain.arrays import BAR, MINUTE_NS, BarFlag
+from intraday.domain.events import CountRejects, Frame, SaveBars, SaveFeatures, SaveSignals, Timer
 from intraday.domain.session import SessionTable
 from intraday.live.engine import late_bars
 
@@ -90,6 +92,30 @@ def test_frames_may_be_cut_anywhere(seed, cuts, timeframe):
     again = [Frame(e.now_ns, e.ticks.copy()) if isinstance(e, Frame) else e for e in events]
     told = list(recut(again, np.random.default_rng(cuts)))
     assert [frozen(e) for e in run(told, timeframe)] == [frozen(e) for e in run(events, timeframe)]
+
+
+@settings(max_examples=20)
+@given(SEEDS, TIMEFRAMES)
+def test_what_an_auction_stock_prints_after_its_close_changes_nothing(seed, timeframe):
+    """Every effect but the counts of refused ticks is that of a feed in which the instruments 0 and 1 are silent from 15:15 on."""
+    session, early = (SESSIONS.get(date(2026, 8, 10), auction=auction) for auction in (False, True))
+    hours = regular_day(session, N_INST)
+    hours.minutes[:2] = early.minutes
+    events = feed(seed, start_ns=early.close_ns - 20 * MINUTE_NS)
+    silent = []
+    for event in events:
+        if isinstance(event, Frame):
+            after = (event.ticks["inst"] < 2) & (event.ticks["event_ns"] >= early.close_ns)
+            event = Frame(event.now_ns, event.ticks[~after])
+        silent.append(event)
+    told = []
+    for feed_of in (events, silent):
+        it = engine(timeframe, session=session, hours=hours)
+        effects = [effect for event in feed_of for effect in it.process(event)]
+        told.append([frozen(effect) for effect in effects if not isinstance(effect, CountRejects)])
+        bars = np.concatenate([np.zeros(0, BAR), *(e.bars for e in effects if isinstance(e, SaveBars))])
+        assert (bars["ts_ns"][bars["inst"] < 2] < early.close_ns).all() and (bars["ts_ns"] < session.close_ns).all()
+    assert told[0] == told[1]
 
 
 @pytest.mark.parametrize("timeframe", [1, 5])

@@ -46,9 +46,9 @@ def panel_of_market(market: NDArray[np.float32]) -> Panel:
     n, bars, _ = market.shape
     row = np.arange(bars)
     yes = np.ones((bars, n), np.bool_)
-    prices = (np.ascontiguousarray(market[:, :, i].T, np.float64) for i in range(5))
-    clock = row.astype(np.int64), (row // 375).astype(np.int32), (row % 375).astype(np.float64), np.full((bars, n), 375.0)
-    return Panel(1, *clock, yes, *prices, yes)
+    prices = {name: np.ascontiguousarray(market[:, :, i].T, np.float64) for i, name in enumerate(exact.PRICES)}
+    clock = row.astype(np.int64), (row // 375).astype(np.int32), (row % 375).astype(np.float64)
+    return Panel(1, *clock, np.full((bars, n), 375.0), yes, mask=yes, **prices)
 
 
 def touched(volume: F8, name: str) -> Mask:

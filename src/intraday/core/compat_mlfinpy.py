@@ -8,7 +8,7 @@ Kept faults, each shown by docs/comparison.md:
 * closes alone are looked at, the entry is the event's own close, a touch must be exceeded, and nothing ends with the session;
 * a vertical barrier beyond the last price leaves a label to chance: none, unless a barrier is touched before the prices end.
 
-Source: mlfinpy 0.1.2, ``labeling/labeling.py`` (``get_events``, ``triple_barriers``, ``get_bins``), after López de Prado 2018, ch. 3.
+Source: mlfinpy 0.1.2, ``labeling/labeling.py`` (``get_events``, ``triple_barriers``, ``get_bins``).
 """
 
 from __future__ import annotations

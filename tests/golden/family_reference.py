@@ -437,8 +437,8 @@ def of_index(b: Stock, index: Stock, of: Callable[[Stock], F8]) -> F8:
 
 def residual_share(y: F8, x: F8) -> float:
     """sqrt(1 - correlation^2): the share of y's deviation that x leaves."""
-    rho = correlation(y, x)
-    return float(np.sqrt(np.maximum(0.0, 1 - rho * rho)))
+    share = 1 - correlation(y, x) ** 2
+    return NAN if np.isnan(share) else float(np.sqrt(share)) if share > 1e-12 else 0.0
 
 
 def ranks(values: F8, member: Mask) -> F8:

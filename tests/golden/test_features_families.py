@@ -1,7 +1,7 @@
 """Volume, VWAP, the day, microstructure, time of day, coarser frames, index and universe against ``family_reference``.
 
 On a random market with holes (an evening session, an early close, frozen prices, minutes without trades, a late riser, a stock
-that leaves the universe) and on real bars. Stored values are float32, so that is what is compared.
+that leaves the universe) and on real bars; before the cast to float32, which would hide the ninth digit.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from intraday.core.candles import HistoricalAggregator
 from intraday.core.features import FeatureCalculator, FeatureSet
 from intraday.core.panel import Lists, panel_of
 from intraday.core.registry import default_registry
-from intraday.domain.arrays import BAR, F4, F8, MINUTE_NS, Bars, Panel, empty
+from intraday.domain.arrays import BAR, F8, MINUTE_NS, Bars, Panel, empty
 from intraday.domain.session import SessionTable
 
 REGISTRY = default_registry()
@@ -100,10 +100,10 @@ class Market:
         self.index = self.stocks[INDEX]
         has_volume = np.asarray(~np.isnan(panel.volume).all(axis=0), np.bool_)
         chosen = FeatureSet.of(TIMEFRAME, NAMES, REGISTRY, AnchorRule())
-        self.values: F4 = FeatureCalculator(chosen, has_volume, INDEX).batch(panel)
+        self.values: F8 = FeatureCalculator(chosen, has_volume, INDEX).batch(panel, dtype=np.float64)
 
-    def of(self, name: str) -> F4:
-        return np.asarray(self.values[:, :, NAMES.index(name)], np.float32)
+    def of(self, name: str) -> F8:
+        return np.asarray(self.values[:, :, NAMES.index(name)], np.float64)
 
     def each(self, of: Callable[[Stock], F8]) -> F8:
         return ref.table(self.stocks, len(self.panel), of)
@@ -226,7 +226,7 @@ def agree(market: Market, name: str, expected: F8) -> None:
     assert np.isfinite(expected).sum() > 0.3 * market.panel.mask[:, :STOCKS].sum(), "hardly anything to compare"
     differ = np.isnan(found) != np.isnan(expected)
     assert not differ.any(), f"{name}: at {np.argwhere(differ)[0]} found {found[differ][0]}, expected {expected[differ][0]}"
-    np.testing.assert_allclose(found, expected.astype(np.float32), rtol=1e-6, atol=1e-9, err_msg=name)
+    np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-12, err_msg=name)
 
 
 @pytest.mark.parametrize("name", ALONE)
@@ -283,16 +283,16 @@ FLAT: dict[str, float] = {
 
 
 @pytest.fixture(scope="module")
-def frozen() -> F4:
+def frozen() -> F8:
     """What a market gives whose prices never move, though it trades: after the fourth session's first bar."""
     panel = made_up()
     still = {name: np.where(panel.mask, 1234.35, np.nan) for name in ("open", "high", "low", "close")}
     market = Market(dataclasses.replace(panel, volume=np.where(panel.volume == 0, 1.0, panel.volume), **still))
-    return np.asarray(market.values[panel.session > panel.session[200]][:, [0, 2, 6, 7]], np.float32)
+    return np.asarray(market.values[panel.session > panel.session[200]][:, [0, 2, 6, 7]], np.float64)
 
 
 @pytest.mark.parametrize("name", FLAT)
-def test_a_flat_market_is_flat_and_not_rounding(frozen: F4, name: str) -> None:
+def test_a_flat_market_is_flat_and_not_rounding(frozen: F8, name: str) -> None:
     column = frozen[:, :, NAMES.index(name)]
     found = column[~np.isnan(column)]
     assert set(found.tolist()) == (set() if np.isnan(FLAT[name]) else {FLAT[name]})

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from intraday.core.expression import Expr, beta, close, corr, log, of_index, ratio, sqrt, std
+from intraday.core.expression import Expr, beta, close, corr, log, of_index, ratio, sqrt, std, where
 from intraday.core.feature import Feature
-from intraday.core.registry.parts import at_least_zero, intraday_return, log_return, session_open, sigma
+from intraday.core.registry.parts import intraday_return, log_return, session_open, sigma
 
 FAMILY = "context"
 N = 60
 MISSING = "no market index, or it has no bar now"
 FLAT = "no market index, it has no bar now, or one of the two did not move in the window"
+NOTHING_LEFT = 1e-12  # of the variance, but for rounding: the index beside itself
 SHARPE = "Sharpe (1963), market model"
 
 
@@ -36,7 +37,8 @@ def _together() -> list[Feature]:
     r = intraday_return()
     index = of_index(r)
     rho = corr(r, index, N)
-    rest = sqrt(at_least_zero(-(rho * rho) + 1.0)) * std(r, N)
+    share = -(rho * rho) + 1.0
+    rest = where(share - NOTHING_LEFT, sqrt(share), share * 0.0) * std(r, N)
     return [
         Feature("beta_60", FAMILY, beta(r, index, N), "cov / var of the index, intraday returns of the last 60 bars of both",
                 "ratio", SHARPE, FLAT),

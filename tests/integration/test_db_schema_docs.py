@@ -43,5 +43,6 @@ def test_the_page_and_the_diagram_are_current(dsn: str) -> None:
 
 VIEWS = {
     *("bar_versions", "coverage_by_day", "data_quality", "gaps_readable", "latest_bars", "model_scoreboard", "runs_recent"),
-    *("signals_readable", "todays_signals"),
+    *("signals_readable", "todays_signals", "bar_revisions", "corporate_actions_readable"),
+    *("ohlcv_1min_adjusted", "ohlcv_5min_adjusted", "ohlcv_15min_adjusted", "ohlcv_60min_adjusted"),
 }

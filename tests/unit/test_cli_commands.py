@@ -46,6 +46,9 @@ def leaf_commands() -> dict[str, click.Command]:
 
 COMMANDS = leaf_commands()
 NEEDED = {  # arguments without which a command is wrong usage
+    "adjust add": ["INFY", "--ex", "2024-06-03", "--bonus", "1:1"],
+    "adjust import": [__file__],
+    "adjust remove": ["INFY", "--ex", "2024-06-03"],
     "instruments import": [__file__, "--flag", "mis"],
     "instruments flags": ["INFY"],
     "universe import": ["mine", __file__],

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from intraday.cli import (
+    adjust,
     audit,
     auth,
     backfill,
@@ -36,7 +37,23 @@ root = typer.Typer(
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
-for module in (run, history, backfill, decide, audit, database, backup, auth, sim, instruments, universe, doctor, demo, config):
+for module in (
+    run,
+    history,
+    backfill,
+    decide,
+    audit,
+    database,
+    backup,
+    auth,
+    sim,
+    instruments,
+    universe,
+    adjust,
+    doctor,
+    demo,
+    config,
+):
     module.register(root)
 
 

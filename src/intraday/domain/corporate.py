@@ -6,8 +6,10 @@ is of one action alone; which of them count on a day is ``core.actions``'s affai
 
 from __future__ import annotations
 
+import csv
+import io
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
@@ -129,3 +131,47 @@ def _ratio(kind: ActionKind, terms: str) -> tuple[float, float, float]:
         }[kind]
         raise InputError(f"terms of a {kind}: expected {wanted}, found {terms!r}")
     return a, b, price
+
+
+# ------------------------------------------------------------------------------------------------------------ lists as files
+
+
+@dataclass(frozen=True, slots=True)
+class ActionRow:
+    """One line of a list of actions. ``known``: day it was announced; ``close``: raw close of the session before; None: untold."""
+
+    symbol: str
+    ex_date: date
+    kind: ActionKind
+    terms: str
+    source: str | None = None
+    known: date | None = None
+    close: float | None = None
+
+
+def read_actions(text: str, name: str) -> list[ActionRow]:
+    """A CSV with columns symbol, ex_date, kind and terms, and perhaps source, known and close. InputError names file and line."""
+    rows = [row for row in csv.reader(io.StringIO(text.removeprefix("\ufeff"))) if any(cell.strip() for cell in row)]
+    header = [cell.strip().lower() for cell in rows[0]] if rows else []
+    missing = [column for column in ("symbol", "ex_date", "kind", "terms") if column not in header]
+    if missing or len(rows) < 2:
+        found = "no line" if not missing else f"no column {', '.join(missing)}"
+        raise InputError(f"{name}: expected the columns symbol, ex_date, kind and terms, and a line an action; found {found}")
+    return [_row(dict(zip(header, row, strict=False)), f"{name}:{k}") for k, row in enumerate(rows[1:], 2)]
+
+
+def _row(cells: Mapping[str, str], where: str) -> ActionRow:
+    def cell(column: str) -> str:
+        return cells.get(column, "").strip()
+
+    kind, close = cell("kind").lower(), cell("close")
+    if kind not in set(ActionKind) or not cell("symbol") or not cell("ex_date"):
+        wanted = f"a symbol, an ex_date and a kind of {', '.join(ActionKind)}"
+        raise InputError(f"{where}: expected {wanted}; found {', '.join(cells.values())}")
+    try:
+        days = [date.fromisoformat(cell(column)) if cell(column) else None for column in ("ex_date", "known")]
+        price = float(close) if close else None
+    except ValueError as error:
+        raise InputError(f"{where}: expected days as YYYY-MM-DD and a close in rupees, found {error}") from None
+    assert days[0] is not None
+    return ActionRow(cell("symbol").upper(), days[0], ActionKind(kind), cell("terms"), cell("source") or None, days[1], price)

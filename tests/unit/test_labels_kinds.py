@@ -77,7 +77,9 @@ def slow_trend(bars: Bars, closed: int, spec: LabelSpec) -> tuple[float, int, fl
     for stop in range(closed + spec.trend_from_min, end + 1, spec.trend_step_min):
         inside = (minute >= minute[entry]) & (minute < stop)
         x, y, n = minute[inside].astype(float), bars["close"][inside], int(inside.sum())
-        if n < 3 or np.ptp(y) == 0.0:
+        if n < spec.trend_from_min // 2:
+            continue
+        if np.ptp(y) == 0.0:
             t = 0.0
         else:
             (slope, level), rest = np.polyfit(x, y, 1), 0.0
@@ -88,14 +90,14 @@ def slow_trend(bars: Bars, closed: int, spec: LabelSpec) -> tuple[float, int, fl
     return best
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_trend_scanning_is_least_squares(seed: int) -> None:
+@pytest.mark.parametrize(("seed", "missing"), [(0, 0.0), (1, 0.25), (2, 0.5), (3, 0.6)])
+def test_trend_scanning_is_least_squares(seed: int, missing: float) -> None:
     spec = LabelSpec(kind=Kind.TREND_SCANNING, horizon_min=40, trend_from_min=10, trend_t=6.0)
-    bars = walk(seed, missing=0.25)
+    bars = walk(seed, missing=missing)
     minutes, decisions, sigma = panels(bars)
     got = Labeler(spec, TICK).scan(minutes, decisions, sigma, TABLE)
     rows = {int(r["ts_ns"]): (r, t, e) for r, t, e in zip(got.labels, got.t, got.end_ns, strict=True)}
-    assert len(rows) > 20 and set(got.labels["label"]) == {-1, 0, 1}
+    assert len(rows) > 5 and set(got.labels["label"]) == {-1, 0, 1}
     for ts in decisions.ts_ns.tolist():
         closed = (ts - SESSION.open_ns) // MINUTE_NS + 5
         expected = slow_trend(bars, closed, spec)

@@ -8,7 +8,8 @@ from datetime import date
 import numpy as np
 import pytest
 
-from intraday.core.fills import Bands, Exit, FillRules, fill_trade
+from intraday.core.decision import latest_bar_ns, latest_bars_ns
+from intraday.core.fills import Bands, Exit, FillRules, TickSizes, fill_trade
 from intraday.core.labels import Barrier, Labeler, LabelSpec, tally
 from intraday.core.panel import Lists, panel_of
 from intraday.domain.arrays import BAR, MINUTE_NS, Bars, Labels
@@ -165,6 +166,27 @@ def test_no_label_of_an_auction_stock_reaches_past_15_15() -> None:
     for day in (date(2026, 7, 31), date(2026, 9, 30)):  # before the change; a stock that has left the list
         late = auction_labels(day, ((0, number - 400, number + 30),))
         assert late["t1_ns"][late["inst"] == 0].max() == late["t1_ns"][late["inst"] == 1].max()
+
+
+def test_tick_sizes_are_dated() -> None:
+    """A tick of one rupee from the second day on: 1.02 rupees round to a barrier at 102, which nothing reaches."""
+    days = [date(2026, 1, 6), date(2026, 1, 7)]
+    numbers = [TABLE.get(day).number for day in days]
+    sizes = TickSizes(np.array(numbers, np.int32), np.array([[0.05], [1.0]]))
+    assert [sizes.on(n)[0] for n in (numbers[0] - 9, *numbers, numbers[1] + 9)] == [0.05, 0.05, 1.0, 1.0]
+    bars = np.concatenate([bars_of(TABLE.get(day), {20: (100.0, 101.5, 100.0, 100.0)}) for day in days])
+    five = np.array([(TABLE.get(day).open_ns, 0, 0, *FLAT, 1.0, 1) for day in days], BAR)
+    panels = panel_of(bars, 1, 1, TABLE), panel_of(five, 1, 5, TABLE)
+    got = Labeler(SPEC, sizes).label(*panels, np.full((2, 1), SIGMA, np.float32), TABLE)
+    assert got["label"].tolist() == [1, 0]
+
+
+def test_the_latest_signal_of_an_auction_stock() -> None:
+    lists = Lists(auction=((1, TABLE.get(AUCTION).number, TABLE.get(AUCTION).number + 30),))
+    for day in (AUCTION, date(2026, 7, 31)):
+        got = latest_bars_ns(SPEC, TABLE.get(day), 3, TABLE, lists)
+        alone = [latest_bar_ns(SPEC, TABLE.get(day, auction=k == 1 and day == AUCTION)) for k in range(3)]
+        assert got.tolist() == alone and (got[1] < got[0]) == (day == AUCTION)
 
 
 def test_a_muhurat_evening() -> None:

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from intraday.core.fills import last_exit_ns
 from intraday.core.labels import LabelSpec
-from intraday.domain.arrays import F8, MINUTE_NS
-from intraday.domain.session import Session
+from intraday.core.panel import Lists
+from intraday.domain.arrays import F8, I8, MINUTE_NS
+from intraday.domain.session import Session, SessionTable
 
 CLASSES = (-1, 0, 1)  # columns of every probability matrix: down, hold, up
 
@@ -65,3 +66,9 @@ def latest_bar_ns(label: LabelSpec, session: Session) -> int:
     Labels of later bars exist (their horizon is cut short) and train the model, but nobody is told to trade on them.
     """
     return last_exit_ns(label.rules, session) - (label.horizon_min + label.timeframe) * MINUTE_NS
+
+
+def latest_bars_ns(label: LabelSpec, session: Session, n: int, sessions: SessionTable, lists: Lists) -> I8:
+    """``latest_bar_ns`` of each of ``n`` instruments on the session's day, int64 [n]: stocks of a closing auction end earlier."""
+    regular, early = (latest_bar_ns(label, sessions.get(session.day, auction)) for auction in (False, True))
+    return np.where(lists.auction_on(session.number, n), early, regular).astype(np.int64)

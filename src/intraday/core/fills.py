@@ -70,6 +70,19 @@ class Bands:
         return np.round(self.lower[at] * 100.0) / 100.0, np.round(self.upper[at] * 100.0) / 100.0
 
 
+@dataclass(frozen=True, slots=True)
+class TickSizes:
+    """Dated tick sizes: ``number`` int32 [N] ascending session numbers, ``rupees`` float64 [N, S] in force from each of them on."""
+
+    number: I4
+    rupees: F8
+
+    def on(self, number: int) -> F8:
+        """Those of a session, float64 [S]; before the first, the first."""
+        row: F8 = self.rupees[max(int(np.searchsorted(self.number, number, side="right")) - 1, 0)]
+        return row
+
+
 class Clock(NamedTuple):
     """The times of decisions as rows of a session's minutes (row m opens m minutes after the session)."""
 

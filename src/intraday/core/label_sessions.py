@@ -8,7 +8,7 @@ from datetime import date, timedelta
 
 import numpy as np
 
-from intraday.core.fills import FOREVER_NS, Bands, Clock, FillRules, clock_of, limit_margin, minute_grid, tick_paise
+from intraday.core.fills import FOREVER_NS, Bands, Clock, FillRules, TickSizes, clock_of, limit_margin, minute_grid, tick_paise
 from intraday.core.panel import Lists
 from intraday.domain.arrays import F4, F8, I8, MINUTE_NS, Panel
 from intraday.domain.session import Session, SessionTable
@@ -18,11 +18,23 @@ EPOCH = date(1970, 1, 1)
 
 @dataclass(frozen=True, slots=True)
 class Traded:
-    """S instruments: ``tick_rupees`` float64 [S], ``lists`` of who ends before a closing auction, ``bands``: None, none known."""
+    """S instruments: their ticks, ``lists`` of who ends before a closing auction, ``bands`` (None: none are known)."""
 
-    tick_rupees: F8
+    ticks: TickSizes
     lists: Lists
     bands: Bands | None
+
+    @classmethod
+    def of(cls, tick_rupees: F8 | TickSizes, lists: Lists, bands: Bands | None) -> Traded:
+        """``tick_rupees`` float64 [S], the same at all times, or dated."""
+        if isinstance(tick_rupees, TickSizes):
+            return cls(tick_rupees, lists, bands)
+        return cls(TickSizes(np.zeros(1, np.int32), np.asarray(tick_rupees, dtype=np.float64)[None, :]), lists, bands)
+
+    @property
+    def n(self) -> int:
+        """S."""
+        return int(self.ticks.rupees.shape[1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +72,7 @@ class LabelParts:
 
     def of(self, minutes: Panel, decisions: Panel, sigma: F4, known_ns: int | None) -> Iterator[LabelPart]:
         """Every part of the decisions, in order of time."""
-        n, until = len(self.traded.tick_rupees), FOREVER_NS if known_ns is None else known_ns
+        n, until = self.traded.n, FOREVER_NS if known_ns is None else known_ns
         assert minutes.timeframe == 1 and minutes.n_instruments == decisions.n_instruments == n, (minutes.n_instruments, n)
         assert sigma.shape == decisions.mask.shape, (sigma.shape, decisions.mask.shape)
         for number in np.unique(decisions.session):
@@ -74,7 +86,8 @@ class LabelParts:
         regular = self.sessions.get(day)
         grid = minute_grid(regular, minutes.ts_ns, [minutes.open, minutes.high, minutes.low, minutes.close])
         lower, upper = (np.full(n, np.nan), np.full(n, np.nan)) if traded.bands is None else traded.bands.on(number)
-        tick, margin = tick_paise(traded.tick_rupees), limit_margin(self.rules, traded.tick_rupees)
+        rupees = traded.ticks.on(number)
+        tick, margin = tick_paise(rupees), limit_margin(self.rules, rupees)
         listed = traded.lists.auction_on(number, n)
         for auction in (False, True):
             keep = np.flatnonzero(listed == auction)

@@ -15,7 +15,7 @@ from math import inf
 
 import numpy as np
 
-from intraday.core.fills import Bands, FillRules
+from intraday.core.fills import Bands, FillRules, TickSizes
 from intraday.core.kernels import SOURCE_HASH
 from intraday.core.kernels import barrier as kernel
 from intraday.core.label_sessions import LabelPart, LabelParts, Traded
@@ -107,13 +107,13 @@ class Scanned:
 class Labeler:
     """Labels panels; holds no state between calls.
 
-    ``tick_rupees`` float64 [S]; ``lists`` says by date whose continuous trading ends before a closing auction; ``bands`` are the
+    ``tick_rupees`` float64 [S], or dated; ``lists`` says by date whose continuous trading ends before a closing auction; ``bands`` are the
     circuit limits, None: none are known.
     """
 
-    def __init__(self, spec: LabelSpec, tick_rupees: F8, lists: Lists = NO_LISTS, bands: Bands | None = None) -> None:
+    def __init__(self, spec: LabelSpec, tick_rupees: F8 | TickSizes, lists: Lists = NO_LISTS, bands: Bands | None = None) -> None:
         self._spec = spec
-        self._traded = Traded(np.asarray(tick_rupees, dtype=np.float64), lists, bands)
+        self._traded = Traded.of(tick_rupees, lists, bands)
 
     def label(self, minutes: Panel, decisions: Panel, sigma: F4, sessions: SessionTable, known_ns: int | None = None) -> Labels:
         """LABEL[n] of the decision bars, ordered by (ts, inst); a decision without a known outcome has no row, never a zero.

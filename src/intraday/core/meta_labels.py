@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from intraday.core.fills import Bands, Exit
+from intraday.core.fills import Bands, Exit, TickSizes
 from intraday.core.kernels.trade_sides import trade_session
 from intraday.core.label_sessions import LabelParts, Traded
 from intraday.core.labels import NO_LISTS, LabelSpec
@@ -70,9 +70,9 @@ class MetaSpec:
 class MetaLabeler:
     """Labels given sides; arguments as ``labels.Labeler``'s."""
 
-    def __init__(self, spec: MetaSpec, tick_rupees: F8, lists: Lists = NO_LISTS, bands: Bands | None = None) -> None:
+    def __init__(self, spec: MetaSpec, tick_rupees: F8 | TickSizes, lists: Lists = NO_LISTS, bands: Bands | None = None) -> None:
         self._spec = spec
-        self._traded = Traded(np.asarray(tick_rupees, dtype=np.float64), lists, bands)
+        self._traded = Traded.of(tick_rupees, lists, bands)
 
     def label(
         self, minutes: Panel, decisions: Panel, sigma: F4, side: NDArray[np.int8], cost: F8, sessions: SessionTable,

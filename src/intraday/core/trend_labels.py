@@ -1,9 +1,10 @@
 """Trend-scanning labels: the sign of the straight line that fits the minutes after a decision most clearly.
 
 For each decision, least squares of one-minute closes on time, from the entry to each of several ends; the end with the largest
-absolute t-value of the slope is the trend's. Unlike the book's code, minutes that are missing are left out of the fit instead of
-moving the others together, nothing crosses the session's last exit, and ``t1_ns`` is the end of the *longest* span: until then
-another span could still have won. Source: López de Prado 2020, Machine Learning for Asset Managers, section 5.4.
+absolute t-value of the slope is the trend's. Unlike the book's code: minutes that are missing are left out of the fit instead of
+moving the others together; a span needs bars in half of ``from_min`` minutes (three on a line would beat everything); nothing
+crosses the session's last exit; and ``t1_ns`` is the end of the *longest* span, until when another one could still have won.
+Source: López de Prado 2020, Machine Learning for Asset Managers, section 5.4.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ def scan_trends(part: LabelPart, rule: TrendRule, out: Labels, done: Mask, t: F8
     ``ret_long`` runs from the entry's open to the last close of the chosen span; barriers and circuit limits play no part.
     """
     first = (part.closed_ns - part.session.open_ns) // MINUTE_NS + rule.from_min
+    least = max(3, rule.from_min // 2)
     kernel.scan_session(
-        part.grid, part.keep, part.decided, part.sigma, part.clock.rows, first, rule.step_min, rule.least_t,
+        part.grid, part.keep, part.decided, part.sigma, part.clock.rows, first, rule.step_min, least, rule.least_t,
         rule.max_wait_min, part.session.open_ns, part.ts_ns, out, done, t, end_ns,
     )  # fmt: skip

@@ -33,10 +33,10 @@ def t_value(n: float, x: float, y: float, xx: float, xy: float, yy: float) -> fl
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
-def scan(close: F8, entry: int, first: int, step: int, end: int, hole: int) -> tuple[float, int, float]:
-    """Of the spans from row ``entry`` to before rows ``first``, ``first + step`` .. up to ``end``: (t, row of its end, last close)
-    of the one with the largest absolute t, the shortest of equals. Row 0: unknown, for a hole of more than ``hole`` rows or no
-    span.
+def scan(close: F8, entry: int, first: int, step: int, end: int, least: int, hole: int) -> tuple[float, int, float]:
+    """Of the spans from row ``entry`` to before rows ``first``, ``first + step`` .. up to ``end`` that hold ``least`` bars: (t, row
+    of its end, last close) of the one with the largest absolute t, the shortest of equals. Row 0: unknown, for a hole of more than
+    ``hole`` rows or because there is no such span.
     """
     n, x, y, xx, xy, yy = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
     best, row, price, seen, due = 0.0, 0, 0.0, entry, first
@@ -49,7 +49,7 @@ def scan(close: F8, entry: int, first: int, step: int, end: int, hole: int) -> t
             x, y, xx, xy, yy = x + dx, y + dy, xx + dx * dx, xy + dx * dy, yy + dy * dy
         if m + 1 == due:
             t = t_value(n, x, y, xx, xy, yy)
-            if row == 0 or abs(t) > abs(best):
+            if n >= least and (row == 0 or abs(t) > abs(best)):
                 best, row, price = t, m + 1, close[seen]
             due += step
     if end - seen - 1 > hole:
@@ -59,7 +59,7 @@ def scan(close: F8, entry: int, first: int, step: int, end: int, hole: int) -> t
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
 def scan_session(
-    grid: F8, keep: I8, decided: F8, sigma: F4, clock: I8, from_rows: I8, step: int, least_t: float, hole: int,
+    grid: F8, keep: I8, decided: F8, sigma: F4, clock: I8, from_rows: I8, step: int, least: int, least_t: float, hole: int,
     open_ns: int, ts: I8, out: Table, done: Mask, t: F8, end_ns: I8,
 ) -> None:  # fmt: skip
     """Every decision of the instruments ``keep`` in one session; arguments as ``barrier.label_session``'s.
@@ -75,7 +75,7 @@ def scan_session(
             m = find_entry(grid[s], clock[DUE, d], clock[WAIT, d], end)
             if m < 0 or end > clock[KNOWN, d]:
                 continue
-            best, row, price = scan(grid[s, CLOSE], m, from_rows[d], step, end, hole)
+            best, row, price = scan(grid[s, CLOSE], m, from_rows[d], step, end, least, hole)
             if row == 0:
                 continue
             ret = price / grid[s, OPEN, m] - 1.0

@@ -90,6 +90,19 @@ def test_a_pipeline_that_sees_the_scored_rows_is_caught(tmp_path: Path, file: st
     assert reason in {f["detail"] for f in document["findings"] if f["subject"] == "PIPELINE"}.pop()
 
 
+def test_the_example_file_passes_and_is_described(tmp_path: Path) -> None:
+    example = LEAKS.parents[1] / "examples" / "user_features.py"
+    names = ("my_stretch", "my_effort", "my_squeeze", "my_leader_gap")
+    code, document, output = run(tmp_path, example, *names)
+    assert code == 0, output
+    assert [f["name"] for f in document["own_features"]] == list(names)
+    assert document["own_features"][0]["definition"].startswith("(div (sub (close) (ema (close) 20")
+    assert document["own_features"][2]["definition"] == "squeeze of the last 24 slots"
+    page = Path(document["page"]).read_text(encoding="utf-8")
+    assert "squeeze of the last 24 slots" in page
+    assert all(f"<b>{name}</b>" in page for name in names)
+
+
 def test_an_honest_file_gets_a_certificate(tmp_path: Path) -> None:
     code, document, output = run(tmp_path, LEAKS / "pipeline_honest.py", "ret_3", "trend")
     assert code == 0, output

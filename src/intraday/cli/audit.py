@@ -89,6 +89,7 @@ def _document(certificate: Certificate, page: Path) -> dict[str, Any]:
         "by": certificate.who,
         "made_ns": certificate.made_ns,
         "facts": dict(certificate.facts),
+        "own_features": certificate.own,
         "laws": certificate.by_law(),
         "failures": failure_rows(certificate),
         "findings": certificate.findings,

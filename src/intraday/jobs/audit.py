@@ -17,7 +17,7 @@ from intraday.app import System, build_market, label_spec, lists, open_system, t
 from intraday.backtest.audit import Audit, AuditBars, AuditPlan, live_findings
 from intraday.config.settings import Settings
 from intraday.core.anchor import AnchorRule
-from intraday.core.audit.certificate import Certificate
+from intraday.core.audit.certificate import Certificate, described
 from intraday.core.audit.result import Finding, Law, not_checked
 from intraday.core.costs import Costs
 from intraday.core.decision import latest_bar_ns
@@ -72,7 +72,8 @@ def run_audit(settings: Settings, request: AuditRequest, clock: Clock, progress:
     with _bars(settings, request, sessions, clock, progress) as found:
         findings = [*Audit(plan, found.bars, progress).findings(), *found.live]
     symbols = [i.key for i in found.instruments]
-    certificate = Certificate(request.who, clock.now_ns(), _facts(plan, found, request), symbols, findings)
+    own = [described(f) for f in (*plan.user.expressions, *plan.user.functions.features)]
+    certificate = Certificate(request.who, clock.now_ns(), _facts(plan, found, request), symbols, findings, own)
     where = settings.system.data_dir / "reports" / f"audit-{certificate.digest}.html"
     return certificate, render(certificate, where)
 

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 from intraday.core.audit.result import Finding, Law, Outcome
+from intraday.core.feature import Feature
+from intraday.core.function_features import FunctionFeature
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,14 +24,46 @@ class LawCount:
 
 
 @dataclass(frozen=True, slots=True)
+class Described:
+    """A user's feature in words; ``definition``: the expression, or the function and its window."""
+
+    name: str
+    family: str
+    formula: str
+    units: str
+    warmup: int  # bars before the first value
+    sessions: int  # whole sessions before the first value
+    needs_volume: bool
+    undefined: str
+    source: str
+    definition: str
+
+
+def described(feature: Feature | FunctionFeature) -> Described:
+    """What its author says of it, and what is computed."""
+    if isinstance(feature, FunctionFeature):
+        definition = f"{getattr(feature.function, '__qualname__', 'function')} of the last {feature.window} slots"
+    else:
+        definition = feature.expr.text
+    f = feature
+    return Described(
+        f.name, f.family, f.formula, f.units, f.warmup, f.sessions, f.needs_volume, f.undefined, f.source, definition
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
 class Certificate:
-    """``facts`` (name, value) in the order they are shown: range, digests, versions. ``symbols`` by dense row; ``made_ns`` UTC."""
+    """``facts`` (name, value) in the order they are shown: range, digests, versions. ``symbols`` by dense row; ``made_ns`` UTC.
+
+    ``own``: the user's features.
+    """
 
     who: str
     made_ns: int
     facts: Sequence[tuple[str, str]]
     symbols: Sequence[str]
     findings: Sequence[Finding]
+    own: Sequence[Described] = ()
 
     @property
     def passed(self) -> bool:
@@ -44,7 +78,7 @@ class Certificate:
     @property
     def digest(self) -> str:
         """16 hex digits of sha256 over everything above: another word, another digest."""
-        whole = [self.who, self.made_ns, list(self.facts), list(self.symbols), [asdict(f) for f in self.findings]]
+        whole = [self.who, self.made_ns, list(self.facts), list(self.symbols), [asdict(f) for f in (*self.findings, *self.own)]]
         return hashlib.sha256(json.dumps(whole, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
     def by_law(self) -> list[LawCount]:

@@ -82,7 +82,7 @@ validate: $(STAMP) ## Check the configuration, then this machine
 	$(BIN)/intraday doctor --config $(CONFIG)
 
 validate-data: $(STAMP) ## Import every real set beside the project and hold the database against the files (minutes)
-	INTRADAY_ALL_SETS=1 $(PYTEST) -q tests/integration/test_nse_sets.py
+	INTRADAY_ALL_SETS=1 INTRADAY_ALL_TICKS=1 $(PYTEST) -q tests/integration/test_nse_sets.py tests/golden/test_real_ticks.py
 
 db-init: $(STAMP) ## Start the database if it is ours, and bring the schema up
 	$(BIN)/intraday db init --config $(CONFIG)

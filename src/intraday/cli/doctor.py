@@ -163,12 +163,14 @@ def clock(now_ns: int) -> Check:
 
 
 def session_table(table: SessionTable, today: date, limit: Threshold) -> Check:
-    """Days until the table of NSE sessions ends: outside it the program refuses to guess."""
-    left = (table.last - today).days
-    found = f"{table.first} to {table.last}, {left} days left"
-    return _judged(
-        "session table", left, limit, found, "update intraday, or extend domain/nse_sessions.csv by scripts/build_sessions.py"
-    )
+    """Days until the table of NSE sessions ends: outside it the program refuses to guess, and its last part is not announced yet."""
+    left, announced = (table.last - today).days, (table.confirmed - today).days
+    found = f"{table.first} to {table.last}, {left} days left, {max(announced, 0)} of them as the exchange announced them"
+    remedy = "update intraday, or extend domain/nse_sessions.csv by scripts/build_sessions.py"
+    check = _judged("session table", left, limit, found, remedy)
+    if check.verdict is Verdict.OK and announced < limit.warn:
+        return Check("session table", Verdict.WARN, found, remedy)
+    return check
 
 
 def kernel_cache() -> Check:

@@ -64,7 +64,7 @@ class Checker:
         tally = Tally()
         with snapshot(self._db) as snap:
             check_catalog(snap, tally)
-            check_sessions(snap, self._sessions.between(self._sessions.first, self._sessions.last), tally)
+            check_sessions(snap, self._sessions.between(self._sessions.first, self._sessions.confirmed), tally)
             kept = _kept(snap)
             check_tables(snap, scope, kept["signals"], tally)
             _before_retention(snap, kept, tally)

@@ -50,7 +50,7 @@ def import_bars(
             )
         options = replace(options, kept_ns=system.stores.bars.kept_ns())
         reports = build_importer(system, progress).import_paths(paths, options)
-        system.stores.instruments.save_sessions(system.sessions.between(system.sessions.first, system.sessions.last))
+        system.stores.instruments.save_sessions(system.sessions.between(system.sessions.first, system.sessions.confirmed))
         run.summary |= {"files": len(reports), "rows": sum(r.rows for r in reports), "stored": sum(r.stored for r in reports)}
         return reports
 

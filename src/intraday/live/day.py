@@ -97,6 +97,8 @@ class DayRunner:
             calculator, start = self._warm(session)
             if not start.anchored:
                 alerts.offer(self._no_anchor(session))
+            if caveat := self._sessions.caveat(session.day):
+                alerts.offer(Alert(session.open_ns, "warning", "session", f"{session.day}: {caveat}"))
             trail.move(SystemState.LIVE)
             counts = await self._through(session, run, calculator, start, feed, alerts, repairs, rollups)
         except BaseException as error:
@@ -185,4 +187,6 @@ class DayRunner:
             instruments=plan.instruments,
             costs=costs,
             warmup=warmup,
+            lists=plan.lists,
+            index=plan.index,
         )

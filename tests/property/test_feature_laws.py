@@ -11,26 +11,27 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from intraday.core import features
 from intraday.core.anchor import EPOCH, AnchorRule, from_anchor, reaches
 from intraday.core.features import FeatureCalculator, FeatureSet
 from intraday.core.panel import Day
 from intraday.core.registry import default_registry
-from intraday.domain.arrays import BAR, F4, I8, MINUTE_NS, Bars, Mask, Panel
+from intraday.domain.arrays import BAR, DAY_NS, F4, I8, IST_NS, MINUTE_NS, Bars, Mask, Panel
 from property import laws
 
 REGISTRY = default_registry()
 NAMES = list(REGISTRY)
-STEPS_A_DAY, DAYS, TIMEFRAME = 40, 8, 5
+STEPS_A_DAY, DAYS, TIMEFRAME, INSTRUMENTS, INDEX = 40, 8, 5, 9, 0
 QUICK = settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 SEEDS = st.integers(0, 2**20)
 CUTS = st.lists(st.integers(0, STEPS_A_DAY * DAYS), max_size=6)
 
 
-def clean_panel(seed: int, n_instruments: int = 5) -> Panel:
+def clean_panel(seed: int, n_instruments: int = INSTRUMENTS, days: int = DAYS) -> Panel:
     """Every instrument trades in every row; the third session is short, and starts late as an evening session does."""
     rng = np.random.default_rng(seed)
-    day = np.repeat(np.arange(DAYS), STEPS_A_DAY)
-    slot = np.tile(np.arange(STEPS_A_DAY), DAYS)
+    day = np.repeat(np.arange(days), STEPS_A_DAY)
+    slot = np.tile(np.arange(STEPS_A_DAY), days)
     keep = (day != 2) | (slot < 12)
     day, slot = day[keep], slot[keep]
     shape = (len(day), n_instruments)
@@ -39,15 +40,21 @@ def clean_panel(seed: int, n_instruments: int = 5) -> Panel:
     open_ = close * np.exp(rng.normal(0, 5e-4, shape))
     minutes = np.repeat(np.where(day == 2, 60.0, 200.0)[:, None], n_instruments, axis=1)
     return Panel(
-        TIMEFRAME, (day * 400 + slot).astype(np.int64), (20_000 + day).astype(np.int32), slot * float(TIMEFRAME),
+        TIMEFRAME, times(day, slot), (20_000 + day).astype(np.int32), slot * float(TIMEFRAME),
         minutes, np.ones(shape, np.bool_), open_, np.maximum(open_, close) * (1 + rng.random(shape) * 1e-3),
         np.minimum(open_, close) * (1 - rng.random(shape) * 1e-3), close, np.floor(rng.lognormal(7, 1, shape)) + 1,
         np.ones(shape, np.bool_),
     )  # fmt: skip
 
 
+def times(day: I8, slot: I8) -> I8:
+    """Open times: from 09:15 IST on, the third session from 18:15."""
+    first = np.where(day == 2, 18.25, 9.25) * 3600e9
+    return np.asarray((20_000 + day) * DAY_NS - IST_NS + first.astype(np.int64) + slot * TIMEFRAME * MINUTE_NS, np.int64)
+
+
 def rough_panel(seed: int) -> Panel:
-    """The same with an index, missing bars, a late riser, minutes without trades and a flat stretch."""
+    """The same with an index, missing bars, a late riser, minutes without trades, a flat stretch, one that leaves the universe."""
     rng = np.random.default_rng(seed + 1)
     panel = clean_panel(seed)
     mask = rng.random(panel.mask.shape) > 0.1
@@ -60,16 +67,36 @@ def rough_panel(seed: int) -> Panel:
         prices[name][150:190, 3] = 321.05
     for column in prices.values():
         column[~mask] = np.nan
-    return dataclasses.replace(panel, mask=mask, **prices)
+    member = panel.member.copy()
+    member[120:, 5], member[:, INDEX] = False, False
+    minutes = panel.minutes.copy()
+    minutes[panel.session >= 20_004, 4] -= 15.0
+    return dataclasses.replace(panel, mask=mask, member=member, minutes=minutes, **prices)
 
 
 def feature_set(*names: str) -> FeatureSet:
     return FeatureSet.of(TIMEFRAME, names, REGISTRY, AnchorRule())
 
 
-def maker(name: str) -> Callable[[Mask], FeatureCalculator]:
-    one = feature_set(name)
-    return lambda has_volume: FeatureCalculator(one, has_volume)
+class Maker:
+    """Builds calculators of some features; the index stands in the first row."""
+
+    def __init__(self, *names: str) -> None:
+        self.features = feature_set(*names)
+        self.names = names
+
+    def __call__(self, has_volume: Mask, index: int = INDEX) -> FeatureCalculator:
+        return FeatureCalculator(self.features, has_volume, index)
+
+
+def maker(*names: str) -> Maker:
+    return Maker(*names)
+
+
+LONG = clean_panel(5, days=2 + max(f.sessions + f.expr.warmup_at(TIMEFRAME) // STEPS_A_DAY for f in REGISTRY.values()))
+ALONE = [name for name in NAMES if not REGISTRY[name].expr.across]  # their values depend on no other instrument
+EVERY = Maker(*NAMES)
+EVERY_ALONE = Maker(*ALONE)
 
 
 def day_of(session: int) -> date:
@@ -79,114 +106,129 @@ def day_of(session: int) -> date:
 # --------------------------------------------------------------------------------------------- every registered feature
 
 
-@pytest.mark.parametrize("name", NAMES)
 @QUICK
 @given(seed=SEEDS, cuts=CUTS)
-def test_chunks_change_nothing(name: str, seed: int, cuts: list[int]) -> None:
-    laws.chunks(maker(name), rough_panel(seed), cuts)
+def test_chunks_change_nothing(seed: int, cuts: list[int]) -> None:
+    laws.chunks(EVERY, rough_panel(seed), cuts)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_a_step_is_a_small_batch(name: str) -> None:
-    laws.steps(maker(name), rough_panel(11), np.random.default_rng(3))
+def test_a_step_is_a_small_batch() -> None:
+    laws.steps(EVERY, rough_panel(11), np.random.default_rng(3))
 
 
-@pytest.mark.parametrize("name", NAMES)
 @QUICK
-@given(seed=SEEDS, keep=st.permutations(range(5)), n=st.integers(1, 5), cut=st.integers(0, 250))
-def test_other_instruments_change_nothing(name: str, seed: int, keep: list[int], n: int, cut: int) -> None:
-    laws.instruments(maker(name), rough_panel(seed), np.array(keep[:n]), cut)
+@given(seed=SEEDS, keep=st.permutations(range(INSTRUMENTS)), n=st.integers(1, INSTRUMENTS), cut=st.integers(0, 250))
+def test_other_instruments_change_nothing(seed: int, keep: list[int], n: int, cut: int) -> None:
+    laws.instruments(EVERY_ALONE, rough_panel(seed), np.array(keep[:n]), cut)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@QUICK
+@given(seed=SEEDS, order=st.permutations(range(INSTRUMENTS)))
+def test_the_order_of_instruments_changes_only_the_order(seed: int, order: list[int]) -> None:
+    laws.shuffled(EVERY, rough_panel(seed), INDEX, np.array(order))
+
+
+@QUICK
+@given(seed=SEEDS, outside=st.sets(st.integers(1, INSTRUMENTS - 1), min_size=1, max_size=3))
+def test_who_is_no_member_or_not_there_changes_nothing(seed: int, outside: set[int]) -> None:
+    laws.outsiders(EVERY, rough_panel(seed), INDEX, np.array(sorted(outside)))
+
+
 @QUICK
 @given(seed=SEEDS, cut=st.integers(1, 280))
-def test_the_future_changes_no_past(name: str, seed: int, cut: int) -> None:
-    laws.truncation(maker(name), rough_panel(seed), cut)
+def test_the_future_changes_no_past(seed: int, cut: int) -> None:
+    laws.truncation(EVERY, rough_panel(seed), cut)
 
 
-@pytest.mark.parametrize("name", NAMES)
 @QUICK
 @given(seed=SEEDS, extra=st.lists(st.integers(0, 270), max_size=20))
-def test_empty_rows_change_nothing(name: str, seed: int, extra: list[int]) -> None:
-    laws.absences(maker(name), rough_panel(seed), extra)
+def test_empty_rows_change_nothing(seed: int, extra: list[int]) -> None:
+    laws.absences(EVERY, rough_panel(seed), extra)
 
 
-@pytest.mark.parametrize("name", NAMES)
 @QUICK
 @given(seed=SEEDS, cut=st.integers(0, 280))
-def test_a_restored_snapshot_goes_on(name: str, seed: int, cut: int) -> None:
-    laws.recovery(maker(name), rough_panel(seed), cut)
+def test_a_restored_snapshot_goes_on(seed: int, cut: int) -> None:
+    laws.recovery(EVERY, rough_panel(seed), cut)
 
 
-@pytest.mark.parametrize("name", NAMES)
 @QUICK
 @given(seed=SEEDS, anchor=st.integers(0, DAYS - 1))
-def test_history_before_the_anchor_changes_nothing(name: str, seed: int, anchor: int) -> None:
+def test_history_before_the_anchor_changes_nothing(seed: int, anchor: int) -> None:
     panel = rough_panel(seed)
-    laws.anchored(anchored(name, 20_000 + anchor), panel, int(np.searchsorted(panel.session, 20_000 + anchor)))
+    laws.anchored(anchored(20_000 + anchor), panel, int(np.searchsorted(panel.session, 20_000 + anchor)))
 
 
-def anchored(name: str, session: int) -> Callable[[Panel], F4]:
+def anchored(session: int) -> Callable[[Panel], F4]:
     def compute(panel: Panel) -> F4:
         used = from_anchor(panel, day_of(session))
-        out = np.full((len(panel), panel.n_instruments, 1), np.nan, np.float32)
-        out[len(panel) - len(used) :] = FeatureCalculator(feature_set(name), laws.volumes(panel)).batch(used)
+        out = np.full((len(panel), panel.n_instruments, len(NAMES)), np.nan, np.float32)
+        out[len(panel) - len(used) :] = EVERY(laws.volumes(panel)).batch(used)
         return out
 
     return compute
 
 
+@pytest.mark.parametrize("threads", [2, 3])
+def test_threads_change_no_bit(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    panel = rough_panel(12)
+    whole = EVERY(laws.volumes(panel)).batch(panel)
+    monkeypatch.setattr(features, "BLOCK", 4)
+    monkeypatch.setattr(features, "CARRIED_BYTES", 9 * 50 * 8 * 70)
+    laws.same(EVERY(laws.volumes(panel)).batch(panel, threads=threads), whole, f"{threads} threads, small blocks and chunks", EVERY)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_the_declared_warmup_is_exact(name: str) -> None:
-    laws.warmup(maker(name), clean_panel(5), REGISTRY[name].warmup, REGISTRY[name].sessions)
+    expr = REGISTRY[name].expr
+    laws.warmup(maker(name), LONG, expr.warmup_at(TIMEFRAME), expr.sessions, exact=not expr.uses("bucket"))
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_an_index_lacks_volume_features_and_nothing_else(name: str) -> None:
-    panel = clean_panel(6)
-    has_volume = np.array([False, True, True, True, True])
-    values = FeatureCalculator(feature_set(name), has_volume).batch(panel)
-    if REGISTRY[name].needs_volume:
-        assert np.isnan(values[:, 0]).all()
-    else:
-        assert np.isfinite(values[-1, 0]).all()
-    assert np.isfinite(values[-1, 1:]).all()
+def test_an_index_lacks_volume_features_and_nothing_else() -> None:
+    panel = LONG
+    has_volume = np.arange(INSTRUMENTS) != INDEX
+    member = panel.member & has_volume
+    values = EVERY(has_volume).batch(dataclasses.replace(panel, member=member))
+    for f, name in enumerate(NAMES):
+        feature = REGISTRY[name]
+        if feature.needs_volume and not feature.expr.across:
+            assert np.isnan(values[:, INDEX, f]).all(), name
+        elif not feature.expr.across and not feature.undefined:
+            assert np.isfinite(values[-1, INDEX, f]).all(), name
+        assert np.isfinite(values[-1, 1:, f]).all() or feature.undefined, name
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_flat_prices_without_trades_poison_nothing(name: str) -> None:
+def test_flat_prices_without_trades_poison_nothing() -> None:
     """A session of frozen prices and no volume: only features that say so are undefined in it, and all recover."""
-    panel = clean_panel(7)
+    panel = LONG
     prices = {field: getattr(panel, field).copy() for field in laws.PRICES}
-    frozen = panel.session == 20_004
+    frozen = panel.session == panel.session[-1] - 3
     for field in ("open", "high", "low", "close"):
         prices[field][frozen] = 400.1
     prices["volume"][frozen] = 0.0
-    values = FeatureCalculator(feature_set(name), np.ones(5, np.bool_)).batch(dataclasses.replace(panel, **prices))
-    warm = panel.session >= 20_003
-    if not REGISTRY[name].undefined:
-        first = 220 if name == "ema_dist_200" else 0
-        assert np.isfinite(values[warm][first:]).all()
-    assert np.isfinite(values[panel.session == 20_007]).all()
-    assert not np.isinf(values).any()
+    values = EVERY(np.ones(INSTRUMENTS, np.bool_)).batch(dataclasses.replace(panel, **prices))
+    for f, name in enumerate(NAMES):
+        if not REGISTRY[name].undefined:
+            warm = max(REGISTRY[name].expr.warmup_at(TIMEFRAME), int(np.searchsorted(panel.session, 20_003)))
+            assert np.isfinite(values[warm:, :, f]).all(), name
+        assert np.isfinite(values[panel.session == panel.session[-1], :, f]).all() or REGISTRY[name].undefined, name
+        assert not np.isinf(values[:, :, f]).any(), name
 
 
 def test_all_features_together_are_what_each_is_alone() -> None:
     panel = rough_panel(8)
-    whole = FeatureCalculator(feature_set(*NAMES), laws.volumes(panel)).batch(panel)
+    whole = EVERY(laws.volumes(panel)).batch(panel)
     for f, name in enumerate(NAMES):
         laws.same(np.ascontiguousarray(whole[:, :, f : f + 1]), maker(name)(laws.volumes(panel)).batch(panel), name)
 
 
-@pytest.mark.parametrize("n_instruments", [1, 127, 128, 129, 300])
+@pytest.mark.parametrize("n_instruments", [1, 511, 512, 513])
 def test_block_borders_change_no_bit(n_instruments: int) -> None:
-    panel = clean_panel(9, n_instruments)
-    names = feature_set(*NAMES)
-    whole = FeatureCalculator(names, np.ones(n_instruments, np.bool_)).batch(panel)
+    panel = clean_panel(9, n_instruments).rows(0, 130)
+    whole = EVERY_ALONE(np.ones(n_instruments, np.bool_)).batch(panel)
     for s in {0, n_instruments // 2, n_instruments - 1}:
-        alone = FeatureCalculator(names, np.ones(1, np.bool_)).batch(panel.columns(np.array([s])))
-        laws.same(alone, np.ascontiguousarray(whole[:, [s]]), f"instrument {s} of {n_instruments}")
+        alone = EVERY_ALONE(np.ones(1, np.bool_)).batch(panel.columns(np.array([s])))
+        laws.same(alone, np.ascontiguousarray(whole[:, [s]]), f"instrument {s} of {n_instruments}", EVERY_ALONE)
 
 
 # ------------------------------------------------------------------------------------------------- the laws have teeth
@@ -329,11 +371,11 @@ def test_a_wrong_warmup_breaks_the_law() -> None:
 
 def test_a_silenced_calculator_says_nothing_also_after_recovery() -> None:
     panel = clean_panel(3)
-    calculator = maker("ret_1")(np.ones(5, np.bool_))
+    calculator = maker("ret_1")(np.ones(INSTRUMENTS, np.bool_))
     calculator.batch(panel.rows(0, 20))
     calculator.silence()
     assert np.isnan(calculator.batch(panel.rows(20, 30))).all()
-    other = maker("ret_1")(np.ones(5, np.bool_))
+    other = maker("ret_1")(np.ones(INSTRUMENTS, np.bool_))
     other.restore(calculator.snapshot())
     assert np.isnan(other.batch(panel.rows(30, 40))).all()
     assert np.isnan(other.columns(np.array([1])).batch(panel.columns(np.array([1])).rows(40, 50))).all()
@@ -341,7 +383,7 @@ def test_a_silenced_calculator_says_nothing_also_after_recovery() -> None:
 
 def test_reaching_the_anchor_is_told_by_instrument() -> None:
     panel = rough_panel(2)
-    assert reaches(panel, day_of(20_000)).tolist() == [True, False, True, True, True]
+    assert reaches(panel, day_of(20_000)).tolist() == [i != 1 for i in range(INSTRUMENTS)]
     assert not reaches(panel, day_of(19_000)).any()
 
 

@@ -93,7 +93,7 @@ sys.path[:0] = [{tests!r}]
 from property.test_feature_laws import feature_set, rough_panel, NAMES
 from intraday.core.features import FeatureCalculator
 panel = rough_panel(4)
-out = FeatureCalculator(feature_set(*NAMES), np.array([False, True, True, True, True])).batch(panel.rows(0, 130))
+out = FeatureCalculator(feature_set(*NAMES), np.arange(9) > 0, 0).batch(panel.rows(0, 130))
 np.save({path!r}, out)
 """
 

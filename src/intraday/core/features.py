@@ -25,7 +25,7 @@ from intraday.core.plan import Plan, compile_plan
 from intraday.domain.arrays import DAY_NS, F4, F8, I8, IST_NS, MINUTE_NS, Bars, Mask, Panel
 from intraday.domain.errors import ArtifactError, ConfigError, SkewError
 
-BLOCK = 128  # instruments worked at once, so that their state stays in the cache; changes no bit
+BLOCK = 512  # instruments worked at once: more share the cost of a node, fewer fit the cache; changes no bit
 CARRIED_BYTES = 32 << 20  # of what phases hand on: longer panels are worked in chunks
 PRICE_FIELDS = ("open", "high", "low", "close", "volume")
 

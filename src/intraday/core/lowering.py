@@ -1,7 +1,7 @@
 """Expressions as people write them to expressions as kernels compute them fast.
 
-``mean``, ``total``, ``std``, ``slope``, ``cov`` and ``lag`` of one series, whatever their widths, read one ring, and take constant time
-a bar (``kernels.sums``). The other windows keep rings of their own.
+``mean``, ``total``, ``std``, ``slope``, ``cov`` and ``lag`` of one series, whatever their widths, read one ring, and take constant
+time a bar (``kernels.sums``). The other windows keep rings of their own.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def _measure(expr: Expr, lengths: dict[str, int], seen: set[str]) -> None:
     seen.add(expr.text)
     if expr.op in SUMS or expr.op == "lag":
         for series in [expr.args[0]] if expr.op == "lag" else [w.args[0] for w in expr.args if w.op == "window"]:
-            lengths[series.text] = max(lengths.get(series.text, 0), 1 + int(expr.params[0]))
+            lengths[series.text] = max(lengths.get(series.text, 0), int(expr.params[0]))
     for arg in expr.args:
         _measure(arg, lengths, seen)
 

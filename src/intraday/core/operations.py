@@ -120,7 +120,7 @@ OPS: Final[Mapping[str, Op]] = MappingProxyType(
         "quantile": _window(opcodes.QUANTILE),
         "slope": Op(opcodes.LOWERED, 1),
         "cov": Op(opcodes.LOWERED, 4),
-        "ring": Op(opcodes.RING, 1, lambda p: [0.0, 0.0, 0.0, NAN] + [NAN] * int(p[0])),
+        "ring": Op(opcodes.RING, 1, lambda p: [0.0, 0.0, 0.0, NAN, NAN] + [NAN] * int(p[0])),
         "displaced": Op(opcodes.DISPLACED, 1, reads=True),
         "sum_mean": Op(opcodes.SUM_MEAN, 2, _rows(0.0, 0.0)),
         "sum_total": Op(opcodes.SUM_TOTAL, 2),

@@ -1,9 +1,9 @@
 """The interpreter of feature plans: one compiled function runs any feature set, batch or one decision bar.
 
-A plan is data. A phase is what can be computed without looking at other instruments; ``kernels.across`` runs between phases. Node i
-of a phase has ``code[i]``, two parameters ``par[i]``, and of its operands and itself the registers, ``arg[i]``, and the first of the
-rows in the state, ``row[i]``. Instruments are worked in blocks of W columns that keep their
-state together, so that it stays in the processor's cache over all T; blocks never meet, so S changes no bit.
+A plan is data. A phase is what can be computed without looking at other instruments; ``kernels.across`` runs between phases.
+Node i of a phase has ``code[i]``, two parameters ``par[i]``, and of its operands and itself the registers, ``arg[i]``, and the
+first of the rows in the state, ``row[i]``. Instruments are worked in blocks of W columns that keep their state together; blocks
+never meet, so S changes no bit.
 """
 
 import numba as nb

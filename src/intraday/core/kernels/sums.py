@@ -1,11 +1,12 @@
 """Sums over the last n observations in constant time: mean, deviation, slope and covariance.
 
-What enters is added and what leaves is taken away, in double-double arithmetic: a sum carries 106 bits, so what a million steps lose
-stays far below a double's last digit, and subtracting the square of the mean from the mean of the squares costs nothing that counts.
-Equal observations are counted apart: they have exactly their own mean, no deviation and no slope.
+What enters is added and what leaves is taken away, in double-double arithmetic: a sum carries 106 bits, so what a million steps
+lose stays far below a double's last digit, and the mean of the squares less the square of the mean loses nothing that counts. Equal
+observations are counted apart: they have exactly their own mean, no deviation and no slope.
 
-One ring an instrument serves all widths of a series. Its rows: position of the next observation, how many there are (at most its
-length), how many of the last are equal, the last one, then the observations. ``state`` is float64 [R, W] of one block, vectors [S].
+One ring an instrument serves all widths of a series, the longest sets its length. Its rows: position of the next observation, how
+many there were (counted to length + 1), how many of the last are equal, the last one, the one it displaced, then the observations.
+``state`` is float64 [R, W] of one block, vectors [S].
 Source: Dekker (1971), "A floating-point technique for extending the available precision", Numerische Mathematik 18; Knuth, TAOCP
 vol. 2, 4.2.2 (two-sum).
 """
@@ -17,7 +18,7 @@ import numpy as np
 
 from intraday.core.kernels.types import F8
 
-COUNT, RUN, LAST, RING = 1, 2, 3, 4  # rows behind the position
+COUNT, RUN, LAST, GONE, RING = 1, 2, 3, 4, 5  # rows behind the position
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy", inline="always")
@@ -53,17 +54,18 @@ def add_pairs(high: float, low: float, more_high: float, more_low: float) -> tup
 @nb.njit(cache=True, nogil=True, error_model="numpy")
 def push(x: F8, length: int, state: F8, row: int, out: F8) -> None:
     """Put the observations into the ring. out: x."""
-    position, count, run, last = state[row], state[row + COUNT], state[row + RUN], state[row + LAST]
+    position, count, run, last, gone = state[row], state[row + COUNT], state[row + RUN], state[row + LAST], state[row + GONE]
     for s in range(out.shape[0]):
         seen = x[s] == x[s]
         at = int(position[s])
         held = state[row + RING + at, s]
+        gone[s] = held if seen else gone[s]
         state[row + RING + at, s] = x[s] if seen else held
         following = 0.0 if at + 1 == length else at + 1.0
         position[s] = following if seen else position[s]
     for s in range(out.shape[0]):
         seen = x[s] == x[s]
-        grown = count[s] + 1.0 if count[s] < length else count[s]
+        grown = count[s] + 1.0 if count[s] <= length else count[s]
         count[s] = grown if seen else count[s]
         repeated = run[s] + 1.0 if x[s] == last[s] else 1.0
         run[s] = repeated if seen else run[s]
@@ -74,12 +76,30 @@ def push(x: F8, length: int, state: F8, row: int, out: F8) -> None:
 @nb.njit(cache=True, nogil=True, error_model="numpy")
 def displaced(x: F8, k: int, length: int, state: F8, row: int, out: F8) -> None:
     """The observation ``k`` before this one; NaN where there is none."""
-    position, count = state[row], state[row + COUNT]
+    position, count, gone = state[row], state[row + COUNT], state[row + GONE]
+    if k == length:
+        for s in range(out.shape[0]):
+            out[s] = gone[s] if x[s] == x[s] else np.nan
+        return
+    if in_step(position, out.shape[0]):
+        at = int(position[0]) - 1 - k
+        value = state[row + RING + (at + length if at < 0 else at)]
+        for s in range(out.shape[0]):
+            out[s] = value[s] if ((x[s] == x[s]) & (count[s] > k)) else np.nan
+        return
     for s in range(out.shape[0]):
         at = int(position[s]) - 1 - k
         at = at + length if at < 0 else at
-        value = state[row + RING + at, s]
-        out[s] = value if ((x[s] == x[s]) & (count[s] > k)) else np.nan
+        out[s] = state[row + RING + at, s] if ((x[s] == x[s]) & (count[s] > k)) else np.nan
+
+
+@nb.njit(cache=True, nogil=True, error_model="numpy")
+def in_step(position: F8, n: int) -> bool:
+    """Whether all instruments stand at one place of their rings: then the same value comes from whole rows, and faster."""
+    apart = 0
+    for s in range(n):
+        apart += 1 if position[s] != position[0] else 0
+    return apart == 0
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")

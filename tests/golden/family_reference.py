@@ -333,9 +333,11 @@ def variance_ratio(b: Stock) -> F8:
 # ------------------------------------------------------------------------------------------------------------ seasonality
 
 
-def vol_slot_rel_20(b: Stock) -> F8:
-    mean, _ = usual(b, b.v)
-    return over(last(20, np.mean, np.where(np.isnan(mean), NAN, b.v)), last(20, np.mean, mean))
+def rvol_profile(b: Stock) -> F8:
+    square = days_return(b) ** 2
+    mean, _ = usual(b, square)
+    known = np.where(np.isnan(mean), NAN, square)
+    return np.sqrt(over(today(b, np.sum, known), today(b, np.sum, mean)))
 
 
 def ret_slot_z(b: Stock) -> F8:

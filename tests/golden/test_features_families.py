@@ -176,9 +176,8 @@ ALONE: dict[str, Callable[[Stock], F8]] = {
     "vol_profile": lambda b: over(ref.today(b, np.sum, b.v), ref.usual(b, ref.today(b, np.sum, b.v))[0]),
     "vol_slot_rel": lambda b: over(b.v, ref.usual(b, b.v)[0]),
     "vol_slot_z": lambda b: over(b.v - ref.usual(b, b.v)[0], ref.usual(b, b.v)[1]),
-    "vol_slot_rel_20": ref.vol_slot_rel_20,
     "ret_slot_z": ref.ret_slot_z,
-    "rvol_slot_20": lambda b: np.sqrt(ref.last(20, lambda w: np.mean(w * w), ref.ret_slot_z(b))),
+    "rvol_profile": ref.rvol_profile,
     "range_slot_rel": ref.range_slot_rel,
     **{f"m{m}_{name}": partial(ref.frame, name, m) for m in (15, 60) for name in ref.FRAME_FEATURES},
 }

@@ -5,13 +5,12 @@ What is usual is learnt from the earlier sessions alone, by bar of the timeframe
 
 from __future__ import annotations
 
-from intraday.core.expression import Expr, close, given, high, low, mean, ratio, session_sum, slot_mean, slot_std, sqrt, volume
+from intraday.core.expression import Expr, close, given, high, low, ratio, session_sum, slot_mean, slot_std, sqrt, volume
 from intraday.core.feature import Feature
 from intraday.core.registry.parts import intraday_return
 
 FAMILY = "seasonality"
 SPAN = 19  # sessions: weight 0.1
-N = 20
 BUSY = "volume profile of the day"
 CALM = "Andersen, Bollerslev (1997), intraday periodicity"
 USUAL = "its mean at this time on earlier sessions (exponential, weight 0.1)"
@@ -39,20 +38,20 @@ def _volume() -> list[Feature]:
         Feature("vol_slot_z", FAMILY, ratio(v - usual, slot_std(v, SPAN)),
                 "(volume - mean) / sd, of this time on earlier sessions (exponential, mean's weight 0.1, sd's max(0.1, 1/n))",
                 "standard deviations", BUSY, "first two sessions that have a bar at this time of day, or always the same there"),
-        Feature("vol_slot_rel_20", FAMILY, ratio(mean(given(v, usual), N), mean(usual, N)),
-                f"mean20 of volume / mean20 of what is usual; usual: {USUAL}", "ratio", BUSY, FIRST_SEEN),
     ]  # fmt: skip
 
 
 def _volatility() -> list[Feature]:
     r, span = intraday_return(), ratio(high() - low(), close())
-    usual = sqrt(slot_mean(r * r, SPAN))
-    z = ratio(r, usual)
+    usual = slot_mean(r * r, SPAN)
     return [
-        Feature("ret_slot_z", FAMILY, z, "intraday return / root mean square of those at this time on earlier sessions "
-                "(exponential, weight 0.1)", "standard deviations", CALM, STILL),
-        Feature("rvol_slot_20", FAMILY, sqrt(mean(z * z, N)), "root mean square of the last 20 ret_slot_z", "ratio; 1 is usual",
-                CALM, STILL),
+        Feature("ret_slot_z", FAMILY, ratio(r, sqrt(usual)),
+                "intraday return / root mean square of those at this time on earlier sessions (exponential, weight 0.1)",
+                "standard deviations", CALM, STILL),
+        Feature("rvol_profile", FAMILY, sqrt(ratio(session_sum(given(r * r, usual)), session_sum(usual))),
+                "realised volatility of the session so far / the usual one to this time: square root of the sum of squared "
+                "intraday returns / sum of their means at those times on earlier sessions (exponential, weight 0.1)",
+                "ratio; 1 is usual", CALM, STILL),
         Feature("range_slot_rel", FAMILY, ratio(span, slot_mean(span, SPAN)), f"(high - low) / close, over {USUAL}", "ratio", CALM,
                 STILL),
     ]  # fmt: skip

@@ -164,9 +164,14 @@ def clock_of(rules: FillRules, session: Session, decision_close_ns: I8, horizon_
 def minute_grid(session: Session, ts_ns: I8, prices: Sequence[F8]) -> F8:
     """Open, high, low, close float64 [T, S] of minutes that open at ``ts_ns`` as [S, 4, session.minutes], NaN where none is."""
     row = (ts_ns - session.open_ns) // MINUTE_NS
+    inside = (row >= 0) & (row < session.minutes)
     out = np.full((prices[0].shape[1], 4, session.minutes), np.nan)
+    whole = bool(inside.all()) and len(row) > 0 and int(row[-1] - row[0]) == len(row) - 1
     for field, values in enumerate(prices):
-        kernel.to_grid(np.ascontiguousarray(values), row, field, out)
+        if whole:  # no gap: several times as fast
+            out[:, field, row[0] : row[-1] + 1] = values.T
+        else:
+            out[:, field, row[inside]] = values[inside].T
     return out
 
 

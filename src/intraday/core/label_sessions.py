@@ -70,32 +70,32 @@ class LabelParts:
     traded: Traded
     sessions: SessionTable
 
-    def of(self, minutes: Panel, decisions: Panel, sigma: F4, known_ns: int | None) -> Iterator[LabelPart]:
-        """Every part of the decisions, in order of time."""
+    def of(self, minutes: Panel, decisions: Panel, sigma: F4, known_ns: int | None) -> Iterator[list[LabelPart]]:
+        """The parts of each session with decisions, in order of time."""
         n, until = self.traded.n, FOREVER_NS if known_ns is None else known_ns
         assert minutes.timeframe == 1 and minutes.n_instruments == decisions.n_instruments == n, (minutes.n_instruments, n)
         assert sigma.shape == decisions.mask.shape, (sigma.shape, decisions.mask.shape)
         for number in np.unique(decisions.session):
             m, d = (slice(*np.searchsorted(p.session, [number, number + 1]).tolist()) for p in (minutes, decisions))
-            yield from self._session(
-                int(number), minutes.rows(m.start, m.stop), decisions.rows(d.start, d.stop), sigma[d], d, until
-            )
+            yield self._session(int(number), minutes.rows(m.start, m.stop), decisions.rows(d.start, d.stop), sigma[d], d, until)
 
-    def _session(self, number: int, minutes: Panel, decisions: Panel, sigma: F4, rows: slice, known_ns: int) -> Iterator[LabelPart]:
+    def _session(self, number: int, minutes: Panel, decisions: Panel, sigma: F4, rows: slice, known_ns: int) -> list[LabelPart]:
         day, n, traded = EPOCH + timedelta(days=number), minutes.n_instruments, self.traded
         regular = self.sessions.get(day)
         grid = minute_grid(regular, minutes.ts_ns, [minutes.open, minutes.high, minutes.low, minutes.close])
         lower, upper = (np.full(n, np.nan), np.full(n, np.nan)) if traded.bands is None else traded.bands.on(number)
         rupees = traded.ticks.on(number)
         tick, margin = tick_paise(rupees), limit_margin(self.rules, rupees)
-        listed = traded.lists.auction_on(number, n)
+        listed, parts = traded.lists.auction_on(number, n), list[LabelPart]()
         for auction in (False, True):
             keep = np.flatnonzero(listed == auction)
             if len(keep):
                 session = self.sessions.get(day, auction)
                 closed = np.minimum(decisions.ts_ns + decisions.timeframe * MINUTE_NS, session.close_ns)
                 clock = clock_of(self.rules, session, closed, self.horizon_min, known_ns)
-                yield LabelPart(
+                part = LabelPart(
                     rows, keep, session, clock, decisions.ts_ns, closed, grid, np.ascontiguousarray(decisions.close),
                     np.ascontiguousarray(sigma), tick, lower, upper, margin,
                 )  # fmt: skip
+                parts.append(part)
+        return parts

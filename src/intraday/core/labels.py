@@ -107,8 +107,8 @@ class Scanned:
 class Labeler:
     """Labels panels; holds no state between calls.
 
-    ``tick_rupees`` float64 [S], or dated; ``lists`` says by date whose continuous trading ends before a closing auction; ``bands`` are the
-    circuit limits, None: none are known.
+    ``tick_rupees`` float64 [S], or dated; ``lists`` says by date whose continuous trading ends before a closing auction; ``bands``
+    are the circuit limits, None: none are known.
     """
 
     def __init__(self, spec: LabelSpec, tick_rupees: F8 | TickSizes, lists: Lists = NO_LISTS, bands: Bands | None = None) -> None:
@@ -127,22 +127,33 @@ class Labeler:
 
     def scan(self, minutes: Panel, decisions: Panel, sigma: F4, sessions: SessionTable, known_ns: int | None = None) -> Scanned:
         """``label`` with the t-values of trend scanning; other kinds have none: NaN, and 0 for the end of the span."""
-        spec, shape = self._spec, (len(decisions), minutes.n_instruments)
+        spec, n_instruments = self._spec, minutes.n_instruments
         assert decisions.timeframe == spec.timeframe, (decisions.timeframe, spec.timeframe)
-        out, done = np.empty(shape, LABEL), np.zeros(shape, np.bool_)
-        trend = spec.kind == Kind.TREND_SCANNING
-        t, end_ns = np.full(shape if trend else (0, 0), np.nan), np.zeros(shape if trend else (0, 0), np.int64)
-        for part in LabelParts(spec.rules, spec.horizon_min, self._traded, sessions).of(minutes, decisions, sigma, known_ns):
-            rows = part.rows
-            if trend:
-                rule = TrendRule(spec.trend_from_min, spec.trend_step_min, spec.trend_t, spec.max_wait_min)
-                scan_trends(part, rule, out[rows], done[rows], t[rows], end_ns[rows])
+        out, n = np.empty(len(decisions) * n_instruments, LABEL), 0
+        scanned = [(np.empty(0), np.empty(0, np.int64))]
+        for parts in LabelParts(spec.rules, spec.horizon_min, self._traded, sessions).of(minutes, decisions, sigma, known_ns):
+            shape = (parts[0].rows.stop - parts[0].rows.start, n_instruments)
+            table, done = np.empty(shape, LABEL), np.zeros(shape, np.bool_)
+            if spec.kind == Kind.TREND_SCANNING:
+                scanned.append(self._scan(parts, table, done))
             else:
-                self._label(part, out[rows], done[rows])
-        labels = out[done]
-        if trend:
-            return Scanned(labels, t[done], end_ns[done])
-        return Scanned(self._by_return(labels), np.full(len(labels), np.nan), np.zeros(len(labels), np.int64))
+                for part in parts:
+                    self._label(part, table, done)
+            n = kernel.collect(table, done, out, n)
+        labels = self._by_return(out[:n])
+        if spec.kind == Kind.TREND_SCANNING:
+            t, end_ns = (np.concatenate(columns) for columns in zip(*scanned, strict=True))
+            return Scanned(labels, t, end_ns)
+        return Scanned(labels, np.full(n, np.nan), np.zeros(n, np.int64))
+
+    def _scan(self, parts: list[LabelPart], out: Labels, done: Mask) -> tuple[F8, I8]:
+        """Trends of one session; returns the t-values and span ends of what is done, in order."""
+        spec = self._spec
+        rule = TrendRule(spec.trend_from_min, spec.trend_step_min, spec.trend_t, spec.max_wait_min)
+        t, end_ns = np.zeros(done.shape), np.zeros(done.shape, np.int64)
+        for part in parts:
+            scan_trends(part, rule, out, done, t, end_ns)
+        return t[done], end_ns[done]
 
     def _label(self, part: LabelPart, out: Labels, done: Mask) -> None:
         spec = self._spec

@@ -86,13 +86,14 @@ class MetaLabeler:
         spec, shape = self._spec.labels, decisions.mask.shape
         assert side.shape == shape and decisions.timeframe == spec.timeframe, (side.shape, shape, decisions.timeframe)
         out, done = np.empty(shape, META), np.zeros(shape, np.bool_)
-        for part in LabelParts(spec.rules, spec.horizon_min, self._traded, sessions).of(minutes, decisions, sigma, known_ns):
-            sides = np.ascontiguousarray(side[part.rows], dtype=np.int8)
-            trade_session(
-                part.grid, part.keep, part.decided, part.sigma, sides, part.tick, float(np.sqrt(spec.horizon_bars)),
-                spec.target_sigma, spec.stop_sigma, part.lower, part.upper, part.margin, part.clock.rows, part.clock.last,
-                spec.max_wait_min, part.session.open_ns, part.ts_ns, out[part.rows], done[part.rows],
-            )  # fmt: skip
+        for parts in LabelParts(spec.rules, spec.horizon_min, self._traded, sessions).of(minutes, decisions, sigma, known_ns):
+            for part in parts:
+                sides = np.ascontiguousarray(side[part.rows], dtype=np.int8)
+                trade_session(
+                    part.grid, part.keep, part.decided, part.sigma, sides, part.tick, float(np.sqrt(spec.horizon_bars)),
+                    spec.target_sigma, spec.stop_sigma, part.lower, part.upper, part.margin, part.clock.rows, part.clock.last,
+                    spec.max_wait_min, part.session.open_ns, part.ts_ns, out[part.rows], done[part.rows],
+                )  # fmt: skip
         rows = out[done]
         if self._spec.worth == Worth.TARGET:
             rows["label"] = rows["how"] == Exit.TARGET

@@ -69,18 +69,7 @@ def barrier_prices(close: F8, sigma: F8, tick: I8, root: float, target: float, s
         out[0, k], out[1, k], out[2, k], out[3, k] = four_barriers(close[k], sigma[k], tick[k], root, target, stop)
 
 
-@nb.njit(cache=True, nogil=True, error_model="numpy")
-def to_grid(values: F8, row: I8, field: int, out: F8) -> None:
-    """``values`` float64 [T, S] into row ``row`` [T] of ``field`` of ``out`` float64 [S, 4, M]; in tiles, for the cache."""
-    tile = 16
-    for first in range(0, values.shape[1], tile):
-        for t in range(values.shape[0]):
-            if 0 <= row[t] < out.shape[2]:
-                for s in range(first, min(first + tile, values.shape[1])):
-                    out[s, field, row[t]] = values[t, s]
-
-
-@nb.njit(cache=True, nogil=True, error_model="numpy")
+@nb.njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
 def find_entry(bars: F8, due: int, wait: int, end: int) -> int:
     """The first row with a bar from ``due`` to ``wait`` and before ``end``; else -1."""
     for m in range(due, min(wait + 1, end, bars.shape[1])):
@@ -89,7 +78,7 @@ def find_entry(bars: F8, due: int, wait: int, end: int) -> int:
     return -1
 
 
-@nb.njit(cache=True, nogil=True, error_model="numpy")
+@nb.njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
 def at_limit(price: float, lower: float, upper: float, margin: float) -> bool:
     """Whether the price is at a circuit limit or within ``margin`` of it. A price beyond a limit shows that the limit was moved."""
     return upper - margin <= price <= upper or lower <= price <= lower + margin
@@ -142,7 +131,7 @@ def touch(bars: F8, m: int, side: int, target: float, stop: float) -> tuple[int,
     return (STOP, stop, won) if stopped else (TARGET, target, False)
 
 
-@nb.njit(cache=True, nogil=True, error_model="numpy")
+@nb.njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
 def walk(
     bars: F8, entry: int, end: int, last: int, known: int, hole: int,
     side: int, target: float, stop: float, lower: float, upper: float,
@@ -279,3 +268,14 @@ def label_session(
             row["entry_ns"] = open_ns + m * MINUTE_NS
             row["t1_ns"] = open_ns + max(long_row, short_row) * MINUTE_NS
             done[d, s] = True
+
+
+@nb.njit(cache=True, nogil=True, error_model="numpy")
+def collect(table: Table, done: Mask, out: Table, n: int) -> int:
+    """Append the rows of ``table`` [D, S] that are ``done`` to ``out`` from row ``n`` on, in order; returns the next free row."""
+    for d in range(table.shape[0]):
+        for s in range(table.shape[1]):
+            if done[d, s]:
+                out[n] = table[d, s]
+                n += 1
+    return n

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from intraday.core import suspects
 from intraday.core.validate import CandleValidator, FlagReason, RejectReason, Validation
-from intraday.domain.arrays import BAR, MINUTE_NS, Bars, empty
+from intraday.domain.arrays import BAR, F8, MINUTE_NS, Bars, empty
 from intraday.domain.session import SessionTable
 
 TABLE = SessionTable.load()
@@ -175,6 +176,77 @@ def test_later_bars_change_no_verdict(seed: int, k: int, sigma: float, has_volum
     assert whole.code[:k].tolist() == part.code.tolist()
     mine = [f for f in part.flags if f.reason is not FlagReason.CORPORATE_ACTION]
     assert [f for f in whole.flags if f.row < k and f.reason is not FlagReason.CORPORATE_ACTION] == mine
+
+
+def volatility(bars: Bars) -> F8:
+    sessions = suspects.sessions_of(bars)
+    return suspects.volatility(bars, sessions, suspects.returns(bars, sessions))
+
+
+def slow_volatility(bars: Bars) -> list[float]:
+    """The same, bar by bar."""
+    days = [next(k for k, s in enumerate(SESSIONS) if s.open_ns <= ts < s.close_ns) for ts in bars["ts_ns"]]
+    halves = [(int(ts) - SESSIONS[d].open_ns) // (30 * MINUTE_NS) for ts, d in zip(bars["ts_ns"], days, strict=True)]
+    held: dict[tuple[int, int], list[float]] = {}
+    for k in range(1, bars.size):
+        if days[k] == days[k - 1]:
+            minutes = (bars["ts_ns"][k] - bars["ts_ns"][k - 1]) / MINUTE_NS
+            held.setdefault((days[k], halves[k]), []).append(
+                abs(float(np.log(bars["close"][k] / bars["close"][k - 1]) / np.sqrt(minutes)))
+            )
+    out = []
+    for k, (day, half) in enumerate(zip(days, halves, strict=True)):
+        before = [float(np.median(held[d, half])) for d in range(day - 10, day) if (d, half) in held]
+        today = [float(np.median(held[day, half - 1]))] if (day, half - 1) in held else []
+        floor = max(2e-4, 0.05 / float(bars["close"][k]))
+        out.append(1.4826 * max(float(np.median(before)), *today, floor) if len(before) >= 3 else np.nan)
+    return out
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_volatility_is_what_it_says(seed: int) -> None:
+    bars = market(seed, 15, sigma=2e-3)
+    bars = bars[np.random.default_rng(seed).random(bars.size) < 0.2]
+    assert volatility(bars).tolist() == pytest.approx(slow_volatility(bars), rel=1e-12, nan_ok=True)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 2**32), st.integers(0, 2_999))
+def test_volatility_knows_earlier_bars_only(seed: int, k: int) -> None:
+    bars = market(seed, sigma=3e-3)
+    scale(bars, slice(k, None), 1.1)
+    assert volatility(bars[: k + 1]).tobytes() == volatility(bars)[: k + 1].tobytes()
+    assert volatility(bars)[:k].tobytes() == volatility(market(seed, sigma=3e-3))[:k].tobytes()
+
+
+@pytest.mark.parametrize(("sigmas", "wanted"), [(19.5, []), (20.5, [(2_000, "jump")])])
+def test_where_a_jump_begins(sigmas: float, wanted: list[tuple[int, str]]) -> None:
+    bars = market(14)
+    move = sigmas * volatility(bars)[2_000] - np.log(bars["close"][2_000] / bars["close"][1_999])
+    scale(bars, slice(2_000, None), float(np.exp(move)))
+    assert flagged(VALIDATOR.check(bars, True)) == wanted
+
+
+def test_bars_that_are_strange_each_in_its_own_way_are_not_believed() -> None:
+    bars = market(15)
+    for k in range(10):
+        scale(bars, 1_000 + k, 2.0 if k % 2 else 4.0)
+    assert rejected(VALIDATOR.check(bars, True)) == dict.fromkeys(range(1_000, 1_010), "outlier")
+
+
+def test_what_is_rejected_moves_no_bars_volatility_to_another() -> None:
+    """Quiet half hours and wild ones by turns: 2 % are a jump in the one, and nothing in the other."""
+    bars = market(16)
+    rng = np.random.default_rng(16)
+    half = (np.arange(bars.size) % 375) // 30
+    close = 5_000 * np.exp((rng.normal(size=bars.size) * np.where(half % 2, 3e-3, 1e-4)).cumsum())
+    close[1_875 + 30 :] *= 1.02  # into the first wild half hour of the sixth session
+    for name in ("open", "high", "low", "close"):
+        bars[name] = close
+    bars["high"] += 0.05
+    scale(bars, 1_000, 3.0)
+    found = VALIDATOR.check(bars, True)
+    assert (rejected(found), flagged(found)) == ({1_000: "outlier"}, [])
 
 
 def test_counts_add_up() -> None:

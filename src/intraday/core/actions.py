@@ -93,7 +93,7 @@ def _joined(spans: Sequence[tuple[int, int, int]]) -> Spans:
     out: list[tuple[int, int, int]] = []
     for row, first, last in spans:
         if out and out[-1][0] == row and first <= out[-1][2] + 1:
-            out[-1] = (row, out[-1][1], max(out[-1][2], last))
+            out[-1] = (row, out[-1][1], last)  # of spans in this order the later one ends no earlier
         else:
             out.append((row, first, last))
     return tuple(out)

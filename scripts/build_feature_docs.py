@@ -63,8 +63,9 @@ beside recent ones, with nothing between, leave `auto` without features: set a d
 COLUMNS = ("name", "formula", "lookback", "units", "needs", "undefined", "source")
 ABOUT = {
     "alpha158": "The feature set of Microsoft's Qlib, in its own notation; where it differs: [Alpha158](alpha158.md).",
-    "context": "Against the market index at the same bar.",
-    "cross-section": "Against the universe at the same bar: ranks, breadth and dispersion.",
+    "context": "Against the market index at the same bar; missing where it has none: nothing is carried forward.",
+    "cross-section": "Against the universe at the same bar: ranks, breadth and dispersion. Compared are the members that have a "
+    "bar and a value now; fewer than five: missing. Whoever is no member gets no rank, but is told breadth and dispersion.",
     "microstructure": "Proxies of spread, impact and noise from bars alone (`roll_spread_20` stands with volatility).",
     "momentum": "How one-sided the last bars were.",
     "returns": "What the last bars did.",

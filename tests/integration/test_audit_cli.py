@@ -112,9 +112,8 @@ def test_an_honest_file_gets_a_certificate(tmp_path: Path) -> None:
     assert document["facts"]["User features"].startswith("pipeline_honest.py, sha256 ")
     by_law = {law["law"]: law for law in document["laws"]}
     assert len(by_law) == 16, sorted(by_law)
-    assert {name for name, law in by_law.items() if law["passed"] == 0} == {"live = history"}
-    assert all(law["n"] > 100 for name, law in by_law.items() if name != "live = history")
-    assert outcomes(document, "a recorded day") == {"not checked"}, "never counted as passed"
+    assert all(law["passed"] > 0 for law in by_law.values())
+    assert all(law["n"] > 100 for law in by_law.values())
     again = run(tmp_path, LEAKS / "pipeline_honest.py", "ret_3", "trend")[1]
     assert again["findings"] == document["findings"]
     assert again["facts"] == document["facts"]

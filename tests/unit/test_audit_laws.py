@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from intraday.backtest.audit_live import TickDay, tick_day
 from intraday.backtest.audit_model import ModelCase, model_laws, overlapping
 from intraday.core.anchor import AnchorRule
 from intraday.core.audit.adjusted import AdjustedCase, adjusted_law
@@ -21,7 +22,7 @@ from intraday.core.audit.result import Difference, Finding, Law, Outcome, findin
 from intraday.core.candles import HistoricalAggregator
 from intraday.core.features import FeatureCalculator, FeatureSet
 from intraday.core.labels import Labeler, LabelSpec
-from intraday.core.panel import Day, Lists, panel_of
+from intraday.core.panel import Day, Lists, day_of, panel_of
 from intraday.core.registry import default_registry
 from intraday.core.synthetic import SyntheticMarket, SyntheticSpec
 from intraday.domain.arrays import F4, MINUTE_NS, Bars, Labels, Panel
@@ -148,6 +149,20 @@ def test_a_later_action_in_the_bars_is_caught(bars: Bars) -> None:
     restated = bars.copy()
     restated["close"][bars["ts_ns"] < DAYS[2].open_ns] *= 0.5  # by a split of the third day, known on the first
     assert failed(list(adjusted_law(case, group, make().batch(decisions(restated))))) == {Law.ADJUSTED}
+
+
+def test_live_that_computes_otherwise_is_caught_on_a_day_of_ticks(bars: Bars) -> None:
+    """The last session comes as ticks, with a feed's faults; history has the candles made of them."""
+    market, before = SyntheticMarket(SyntheticSpec(instruments=N, seed=5), DAYS), bars[bars["ts_ns"] < DAYS[-1].open_ns]
+    case = TickDay(DAYS[-1], day_of(DAYS[-1], N, SESSIONS), market.ticks(len(DAYS) - 1), 1_500_000_000)
+    group = Group(features("ret_3").features, partial(FeatureCalculator, features("ret_3"), np.ones(N, np.bool_)))
+    (found,) = tick_day(case, group, before, decisions)
+    assert (found.outcome, found.law, found.n) == (Outcome.PASSED, Law.LIVE, 75 * N)
+    other = Group(group.features, partial(Planted, lambda _, x: x, lambda x: x * np.float32(1.0001)))
+    (found,) = tick_day(case, other, before, decisions)
+    assert found.outcome is Outcome.FAILED
+    assert found.first is not None
+    assert found.first.ts_ns == DAYS[-1].open_ns
 
 
 # --------------------------------------------------------------------------------------------------------------- labels

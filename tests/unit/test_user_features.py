@@ -188,6 +188,15 @@ def test_values_are_those_of_a_call_on_the_slots_up_to_the_bar() -> None:
     assert np.isnan(values[: first - 1, :, 1]).all(), "no value before the window is full"
 
 
+def test_what_is_infinite_or_too_large_is_missing() -> None:
+    panel = market_panel().rows(0, 12)
+    odd = FunctionFeature("odd", lambda bars: np.where(bars.minute < 20.0, 1.0 / (bars.minute - 10.0), 1e39), 1, "", "")
+    found = FunctionCalculator(functions(odd), 5, 4).batch(panel)[:, 0, 0]
+    at = {float(m): float(v) for m, v in zip(panel.minute, found, strict=True)}
+    assert (at[0.0], at[5.0], at[15.0]) == (np.float32(-0.1), np.float32(-0.2), np.float32(0.2))
+    assert all(np.isnan(v) for m, v in at.items() if m == 10.0 or m >= 20.0)
+
+
 def test_a_halt_is_made_of_empty_slots_and_the_window_knows_the_hours() -> None:
     panel = market_panel()
     bars, _ = whole(functions(), panel)

@@ -8,13 +8,13 @@ from functools import partial
 
 import numpy as np
 
+from intraday.backtest.audit_live import TickDay, tick_day
 from intraday.backtest.audit_model import ModelCase, model_laws
-from intraday.backtest.verify import VerifyReport
 from intraday.core.audit.adjusted import AdjustedCase, adjusted_law
 from intraday.core.audit.functions import whole_panel
 from intraday.core.audit.labels import LabelCase, label_laws
 from intraday.core.audit.laws import Group, feature_laws, late_bars, without
-from intraday.core.audit.result import Difference, Finding, Law, finding
+from intraday.core.audit.result import Finding, Law
 from intraday.core.candles import HistoricalAggregator
 from intraday.core.features import FeatureCalculator, FeatureSet
 from intraday.core.function_features import FunctionCalculator, whole
@@ -28,8 +28,6 @@ from intraday.domain.ports import Progress
 from intraday.domain.session import SessionTable
 from intraday.model.dataset import Dataset, join
 from intraday.model.trainer import TrainSpec
-
-SHOWN = 1  # differences named for each check of verify
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +52,7 @@ class AuditPlan:
 class AuditBars:
     """One-minute bars of S instruments, whole sessions, BAR[n] ordered by (ts, inst), and what is known of the instruments.
 
-    ``actions`` name instruments by dense row, as ``bars`` do.
+    ``actions`` name instruments by dense row, as ``bars`` do. ``ticks``: of the session after the last, for the live path.
     """
 
     bars: Bars
@@ -63,6 +61,7 @@ class AuditBars:
     lists: Lists
     index: int | None
     actions: Sequence[Action] = ()
+    ticks: TickDay | None = None
 
 
 class Audit:
@@ -85,7 +84,7 @@ class Audit:
         for k, group in enumerate(groups):
             self._progress("features", k, len(groups))
             x, of_group = feature_laws(group, self._panel, self._rng)
-            found += [*of_group, *self._adjusted(group, x)]
+            found += [*of_group, *self._adjusted(group, x), *self._live(group)]
             values.append(x)
         if self._plan.user.functions.features:
             found += self._functions(values[-1])
@@ -134,6 +133,10 @@ class Audit:
         case = AdjustedCase(self._given.bars, self._panel, self._decisions, self._given.actions)
         return adjusted_law(case, group, values)
 
+    def _live(self, group: Group) -> Iterator[Finding]:
+        given = self._given
+        return iter(()) if given.ticks is None else tick_day(given.ticks, group, given.bars, self._decisions)
+
     def _labels(self) -> tuple[Labels, list[Finding]]:
         plan, given, panel = self._plan, self._given, self._panel
         minutes = panel_of(given.bars, panel.n_instruments, 1, plan.sessions, given.lists)
@@ -150,17 +153,3 @@ class Audit:
     def _dataset(self, x: F4, labels: Labels) -> Dataset:
         row, inst = np.nonzero(self._panel.mask)
         return join(self._panel.ts_ns[row], inst.astype(np.int32), x[row, inst], labels, self._plan.cost, self._plan.latest)
-
-
-def live_findings(reports: Sequence[VerifyReport]) -> Iterator[Finding]:
-    """``intraday verify`` of recorded days, as findings: each recomputation, and what better bars leave unexplained."""
-    for report in reports:
-        subject = f"{report.run.day} {report.run.source}"
-        for check in report.checks:
-            first = check.differences[0] if check.differences else None
-            told = None if first is None else Difference(first.inst, first.ts_ns, first.again, first.stored)
-            field = "" if first is None else f": {first.what} {first.field}"
-            yield finding(subject, Law.LIVE, max(check.n_rows, 1), len(check.differences), told, f"{check.name}{field}")
-        yield finding(
-            subject, Law.LIVE, max(report.n_best, 1), report.n_unexplained, None, "as corrected: explained from better bars"
-        )

@@ -29,6 +29,7 @@ PRICES = ("open", "high", "low", "close", "volume")
 CLOCK = ("minute", "minutes", "weekday", "day")
 FIELDS = len(PRICES) + len(CLOCK) + 1  # and whether it is a member
 DAY = len(PRICES) + CLOCK.index("day")
+LARGEST = float(np.finfo(np.float32).max)
 LINE_BYTES = 64  # windows start on a cache line, in history and live: no sum may depend on where an array happens to lie
 
 
@@ -71,7 +72,8 @@ Function = Callable[[BarWindow], NDArray[Any]]
 class FunctionFeature:
     """A feature that is a function of the last ``window`` slots. Only the last row of what it returns becomes a value.
 
-    It must not depend on anything but its argument. The first value comes at the ``window``-th slot of the calculation.
+    It must not depend on anything but its argument. The first value comes at the ``window``-th slot of the calculation. What is
+    infinite or too large for float32 is missing (NaN).
     """
 
     name: str
@@ -107,7 +109,9 @@ class FunctionFeature:
                 f"user feature {self.name!r}: expected an array of numbers of shape {bars.close.shape} (rows, instruments), as "
                 f"bars.close has, found {found.dtype} of shape {found.shape}"
             )
-        return found.astype(np.float64)
+        out = found.astype(np.float64)
+        out[~np.isfinite(out)] = np.nan
+        return out
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,7 +244,9 @@ class FunctionCalculator:
         out = np.full((self._rows.shape[2], len(self.functions.features)), np.nan, np.float32)
         for f, feature in enumerate(self.functions.features):
             if self._seen >= feature.window:
-                out[:, f] = feature.evaluate(_window(self._rows[:, -feature.window :], self._timeframe, self._index))[-1]
+                newest = feature.evaluate(_window(self._rows[:, -feature.window :], self._timeframe, self._index))[-1]
+                newest[np.abs(newest) > LARGEST] = np.nan
+                out[:, f] = newest
         return out
 
 

@@ -14,8 +14,10 @@ from pathlib import Path
 import numpy as np
 
 from intraday.app import System, build_market, label_spec, lists, open_system, train_spec
-from intraday.backtest.audit import Audit, AuditBars, AuditPlan, live_findings
+from intraday.backtest.audit import Audit, AuditBars, AuditPlan
+from intraday.backtest.audit_live import TickDay, verified_days
 from intraday.config.settings import Settings
+from intraday.core import panel
 from intraday.core.anchor import AnchorRule
 from intraday.core.audit.certificate import Certificate, described
 from intraday.core.audit.result import Finding, Law, not_checked
@@ -72,7 +74,7 @@ def run_audit(settings: Settings, request: AuditRequest, clock: Clock, progress:
     with _bars(settings, request, sessions, clock, progress) as found:
         findings = [*Audit(plan, found.bars, progress).findings(), *found.live]
     symbols = [i.key for i in found.instruments]
-    own = [described(f) for f in (*plan.user.expressions, *plan.user.functions.features)]
+    own = [*map(described, plan.user.expressions), *map(described, plan.user.functions.features)]
     certificate = Certificate(request.who, clock.now_ns(), _facts(plan, found, request), symbols, findings, own)
     where = settings.system.data_dir / "reports" / f"audit-{certificate.digest}.html"
     return certificate, render(certificate, where)
@@ -112,19 +114,25 @@ def _bars(settings: Settings, request: AuditRequest, sessions: SessionTable, clo
 
 
 def _simulated(settings: Settings, request: AuditRequest, sessions: SessionTable) -> _Found:
-    """The market of the demo."""
+    """The market of the demo; the session after it comes tick by tick."""
     s = settings.trading.synthetic
     market = build_market(settings.trading, sessions)
     first = max(0, s.sessions - request.sessions)
     instruments = [replace(instrument, id=k + 1) for k, instrument in enumerate(market.instruments)]
     bars = np.concatenate([market.bars(i) for i in range(first, s.sessions)])
+    known_lists, session = lists_of(instruments, (), None, None), market.sessions[s.sessions]
+    day = panel.day_of(session, len(instruments), sessions, known_lists)
+    ticks = TickDay(session, day, market.ticks(s.sessions), settings.live.grace_ms * 1_000_000)
     known = AuditBars(
-        bars, _has_volume(instruments), _ticks(instruments), lists_of(instruments, (), None, None),
+        bars,
+        _has_volume(instruments),
+        _tick_sizes(instruments),
+        known_lists,
         index_row(instruments, settings.model.index),
-    )  # fmt: skip
-    why = "the simulated market has no recorded day; `intraday demo` replays and verifies one"
-    source = f"simulated market, seed {s.seed}, edge {s.edge:g}"
-    return _Found(instruments, known, source, [not_checked(RECORDED, Law.LIVE, why)])
+        (),
+        ticks,
+    )
+    return _Found(instruments, known, f"simulated market, seed {s.seed}, edge {s.edge:g}", [])
 
 
 def _stored(system: System, request: AuditRequest, progress: Progress) -> _Found:
@@ -143,7 +151,7 @@ def _stored(system: System, request: AuditRequest, progress: Progress) -> _Found
     bars = system.stores.bars.read(ids, midnight_ns(chosen[0]), midnight_ns(chosen[-1] + timedelta(days=1)))
     membership = system.membership().between(chosen[0], chosen[-1])
     known = AuditBars(
-        bars, _has_volume(instruments), _ticks(instruments), lists(system, instruments, membership),
+        bars, _has_volume(instruments), _tick_sizes(instruments), lists(system, instruments, membership),
         index_row(instruments, system.settings.model.index), _actions(system, ids),
     )  # fmt: skip
     return _Found(instruments, known, "the database, best version of each bar", _live(system, progress))
@@ -172,14 +180,14 @@ def _live(system: System, progress: Progress) -> list[Finding]:
         return [
             not_checked(RECORDED, Law.LIVE, "no day is recorded yet: run `intraday live` or `intraday replay`, then audit again")
         ]
-    return list(live_findings(verify_days(system, runs[-1:], progress)))
+    return list(verified_days(verify_days(system, runs[-1:], progress)))
 
 
 def _has_volume(instruments: Sequence[Instrument]) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
     return np.array([i.has_volume for i in instruments], np.bool_)
 
 
-def _ticks(instruments: Sequence[Instrument]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+def _tick_sizes(instruments: Sequence[Instrument]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
     return np.array([i.tick_size / 100.0 for i in instruments])
 
 

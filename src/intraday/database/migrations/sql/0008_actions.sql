@@ -68,38 +68,52 @@ LANGUAGE sql STABLE AS $$
 $$;
 COMMENT ON FUNCTION ohlcv_1min_as_of IS 'One-minute bars up to and with an Indian day, as they compare with prices of that day: columns of ohlcv_1min_adjusted. p_known: by what was known of corporate actions then.';
 
+CREATE VIEW ohlcv_1min_adjusted AS
+    SELECT b.instrument_id, b.ts, b.open * coalesce(a.price_factor, 1) AS open, b.high * coalesce(a.price_factor, 1) AS high,
+           b.low * coalesce(a.price_factor, 1) AS low, b.close * coalesce(a.price_factor, 1) AS close,
+           b.volume * coalesce(a.volume_factor, 1) AS volume, b.n_ticks, b.source, b.flags, coalesce(a.price_factor, 1) AS price_factor
+    FROM ohlcv_1min b LEFT JOIN adjustments((now() AT TIME ZONE 'Asia/Kolkata')::date) a
+      ON a.instrument_id = b.instrument_id AND b.ts >= a.from_ts AND b.ts < a.to_ts;
+COMMENT ON VIEW ohlcv_1min_adjusted IS 'ohlcv_1min as it compares with prices of today, by the corporate actions that have gone ex. Of another day: ohlcv_1min_as_of(day).';
+CREATE VIEW ohlcv_5min_adjusted AS
+    SELECT b.instrument_id, b.ts, b.open * coalesce(a.price_factor, 1) AS open, b.high * coalesce(a.price_factor, 1) AS high,
+           b.low * coalesce(a.price_factor, 1) AS low, b.close * coalesce(a.price_factor, 1) AS close,
+           b.volume * coalesce(a.volume_factor, 1) AS volume, b.n_ticks, b.n_minutes, b.flags, coalesce(a.price_factor, 1) AS price_factor
+    FROM ohlcv_5min b LEFT JOIN adjustments((now() AT TIME ZONE 'Asia/Kolkata')::date) a
+      ON a.instrument_id = b.instrument_id AND b.ts >= a.from_ts AND b.ts < a.to_ts;
+COMMENT ON VIEW ohlcv_5min_adjusted IS 'ohlcv_5min as it compares with prices of today, by the corporate actions that have gone ex.';
+CREATE VIEW ohlcv_15min_adjusted AS
+    SELECT b.instrument_id, b.ts, b.open * coalesce(a.price_factor, 1) AS open, b.high * coalesce(a.price_factor, 1) AS high,
+           b.low * coalesce(a.price_factor, 1) AS low, b.close * coalesce(a.price_factor, 1) AS close,
+           b.volume * coalesce(a.volume_factor, 1) AS volume, b.n_ticks, b.n_minutes, b.flags, coalesce(a.price_factor, 1) AS price_factor
+    FROM ohlcv_15min b LEFT JOIN adjustments((now() AT TIME ZONE 'Asia/Kolkata')::date) a
+      ON a.instrument_id = b.instrument_id AND b.ts >= a.from_ts AND b.ts < a.to_ts;
+COMMENT ON VIEW ohlcv_15min_adjusted IS 'ohlcv_15min as it compares with prices of today, by the corporate actions that have gone ex.';
+CREATE VIEW ohlcv_60min_adjusted AS
+    SELECT b.instrument_id, b.ts, b.open * coalesce(a.price_factor, 1) AS open, b.high * coalesce(a.price_factor, 1) AS high,
+           b.low * coalesce(a.price_factor, 1) AS low, b.close * coalesce(a.price_factor, 1) AS close,
+           b.volume * coalesce(a.volume_factor, 1) AS volume, b.n_ticks, b.n_minutes, b.flags, coalesce(a.price_factor, 1) AS price_factor
+    FROM ohlcv_60min b LEFT JOIN adjustments((now() AT TIME ZONE 'Asia/Kolkata')::date) a
+      ON a.instrument_id = b.instrument_id AND b.ts >= a.from_ts AND b.ts < a.to_ts;
+COMMENT ON VIEW ohlcv_60min_adjusted IS 'ohlcv_60min as it compares with prices of today, by the corporate actions that have gone ex.';
 DO $$
 DECLARE
-    minutes text;
-    known_by text := '(now() AT TIME ZONE ''Asia/Kolkata'')::date';
-    told text;
+    raw text;
     attribute text;
     said text;
 BEGIN
-    FOR minutes, told IN VALUES ('1', 'n_ticks, b.source, b.flags'), ('5', 'n_ticks, b.n_minutes, b.flags'),
-                                ('15', 'n_ticks, b.n_minutes, b.flags'), ('60', 'n_ticks, b.n_minutes, b.flags') LOOP
-        EXECUTE format(
-            'CREATE VIEW ohlcv_%1$smin_adjusted AS
-             SELECT b.instrument_id, b.ts, b.open * coalesce(a.price_factor, 1) AS open, b.high * coalesce(a.price_factor, 1) AS high,
-                    b.low * coalesce(a.price_factor, 1) AS low, b.close * coalesce(a.price_factor, 1) AS close,
-                    b.volume * coalesce(a.volume_factor, 1) AS volume, b.%2$s, coalesce(a.price_factor, 1) AS price_factor
-             FROM ohlcv_%1$smin b LEFT JOIN adjustments(%3$s) a
-               ON a.instrument_id = b.instrument_id AND b.ts >= a.from_ts AND b.ts < a.to_ts', minutes, told, known_by);
-        EXECUTE format('COMMENT ON VIEW ohlcv_%smin_adjusted IS %L', minutes, format(
-            'ohlcv_%smin as it compares with prices of today, by the corporate actions that have gone ex.%s', minutes,
-            CASE minutes WHEN '1' THEN ' Of another day: ohlcv_1min_as_of(day).' ELSE '' END));
+    FOREACH raw IN ARRAY ARRAY['ohlcv_1min', 'ohlcv_5min', 'ohlcv_15min', 'ohlcv_60min'] LOOP
         FOR attribute, said IN
-            SELECT a.attname, coalesce(c.s, col_description(format('ohlcv_%smin', minutes)::regclass, r.attnum))
-            FROM pg_attribute a
-            LEFT JOIN pg_attribute r ON r.attrelid = format('ohlcv_%smin', minutes)::regclass AND r.attname = a.attname
+            SELECT a.attname, coalesce(c.s, col_description(raw::regclass, r.attnum))
+            FROM pg_attribute a LEFT JOIN pg_attribute r ON r.attrelid = raw::regclass AND r.attname = a.attname
             LEFT JOIN (VALUES ('open', 'First price times price_factor, rupees, not rounded to ticks.'),
                               ('high', 'Highest price times price_factor.'), ('low', 'Lowest price times price_factor.'),
                               ('close', 'Last price times price_factor.'),
                               ('volume', 'Shares traded, in shares of today; NULL for indices, which have none.'),
                               ('price_factor', 'Product of the factors of later corporate actions; 1: none.')) AS c (a, s) ON c.a = a.attname
-            WHERE a.attrelid = format('ohlcv_%smin_adjusted', minutes)::regclass AND a.attnum > 0
+            WHERE a.attrelid = (raw || '_adjusted')::regclass AND a.attnum > 0
         LOOP
-            EXECUTE format('COMMENT ON COLUMN ohlcv_%smin_adjusted.%I IS %L', minutes, attribute, said);
+            EXECUTE format('COMMENT ON COLUMN %I.%I IS %L', raw || '_adjusted', attribute, said);
         END LOOP;
     END LOOP;
 END $$;

@@ -18,7 +18,7 @@ from intraday.core.audit.adjusted import AdjustedCase, adjusted_law
 from intraday.core.audit.certificate import Certificate
 from intraday.core.audit.labels import LabelCase, label_laws
 from intraday.core.audit.laws import Group, feature_laws
-from intraday.core.audit.result import Difference, Finding, Law, Outcome, finding, not_checked
+from intraday.core.audit.result import Difference, Finding, Law, Outcome, finding, merged, not_checked
 from intraday.core.candles import HistoricalAggregator
 from intraday.core.features import FeatureCalculator, FeatureSet
 from intraday.core.labels import Labeler, LabelSpec
@@ -335,6 +335,15 @@ def test_the_certificate_counts_and_signs() -> None:
     assert "no day" in text
     assert "http" not in text
     assert subjects(bad)[1] == [("ret_3", ["passed", ""]), ("mine", ["failed", ""]), ("a recorded day", ["", "not checked"])]
+
+
+def test_findings_of_one_law_are_added_up_and_the_failure_is_kept() -> None:
+    passed, at = finding("mine", Law.LATE, 5, 0), Difference(1, 7, 1.0, 2.0)
+    failed_one = finding("mine", Law.LATE, 9, 2, at, "looks ahead")
+    both = Finding("mine", Law.LATE, Outcome.FAILED, 14, 2, at, "looks ahead")
+    assert merged([passed, failed_one]) == merged([failed_one, passed]) == [both]
+    silent, other = not_checked("mine", Law.LATE, "too short"), finding("yours", Law.LATE, 3, 0)
+    assert merged([silent, other, passed]) == [replace(passed, detail="too short"), other]
 
 
 def test_every_law_is_explained() -> None:

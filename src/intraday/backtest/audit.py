@@ -14,7 +14,7 @@ from intraday.core.audit.adjusted import AdjustedCase, adjusted_law
 from intraday.core.audit.functions import whole_panel
 from intraday.core.audit.labels import LabelCase, label_laws
 from intraday.core.audit.laws import Group, feature_laws, late_bars, without
-from intraday.core.audit.result import Finding, Law
+from intraday.core.audit.result import Finding, Law, merged
 from intraday.core.candles import HistoricalAggregator
 from intraday.core.features import FeatureCalculator, FeatureSet
 from intraday.core.function_features import FunctionCalculator, whole
@@ -97,7 +97,7 @@ class Audit:
             ModelCase(self._dataset(x, labels), self._names(groups), self._plan.training, self._plan.user.pipeline), self._rng
         )
         self._progress("labels and model", 2, 2)
-        return [*found, *of_labels, *of_model]
+        return [*merged(found), *of_labels, *of_model]
 
     def _decisions(self, bars: Bars) -> Panel:
         n, timeframe = len(self._given.has_volume), self._plan.labels.timeframe

@@ -18,7 +18,7 @@ from intraday.backtest.audit import Audit, AuditBars, AuditPlan
 from intraday.backtest.audit_live import TickDay, verified_days
 from intraday.config.settings import Settings
 from intraday.core import panel
-from intraday.core.anchor import AnchorRule
+from intraday.core.anchor import AnchorRule, resolve_anchor
 from intraday.core.audit.certificate import Certificate, described
 from intraday.core.audit.result import Finding, Law, not_checked
 from intraday.core.costs import Costs
@@ -59,12 +59,13 @@ class AuditRequest:
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """The bars, whose they are, where they come from in words, and what recorded days say."""
+    """The bars, whose they are, where they come from in words, what recorded days say, and the anchor that training would use."""
 
     instruments: Sequence[Instrument]
     bars: AuditBars
     source: str
     live: list[Finding]
+    anchor: AnchorRule
 
 
 def run_audit(settings: Settings, request: AuditRequest, clock: Clock, progress: Progress) -> tuple[Certificate, Path]:
@@ -132,16 +133,18 @@ def _simulated(settings: Settings, request: AuditRequest, sessions: SessionTable
         (),
         ticks,
     )
-    return _Found(instruments, known, f"simulated market, seed {s.seed}, edge {s.edge:g}", [])
+    anchor = resolve_anchor(str(settings.model.anchor), [each.day for each in market.sessions[: s.sessions]])
+    return _Found(instruments, known, f"simulated market, seed {s.seed}, edge {s.edge:g}", [], anchor)
 
 
 def _stored(system: System, request: AuditRequest, progress: Progress) -> _Found:
     """The best bars of the database, and verify's word on the newest recorded day."""
     universe = {i.id: i for i in system.universe()}
     lowest, highest = request.first or date.min, request.last or date.max
+    stored = [(i, day) for i, day, n in system.stores.bars.coverage() if n and i in universe and day <= highest]
     days: dict[date, set[int]] = {}
-    for instrument_id, day, n in system.stores.bars.coverage():
-        if n and instrument_id in universe and lowest <= day <= highest:
+    for instrument_id, day in stored:
+        if lowest <= day:
             days.setdefault(day, set()).add(instrument_id)
     if not days:
         raise NotEnoughData(f"audit: no stored bars of {len(universe)} instruments in that range: import some, or use --simulated")
@@ -154,7 +157,8 @@ def _stored(system: System, request: AuditRequest, progress: Progress) -> _Found
         bars, _has_volume(instruments), _tick_sizes(instruments), lists(system, instruments, membership),
         index_row(instruments, system.settings.model.index), _actions(system, ids),
     )  # fmt: skip
-    return _Found(instruments, known, "the database, best version of each bar", _live(system, progress))
+    anchor = resolve_anchor(str(system.settings.model.anchor), [day for _, day in stored])
+    return _Found(instruments, known, "the database, best version of each bar", _live(system, progress), anchor)
 
 
 def _actions(system: System, ids: Sequence[int]) -> list[Action]:
@@ -202,7 +206,8 @@ def _facts(plan: AuditPlan, found: _Found, request: AuditRequest) -> list[tuple[
         ("Digest of the bars", _digest(bars)),
         ("Decision bars", f"{plan.labels.timeframe} minutes"),
         ("Features", f"{len(features.features) if features else 0} expressions, {len(user.functions.features)} functions"),
-        ("Feature set", features.id if features else "none"),
+        ("Feature set", replace(features, anchor=found.anchor).id if features else "none"),
+        ("Anchor", f"{found.anchor.text} (of the set; audited from the first bar on)"),
         ("User features", f"{user.path.name}, sha256 {user.digest}" if user.digest else "none"),
         ("Label set", plan.labels.id),
         ("Kernels", SOURCE_HASH),

@@ -79,6 +79,20 @@ def finding(subject: str, law: Law, n: int, n_different: int, first: Difference 
     return Finding(subject, law, outcome, n, n_different, first, detail)
 
 
+def merged(findings: Sequence[Finding]) -> list[Finding]:
+    """One finding for each subject and law, in the order they came: what was compared added up, the graver reason kept."""
+    by_key: dict[tuple[str, Law], Finding] = {}
+    for f in findings:
+        known = by_key.get((f.subject, f.law))
+        if known is None:
+            by_key[f.subject, f.law] = f
+            continue
+        told = f if f.outcome is Outcome.FAILED and known.outcome is not Outcome.FAILED else known
+        n, n_different = known.n + f.n, known.n_different + f.n_different
+        by_key[f.subject, f.law] = finding(f.subject, f.law, n, n_different, told.first, told.detail)
+    return list(by_key.values())
+
+
 class Comparison:
     """Adds up comparisons of float32 [T, S, F] values under one law, and remembers each feature's earliest difference."""
 

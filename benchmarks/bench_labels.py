@@ -36,8 +36,8 @@ from label_reference import Minute, reference_label  # noqa: E402
 
 SPEC = LabelSpec()
 SIGMA = 0.0015
-INSTRUMENTS, SESSIONS = 100, 10
-PEER_SERIES = 2  # mlfinpy makes a few hundred labels a second
+INSTRUMENTS, SESSIONS = 250, 6
+PEER_SERIES = 3  # mlfinpy makes a thousand labels a second
 TARGET, TARGET_OVER_MLFINPY = 5e6, 1e4
 
 
@@ -91,7 +91,11 @@ def python_rate(market: Market) -> float:
 
 
 def mlfinpy_rate(market: Market) -> float | None:
-    """mlfinpy's labels a second on the same events of some instruments, None where there is no mlfinpy."""
+    """mlfinpy's labels a second on the same events of some instruments, None where there is no mlfinpy.
+
+    A label is a long and a short trade with a target and a stop each; mlfinpy looks at the stop multiple only where it is given a
+    side, so it is asked once for each.
+    """
     python = os.environ.get("INTRADAY_BENCH_MLFINPY")
     if not python:
         return None
@@ -105,9 +109,9 @@ def mlfinpy_rate(market: Market) -> float | None:
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder) / "in.npz", Path(folder) / "out.npz"
         np.savez(source, **given)  # type: ignore[arg-type]
-        subprocess.run([python, ROOT / "scripts" / "label_peers.py", "labels", source, target], check=True)
+        subprocess.run([python, ROOT / "scripts" / "label_peers.py", "trades", source, target], check=True)
         with np.load(target) as out:
-            return sum(len(out[f"t0_{k}"]) for k in range(PEER_SERIES)) / float(out["seconds"])
+            return int(out["n"]) / float(out["seconds"])
 
 
 def against_mlfinpy(rate: float, peer: float | None) -> Figure:

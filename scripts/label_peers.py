@@ -3,9 +3,9 @@
 ``python label_peers.py <job> <in.npz> <out.npz>``; benchmarks/bench_labels.py and scripts/compare_mlfinpy_skfolio.py call it.
 Nothing of ours is imported here: mlfinpy wants an older numpy than we do.
 
-Jobs. ``labels``: mlfinpy's triple barriers of each series, and the seconds they took. ``uniqueness``: its average uniqueness of the
-first series. ``kfold`` and ``combinatorial``: mlfinpy's splits of labels. ``pooled``: skfolio's and scikit-learn's splits of ``n``
-rows. What a package raises is kept as text.
+Jobs. ``labels``: mlfinpy's triple barriers of each series, without a side; ``trades``: the seconds it takes to do both sides.
+``uniqueness``: its average uniqueness of the first series. ``kfold`` and ``combinatorial``: its splits of labels. ``pooled``:
+skfolio's and scikit-learn's splits of ``n`` rows. What a package raises is kept as text.
 """
 
 from __future__ import annotations
@@ -32,26 +32,35 @@ def series(given: Arrays, k: int) -> tuple[Any, Any, Any]:
     return close, events, pd.Series(given[f"target{k}"], index=events)
 
 
-def labels_of(given: Arrays, k: int) -> tuple[Any, Any]:
+def labels_of(given: Arrays, k: int, side: float | None = None) -> tuple[Any, Any]:
+    import pandas as pd
     from mlfinpy.labeling.labeling import add_vertical_barrier, get_bins, get_events
 
     close, events, target = series(given, k)
     vertical = add_vertical_barrier(events, close, num_minutes=int(given["vertical_min"]))
-    found = get_events(close, events, given["pt_sl"].tolist(), target, 0.0, 1, vertical, None, verbose=False)
+    sides = None if side is None else pd.Series(side, index=events)
+    found = get_events(close, events, given["pt_sl"].tolist(), target, 0.0, 1, vertical, sides, verbose=False)
     return found, get_bins(found, close)
 
 
 def labels(given: Arrays) -> Arrays:
     out: Arrays = {}
-    took = 0.0
     for k in range(int(given["n_series"])):
-        start = time.process_time()
         found, bins = labels_of(given, k)
-        took += time.process_time() - start
         out[f"t0_{k}"] = np.array([t.value for t in bins.index])
         out[f"t1_{k}"] = np.array([t.value for t in found.loc[bins.index, "t1"]])
         out[f"bin_{k}"], out[f"ret_{k}"] = bins["bin"].to_numpy(), bins["ret"].to_numpy()
-    return out | {"seconds": took}
+    return out
+
+
+def trades(given: Arrays) -> Arrays:
+    """The long and the short trade of every event: only with a side does mlfinpy look at the stop multiple."""
+    import mlfinpy.labeling.labeling  # noqa: F401 - not to be timed
+
+    start, n = time.process_time(), 0
+    for k in range(int(given["n_series"])):
+        n += min(len(labels_of(given, k, side)[1]) for side in (1.0, -1.0))
+    return {"n": n, "seconds": time.process_time() - start}
 
 
 def uniqueness(given: Arrays) -> Arrays:
@@ -116,7 +125,14 @@ def pooled(given: Arrays) -> Arrays:
 
 def main() -> None:
     job, source, target = sys.argv[1:4]
-    jobs = {"labels": labels, "uniqueness": uniqueness, "kfold": kfold, "combinatorial": combinatorial, "pooled": pooled}
+    jobs = {
+        "labels": labels,
+        "trades": trades,
+        "uniqueness": uniqueness,
+        "kfold": kfold,
+        "combinatorial": combinatorial,
+        "pooled": pooled,
+    }
     with np.load(source) as given:
         out = jobs[job](dict(given))
     np.savez(Path(target), **out)

@@ -14,6 +14,7 @@ from intraday.domain.arrays import F4, F8, I8, MINUTE_NS, Panel
 from intraday.domain.session import Session, SessionTable
 
 EPOCH = date(1970, 1, 1)
+_TILE = 128  # instruments whose minutes stay in a core's cache together; only the time taken depends on it
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +40,11 @@ class Traded:
 
 @dataclass(frozen=True, slots=True)
 class LabelPart:
-    """The decisions of one session of those instruments that trade for the same time.
+    """The decisions of one session of some instruments that trade for the same time.
 
     ``rows``: theirs in the decision panel; ``keep`` int64: the instruments' columns; ``ts_ns``, ``closed_ns`` int64 [D]. ``grid``
-    float64 [S, 4, M]: open .. close of the session's minutes; ``decided`` (closes) float64 and ``sigma`` float32 [D, S]; ``tick``
-    paise and ``lower``, ``upper``, ``margin`` rupees [S].
+    float64 [len(keep), 4, M]: open .. close of the session's minutes; ``decided`` (closes) float64 and ``sigma`` float32 [D, S];
+    ``tick`` paise and ``lower``, ``upper``, ``margin`` rupees [S].
     """
 
     rows: slice
@@ -70,32 +71,41 @@ class LabelParts:
     traded: Traded
     sessions: SessionTable
 
-    def of(self, minutes: Panel, decisions: Panel, sigma: F4, known_ns: int | None) -> Iterator[list[LabelPart]]:
-        """The parts of each session with decisions, in order of time."""
+    def of(self, minutes: Panel, decisions: Panel, sigma: F4, known_ns: int | None) -> Iterator[tuple[slice, Iterator[LabelPart]]]:
+        """Of each session with decisions, in order of time: its rows of the decision panel, and its parts."""
         n, until = self.traded.n, FOREVER_NS if known_ns is None else known_ns
         assert minutes.timeframe == 1 and minutes.n_instruments == decisions.n_instruments == n, (minutes.n_instruments, n)
         assert sigma.shape == decisions.mask.shape, (sigma.shape, decisions.mask.shape)
         for number in np.unique(decisions.session):
             m, d = (slice(*np.searchsorted(p.session, [number, number + 1]).tolist()) for p in (minutes, decisions))
-            yield self._session(int(number), minutes.rows(m.start, m.stop), decisions.rows(d.start, d.stop), sigma[d], d, until)
+            yield d, self._session(int(number), minutes.rows(m.start, m.stop), decisions.rows(d.start, d.stop), sigma[d], d, until)
 
-    def _session(self, number: int, minutes: Panel, decisions: Panel, sigma: F4, rows: slice, known_ns: int) -> list[LabelPart]:
+    def _session(self, number: int, minutes: Panel, decisions: Panel, sigma: F4, rows: slice, known_ns: int) -> Iterator[LabelPart]:
         day, n, traded = EPOCH + timedelta(days=number), minutes.n_instruments, self.traded
-        regular = self.sessions.get(day)
-        grid = minute_grid(regular, minutes.ts_ns, [minutes.open, minutes.high, minutes.low, minutes.close])
+        prices = (minutes.open, minutes.high, minutes.low, minutes.close)
         lower, upper = (np.full(n, np.nan), np.full(n, np.nan)) if traded.bands is None else traded.bands.on(number)
         rupees = traded.ticks.on(number)
         tick, margin = tick_paise(rupees), limit_margin(self.rules, rupees)
-        listed, parts = traded.lists.auction_on(number, n), list[LabelPart]()
+        listed, decided, sigmas = (
+            traded.lists.auction_on(number, n),
+            np.ascontiguousarray(decisions.close),
+            np.ascontiguousarray(sigma),
+        )
         for auction in (False, True):
-            keep = np.flatnonzero(listed == auction)
-            if len(keep):
-                session = self.sessions.get(day, auction)
-                closed = np.minimum(decisions.ts_ns + decisions.timeframe * MINUTE_NS, session.close_ns)
-                clock = clock_of(self.rules, session, closed, self.horizon_min, known_ns)
-                part = LabelPart(
-                    rows, keep, session, clock, decisions.ts_ns, closed, grid, np.ascontiguousarray(decisions.close),
-                    np.ascontiguousarray(sigma), tick, lower, upper, margin,
-                )  # fmt: skip
-                parts.append(part)
-        return parts
+            session = self.sessions.get(day, auction)
+            closed = np.minimum(decisions.ts_ns + decisions.timeframe * MINUTE_NS, session.close_ns)
+            clock = clock_of(self.rules, session, closed, self.horizon_min, known_ns)
+            members = np.flatnonzero(listed == auction)
+            for first in range(0, len(members), _TILE):
+                keep = members[first : first + _TILE]
+                grid = minute_grid(session, minutes.ts_ns, [_columns(a, keep) for a in prices])
+                yield LabelPart(
+                    rows, keep, session, clock, decisions.ts_ns, closed, grid, decided, sigmas, tick, lower, upper, margin
+                )
+
+
+def _columns(values: F8, keep: I8) -> F8:
+    """A view where the columns are neighbours, which they are but for closing auctions."""
+    if int(keep[-1]) - int(keep[0]) == len(keep) - 1:
+        return values[:, int(keep[0]) : int(keep[-1]) + 1]
+    return values[:, keep]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from enum import IntFlag, StrEnum
 from math import inf
@@ -123,16 +124,25 @@ class Labeler:
         a trade still open then has no label. ``ret_*`` gross; 0 where a trade was not entered. ``t1_ns``: the later end of the
         two trades, when the whole row is known. Nothing reaches beyond its session. Raises CalendarError for a day without one.
         """
-        return self.scan(minutes, decisions, sigma, sessions, known_ns).labels
+        return self._run(minutes, decisions, sigma, sessions, known_ns)[0]
 
     def scan(self, minutes: Panel, decisions: Panel, sigma: F4, sessions: SessionTable, known_ns: int | None = None) -> Scanned:
         """``label`` with the t-values of trend scanning; other kinds have none: NaN, and 0 for the end of the span."""
+        labels, scanned = self._run(minutes, decisions, sigma, sessions, known_ns)
+        if not scanned:
+            return Scanned(labels, np.full(len(labels), np.nan), np.zeros(len(labels), np.int64))
+        t, end_ns = (np.concatenate(columns) for columns in zip(*scanned, strict=True))
+        return Scanned(labels, t, end_ns)
+
+    def _run(
+        self, minutes: Panel, decisions: Panel, sigma: F4, sessions: SessionTable, known_ns: int | None
+    ) -> tuple[Labels, list[tuple[F8, I8]]]:
+        """The labels, and of trend scanning each session's t-values and span ends."""
         spec, n_instruments = self._spec, minutes.n_instruments
         assert decisions.timeframe == spec.timeframe, (decisions.timeframe, spec.timeframe)
-        out, n = np.empty(len(decisions) * n_instruments, LABEL), 0
-        scanned = [(np.empty(0), np.empty(0, np.int64))]
-        for parts in LabelParts(spec.rules, spec.horizon_min, self._traded, sessions).of(minutes, decisions, sigma, known_ns):
-            shape = (parts[0].rows.stop - parts[0].rows.start, n_instruments)
+        out, n, scanned = np.empty(len(decisions) * n_instruments, LABEL), 0, []
+        for rows, parts in LabelParts(spec.rules, spec.horizon_min, self._traded, sessions).of(minutes, decisions, sigma, known_ns):
+            shape = (rows.stop - rows.start, n_instruments)
             table, done = np.empty(shape, LABEL), np.zeros(shape, np.bool_)
             if spec.kind == Kind.TREND_SCANNING:
                 scanned.append(self._scan(parts, table, done))
@@ -140,13 +150,9 @@ class Labeler:
                 for part in parts:
                     self._label(part, table, done)
             n = kernel.collect(table, done, out, n)
-        labels = self._by_return(out[:n])
-        if spec.kind == Kind.TREND_SCANNING:
-            t, end_ns = (np.concatenate(columns) for columns in zip(*scanned, strict=True))
-            return Scanned(labels, t, end_ns)
-        return Scanned(labels, np.full(n, np.nan), np.zeros(n, np.int64))
+        return self._by_return(out[:n]), scanned
 
-    def _scan(self, parts: list[LabelPart], out: Labels, done: Mask) -> tuple[F8, I8]:
+    def _scan(self, parts: Iterator[LabelPart], out: Labels, done: Mask) -> tuple[F8, I8]:
         """Trends of one session; returns the t-values and span ends of what is done, in order."""
         spec = self._spec
         rule = TrendRule(spec.trend_from_min, spec.trend_step_min, spec.trend_t, spec.max_wait_min)

@@ -86,7 +86,7 @@ class MetaLabeler:
         spec, shape = self._spec.labels, decisions.mask.shape
         assert side.shape == shape and decisions.timeframe == spec.timeframe, (side.shape, shape, decisions.timeframe)
         out, done = np.empty(shape, META), np.zeros(shape, np.bool_)
-        for parts in LabelParts(spec.rules, spec.horizon_min, self._traded, sessions).of(minutes, decisions, sigma, known_ns):
+        for _, parts in LabelParts(spec.rules, spec.horizon_min, self._traded, sessions).of(minutes, decisions, sigma, known_ns):
             for part in parts:
                 sides = np.ascontiguousarray(side[part.rows], dtype=np.int8)
                 trade_session(

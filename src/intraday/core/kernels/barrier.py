@@ -121,14 +121,16 @@ def first_touch(bars: F8, first: int, until: int, above: float, below: float) ->
 
 @nb.njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
 def touch(bars: F8, m: int, side: int, target: float, stop: float) -> tuple[int, float, bool]:
-    """How a trade ends in a bar that reaches a barrier: (how, price, both barriers inside the bar). The stop comes first."""
+    """How a trade ends in a bar that reaches a barrier: (how, price, both barriers inside the bar). The stop comes first.
+
+    Nobody can predict which it is, a processor neither: selects, no branches.
+    """
     first, high, low = bars[OPEN, m], bars[HIGH, m], bars[LOW, m]
-    if side * first <= side * stop:
-        return STOP, first, False
-    if side * first >= side * target:
-        return TARGET, first, False
+    gap_stop, gap_target = side * first <= side * stop, side * first >= side * target
     stopped, won = (low <= stop, high >= target) if side > 0 else (high >= stop, low <= target)
-    return (STOP, stop, won) if stopped else (TARGET, target, False)
+    gap, stopped = gap_stop | gap_target, gap_stop | (stopped & (not gap_target))
+    price = stop if stopped else target
+    return (STOP if stopped else TARGET), (first if gap else price), stopped & won & (not gap)
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
@@ -174,47 +176,32 @@ def walk(
     return how, price, row, False, True
 
 
-@nb.njit(cache=True, nogil=True, error_model="numpy")
-def other_side(
-    bars: F8, how: int, price: float, row: int, target: float, stop: float, lower: float, upper: float
-) -> tuple[int, float, int, bool, bool]:
-    """The short trade of a long one whose barriers are the same two prices: both end in the same row. UNKNOWN: walk to find out."""
-    if how == TARGET or how == STOP:
-        how, price, both = touch(bars, row - 1, -1, target, stop)
-        return (UNKNOWN if at_limit(price, lower, upper, 0.0) else how), price, row, both, False
-    return how, price, row, False, False
+@nb.njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
+def other_side(how: int, price: float, both: bool, stop: float) -> tuple[int, float]:
+    """How the short trade of a long one ends whose barriers are the same two prices: in the same bar, the stop first here too."""
+    ended = (how == TARGET) | (how == STOP)
+    won = (how == STOP) & (not both)
+    return ((TARGET if won else STOP) if ended else how), (stop if both else price)
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
 def decide(how_long: int, how_short: int, long_row: int, short_row: int) -> int:
     """+1 if the long trade reached its target (first, if both did), -1 if the short one, 0 if neither or both in one minute."""
     long_won, short_won = how_long == TARGET, how_short == TARGET
-    if long_won and (not short_won or long_row < short_row):
-        return 1
-    if short_won and (not long_won or short_row < long_row):
-        return -1
-    return 0
+    up = long_won & ((not short_won) | (long_row < short_row))
+    down = short_won & ((not long_won) | (short_row < long_row))
+    return int(up) - int(down)
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
 def bits(how_long: int, how_short: int, long_row: int, short_row: int, both: bool) -> int:
     """LABEL.barrier of two ended trades."""
-    out = 0
-    if how_long == TARGET:
-        out |= LONG_TARGET
-    elif how_long == STOP:
-        out |= LONG_STOP
-    if how_short == TARGET:
-        out |= SHORT_TARGET
-    elif how_short == STOP:
-        out |= SHORT_STOP
-    if how_long == VERTICAL or how_short == VERTICAL:
-        out |= ANY_VERTICAL
-    if how_long == SKIPPED or how_short == SKIPPED:
-        out |= ANY_SKIPPED
-    if both or (how_long == TARGET and how_short == TARGET and long_row == short_row):
-        out |= BOTH_IN_BAR
-    return out
+    tie = (how_long == TARGET) & (how_short == TARGET) & (long_row == short_row)
+    long = (LONG_TARGET if how_long == TARGET else 0) | (LONG_STOP if how_long == STOP else 0)
+    short = (SHORT_TARGET if how_short == TARGET else 0) | (SHORT_STOP if how_short == STOP else 0)
+    vertical = ANY_VERTICAL if (how_long == VERTICAL) | (how_short == VERTICAL) else 0
+    skipped = ANY_SKIPPED if (how_long == SKIPPED) | (how_short == SKIPPED) else 0
+    return long | short | vertical | skipped | (BOTH_IN_BAR if both | tie else 0)
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
@@ -224,12 +211,12 @@ def label_session(
 ) -> None:  # fmt: skip
     """Both trades of every decision of the instruments ``keep`` (rows of S) in one session.
 
-    grid float64 [S, 4, M]; decided (the decision bars' closes, NaN: none) float64, sigma float32 [D, S]; tick int64 [S]
+    grid float64 [len(keep), 4, M]; decided (the decision bars' closes, NaN: none) float64, sigma float32 [D, S]; tick int64 [S]
     paise; lower, upper, margin float64 [S]: circuit limits and how near to them nobody enters; clock int64 [4, D]; ts int64 [D].
     Fills ``out`` LABEL [D, S] where it sets ``done`` bool [D, S].
     """
-    for s in keep:
-        bars = grid[s]
+    for i, s in enumerate(keep):
+        bars = grid[i]
         for d in range(clock.shape[1]):
             long_target, long_stop, short_target, short_stop = four_barriers(
                 decided[d, s], sigma[d, s], tick[s], root, target, stop
@@ -247,11 +234,11 @@ def label_session(
                 )
             if up == UNKNOWN:
                 continue
-            down, short_exit, short_row, both_short, locked_short = UNKNOWN, np.nan, 0, False, False
+            down, short_exit, short_row, both_short, locked_short = UNKNOWN, np.nan, long_row, both_long, False
             if near or (target == stop and not locked_long):
-                down, short_exit, short_row, both_short, locked_short = other_side(
-                    bars, up, long_exit, long_row, short_target, short_stop, lower[s], upper[s]
-                )
+                down, short_exit = other_side(up, long_exit, both_long, short_stop)
+                if both_long and at_limit(short_exit, lower[s], upper[s], 0.0):
+                    down = UNKNOWN
             if down == UNKNOWN:
                 down, short_exit, short_row, both_short, locked_short = walk(
                     bars, m, end, last, known, hole, -1, short_target, short_stop, lower[s], upper[s]

@@ -35,8 +35,8 @@ def trade_session(
     lower: F8, upper: F8, margin: F8, clock: I8, last: int, hole: int, open_ns: int, ts: I8, out: Table, done: Mask,
 ) -> None:  # fmt: skip
     """``barrier.label_session`` with ``side`` int8 [D, S]: +1 long, -1 short, 0 no trade and no row. All of ``out`` but label."""
-    for s in keep:
-        bars = grid[s]
+    for i, s in enumerate(keep):
+        bars = grid[i]
         for d in range(clock.shape[1]):
             up, below, down, above = four_barriers(decided[d, s], sigma[d, s], tick[s], root, target, stop)
             if side[d, s] == 0 or not up == up:

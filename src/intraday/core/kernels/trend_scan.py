@@ -67,18 +67,18 @@ def scan_session(
     from_rows int64 [D]: where each decision's first span ends. Fills ``out``, ``t`` float64, ``end_ns`` int64 [D, S] where it sets
     ``done``. All spans that end by the vertical barrier are compared, so that, not the chosen span's end, is when a row is known.
     """
-    for s in keep:
+    for i, s in enumerate(keep):
         for d in range(clock.shape[1]):
             if not (decided[d, s] > 0.0 and sigma[d, s] > 0.0):
                 continue
             end = clock[END, d]
-            m = find_entry(grid[s], clock[DUE, d], clock[WAIT, d], end)
+            m = find_entry(grid[i], clock[DUE, d], clock[WAIT, d], end)
             if m < 0 or end > clock[KNOWN, d]:
                 continue
-            best, row, price = scan(grid[s, CLOSE], m, from_rows[d], step, end, least, hole)
+            best, row, price = scan(grid[i, CLOSE], m, from_rows[d], step, end, least, hole)
             if row == 0:
                 continue
-            ret = price / grid[s, OPEN, m] - 1.0
+            ret = price / grid[i, OPEN, m] - 1.0
             it = out[d, s]
             it["ts_ns"], it["inst"], it["sigma"] = ts[d], s, sigma[d, s]
             it["label"] = 0 if not abs(best) >= least_t or best == 0.0 else (1 if best > 0.0 else -1)

@@ -14,34 +14,34 @@ import numpy as np
 
 from intraday.core.lowering import lower
 from intraday.core.operations import OPS, Expr, Op
-from intraday.domain.arrays import F8, I4
+from intraday.domain.arrays import F8, I8
 
 
 @dataclass(frozen=True, slots=True)
 class Phase:
     """What ``kernels.plan.run_phase`` interprets. N nodes on ``n_registers`` registers."""
 
-    code: I4  # [N]
-    arg: I4  # [N, 7] registers of up to six operands, then the node's own
+    code: I8  # [N]
+    arg: I8  # [N, 7] registers of up to six operands, then the node's own
     par: F8  # [N, 2]
-    row: I4  # [N, 7] first state row of those
-    outputs: I4  # [F', 2] register, column
-    carries: I4  # [C', 2] register, carried row
+    row: I8  # [N, 7] first state row of those
+    outputs: I8  # [F', 2] register, column
+    carries: I8  # [C', 2] register, carried row
     n_registers: int
 
     @property
-    def tables(self) -> tuple[I4, I4, F8, I4, I4, I4]:
+    def tables(self) -> tuple[I8, I8, F8, I8, I8, I8]:
         """The first argument of ``run_phase``."""
         return self.code, self.arg, self.par, self.row, self.outputs, self.carries
 
 
 @dataclass(frozen=True, slots=True)
 class Across:
-    """The cross-sections behind a phase: code, carried row read and carried row written, int32 [K] each."""
+    """The cross-sections behind a phase: code, carried row read and carried row written, int64 [K] each."""
 
-    code: I4
-    source: I4
-    target: I4
+    code: I8
+    source: I8
+    target: I8
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +133,7 @@ class _Layout:
     def _across(self, phase: int) -> Across:
         here = [(i, n) for i, n in enumerate(self.nodes) if n.op.across and n.phase == phase + 1]
         code, source = [n.op.code for _, n in here], [self.carried[n.args[0]] for _, n in here]
-        return Across(np.array(code, np.int32), np.array(source, np.int32), np.array([self.carried[i] for i, _ in here], np.int32))
+        return Across(np.array(code, np.int64), np.array(source, np.int64), np.array([self.carried[i] for i, _ in here], np.int64))
 
     def _phase(self, phase: int) -> Phase:
         own = [i for i, n in enumerate(self.nodes) if n.phase == phase and not n.op.across]
@@ -184,5 +184,5 @@ def _registers(uses: Sequence[tuple[int, tuple[int, ...]]], pinned: set[int]) ->
     return register
 
 
-def _table(rows: Iterable[Sequence[int]], width: int) -> I4:
-    return np.array([tuple(r) for r in rows], np.int32).reshape(-1, width)
+def _table(rows: Iterable[Sequence[int]], width: int) -> I8:
+    return np.array([tuple(r) for r in rows], np.int64).reshape(-1, width)

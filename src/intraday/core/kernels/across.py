@@ -1,7 +1,7 @@
 """Primitives across the instruments of one decision bar.
 
 Who stands in which column must not matter, to the last bit, so sums over instruments are exact (``exact_sum``) and ranks count
-equal values alike. Vectors are [S]; ``here`` says who has a bar, ``chosen`` which of them are members with an observation.
+equal values alike. Vectors are [S]; ``here`` says who has a bar, ``member`` who is compared.
 """
 
 import math
@@ -10,11 +10,11 @@ import numba as nb
 import numpy as np
 
 from intraday.core.kernels import opcodes as op
-from intraday.core.kernels.types import B1, F8, I4, I8
+from intraday.core.kernels.types import B1, F8, I8
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
-def run_across(codes: I4, source: I4, target: I4, mask: B1, member: B1, index: int, carried: F8, work: F8, keys: I8) -> None:
+def run_across(codes: I8, source: I8, target: I8, mask: B1, member: B1, index: int, carried: F8, work: F8, keys: I8) -> None:
     """All cross-sections of one level. carried: float64 [C, T, S]; codes, source, target: [K], rows of ``carried``.
 
     mask, member: bool [T, S]. index: the market index's column, -1 for none. work: float64 [S], keys: int64 [4, S], scratch.
@@ -30,11 +30,7 @@ def across(code: int, x: F8, here: B1, member: B1, index: int, work: F8, keys: I
     if code == op.OF_INDEX:
         broadcast(x[index] if index >= 0 else np.nan, here, out)
         return
-    n = 0
-    for s in range(x.shape[0]):
-        if here[s] and member[s] and x[s] == x[s]:
-            work[n] = x[s]
-            n += 1
+    n = chosen(x, here, member, work)
     if code == op.ACROSS_COUNT:
         broadcast(float(n), here, out)
     elif n < op.LEAST_ACROSS:
@@ -48,6 +44,17 @@ def across(code: int, x: F8, here: B1, member: B1, index: int, work: F8, keys: I
                 work[i] = (work[i] - mean) * (work[i] - mean)
             mean = math.sqrt(exact_sum(work, n) / n)
         broadcast(mean, here, out)
+
+
+@nb.njit(cache=True, nogil=True, error_model="numpy")
+def chosen(x: F8, here: B1, member: B1, work: F8) -> int:
+    """Collect the members' observations; how many there are."""
+    n = 0
+    for s in range(x.shape[0]):
+        if here[s] and member[s] and x[s] == x[s]:
+            work[n] = x[s]
+            n += 1
+    return n
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")

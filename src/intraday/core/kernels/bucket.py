@@ -29,34 +29,49 @@ def bucket(
         out[s] = np.nan
         if not panel[5][t, first + s]:
             continue
-        own = state[row : row + 19, s]
-        if own[WAITING] == 1.0:
-            own[GIVEN : GIVEN + 5] = own[WAITS : WAITS + 5]
-            own[WAITING], out[s] = 0.0, 1.0
-        elif own[UNDER] == 1.0 and (own[SESSION] != session or own[NUMBER] != number):
-            own[GIVEN : GIVEN + 5] = own[BUILT : BUILT + 5]
-            own[UNDER], out[s] = 0.0, 1.0
-        grow(own, session, number, panel, t, first + s)
+        if state[row + WAITING, s] == 1.0:
+            move(state, row + WAITS, row + GIVEN, s)
+            state[row + WAITING, s], out[s] = 0.0, 1.0
+        elif state[row + UNDER, s] == 1.0 and (state[row + SESSION, s] != session or state[row + NUMBER, s] != number):
+            move(state, row + BUILT, row + GIVEN, s)
+            state[row + UNDER, s], out[s] = 0.0, 1.0
+        if state[row + UNDER, s] == 0.0:
+            state[row + UNDER, s], state[row + SESSION, s], state[row + NUMBER, s] = 1.0, session, number
+            begin(panel, t, first + s, state, row + BUILT, s)
+        else:
+            grow(panel, t, first + s, state, row + BUILT, s)
         if is_last or minute + timeframe >= clock[3][t, first + s]:
-            own[UNDER] = 0.0
+            state[row + UNDER, s] = 0.0
             if out[s] == 1.0:
-                own[WAITS : WAITS + 5] = own[BUILT : BUILT + 5]
-                own[WAITING] = 1.0
+                move(state, row + BUILT, row + WAITS, s)
+                state[row + WAITING, s] = 1.0
             else:
-                own[GIVEN : GIVEN + 5] = own[BUILT : BUILT + 5]
+                move(state, row + BUILT, row + GIVEN, s)
                 out[s] = 1.0
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
-def grow(own: F8, session: float, number: float, panel: PanelArrays, t: int, s: int) -> None:
-    """Put this bar into the bucket under construction, a new one if there is none."""
-    open_, high, low, close = panel[0][t, s], panel[1][t, s], panel[2][t, s], panel[3][t, s]
-    volume = panel[4][t, s] if panel[7][s] else np.nan
-    if own[UNDER] == 0.0:
-        own[UNDER], own[SESSION], own[NUMBER] = 1.0, session, number
-        own[BUILT], own[BUILT + 1], own[BUILT + 2], own[BUILT + 3], own[BUILT + 4] = open_, high, low, close, volume
-        return
-    own[BUILT + 1] = high if high > own[BUILT + 1] else own[BUILT + 1]
-    own[BUILT + 2] = low if low < own[BUILT + 2] else own[BUILT + 2]
-    own[BUILT + 3] = close
-    own[BUILT + 4] += volume
+def move(state: F8, source: int, target: int, s: int) -> None:
+    """Copy a bar from the rows ``source`` to the rows ``target``."""
+    for k in range(5):
+        state[target + k, s] = state[source + k, s]
+
+
+@nb.njit(cache=True, nogil=True, error_model="numpy")
+def begin(panel: PanelArrays, t: int, i: int, state: F8, row: int, s: int) -> None:
+    """The bar of instrument i as the first of the bucket in ``row`` and the four after it."""
+    state[row, s] = panel[0][t, i]
+    state[row + 1, s] = panel[1][t, i]
+    state[row + 2, s] = panel[2][t, i]
+    state[row + 3, s] = panel[3][t, i]
+    state[row + 4, s] = panel[4][t, i] if panel[7][i] else np.nan
+
+
+@nb.njit(cache=True, nogil=True, error_model="numpy")
+def grow(panel: PanelArrays, t: int, i: int, state: F8, row: int, s: int) -> None:
+    """Put the bar of instrument i into the bucket."""
+    high, low = panel[1][t, i], panel[2][t, i]
+    state[row + 1, s] = high if high > state[row + 1, s] else state[row + 1, s]
+    state[row + 2, s] = low if low < state[row + 2, s] else state[row + 2, s]
+    state[row + 3, s] = panel[3][t, i]
+    state[row + 4, s] += panel[4][t, i]

@@ -27,6 +27,13 @@ def load_volume(x: F8, mask: B1, has_volume: B1, out: F8) -> None:
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
+def copy(x: F8, out: F8) -> None:
+    """``out`` = x; a loop, since numba compiles a slice assignment ten times as long."""
+    for s in range(out.shape[0]):
+        out[s] = x[s]
+
+
+@nb.njit(cache=True, nogil=True, error_model="numpy")
 def broadcast(value: float, mask: B1, out: F8) -> None:
     """``out`` = value where there is a bar, else NaN."""
     for s in range(out.shape[0]):

@@ -12,11 +12,11 @@ import numpy as np
 from intraday.core.kernels import opcodes as op
 from intraday.core.kernels.accumulate import accumulate, session_before, session_start, slot_mean, slot_std
 from intraday.core.kernels.bucket import GIVEN, bucket
-from intraday.core.kernels.elementwise import broadcast, load, load_volume, one_operand, two_operands, where
+from intraday.core.kernels.elementwise import broadcast, copy, load, load_volume, one_operand, two_operands, where
 from intraday.core.kernels.recursive import adaptive, bars_since, ema, ewvar, hold, previous, read_where, running_sum
 from intraday.core.kernels.rolling import HEAD, insert_sorted, reduce_window, window
 from intraday.core.kernels.sums import COUNT, RUN, covariance, deviation, displaced, mean, push, slope, total
-from intraday.core.kernels.types import B1, F4, F8, I4, ClockArrays, PanelArrays, PlanTables
+from intraday.core.kernels.types import B1, F4, F8, I8, ClockArrays, PanelArrays, PlanTables
 
 OWN = 6  # column of ``arg`` and ``row`` with the node's own, behind six operands
 SCRATCH = 2  # registers behind those of the plan
@@ -28,7 +28,7 @@ def run_phase(
 ) -> None:
     """Advance the instruments of the blocks ``blocks[0] <= b < blocks[1]`` by T steps.
 
-    plan: (code int32[N], arg int32[N, 7], par float64[N, 2], row int32[N, 7], outputs int32[F', 2], carries int32[C', 2]); the last
+    plan: (code int64[N], arg int64[N, 7], par float64[N, 2], row int64[N, 7], outputs int64[F', 2], carries int64[C', 2]); the last
     two say which register goes to which column of ``out`` and which row of ``carried``.
     panel: (open, high, low, close, volume float64[T, S], mask, member bool[T, S], has_volume bool[S]).
     clock: (session int32[T], minute float64[T], minute from 09:15 IST float64[T], minutes float64[T, S]).
@@ -72,7 +72,7 @@ def run_step(
         elif group == 6:
             sum_up(code[i], arg[i], par[i], row[i], state, reg, x, y, out)
         elif code[i] == op.CARRIED:
-            out[:] = carried[int(par[i, 0]), t, first : first + width]
+            copy(carried[int(par[i, 0]), t, first : first + width], out)
         else:
             load_input(code[i], par[i], panel, clock, state, row[i, OWN], t, first, out)
 
@@ -116,7 +116,7 @@ def load_price(code: int, panel: PanelArrays, mask: B1, t: int, first: int, last
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
-def recur(code: int, x: F8, y: F8, z: F8, par: F8, state: F8, row: I4, out: F8) -> None:
+def recur(code: int, x: F8, y: F8, z: F8, par: F8, state: F8, row: I8, out: F8) -> None:
     """Group 3."""
     at = row[OWN]
     if code == op.PREV:
@@ -138,7 +138,7 @@ def recur(code: int, x: F8, y: F8, z: F8, par: F8, state: F8, row: I4, out: F8) 
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
-def roll(code: int, arg: I4, par: F8, row: I4, state: F8, reg: F8, x: F8, out: F8) -> None:
+def roll(code: int, arg: I8, par: F8, row: I8, state: F8, reg: F8, x: F8, out: F8) -> None:
     """Group 4. A statistic has no rows of its own: it reads those of its operands."""
     width, n = int(par[0]), out.shape[0]
     y, z = reg[arg[1], :n], reg[arg[2], :n]
@@ -147,7 +147,7 @@ def roll(code: int, arg: I4, par: F8, row: I4, state: F8, reg: F8, x: F8, out: F
         window(x, width, state, row[OWN], out)
     elif code == op.SORTED:
         insert_sorted(y, width, state[row[0] + 2], state, row[OWN], scratch[0], scratch[1])
-        out[:] = x
+        copy(x, out)
     elif code == op.QUANTILE:
         reduce_window(code, x, y, z, par, state, row[0], scratch, out)
     else:
@@ -155,7 +155,7 @@ def roll(code: int, arg: I4, par: F8, row: I4, state: F8, reg: F8, x: F8, out: F
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
-def sum_up(code: int, arg: I4, par: F8, row: I4, state: F8, reg: F8, x: F8, y: F8, out: F8) -> None:
+def sum_up(code: int, arg: I8, par: F8, row: I8, state: F8, reg: F8, x: F8, y: F8, out: F8) -> None:
     """Group 6. Operands: ring, what it displaced, mean; a covariance has two of each, and a total needs no second."""
     z = reg[arg[2], : out.shape[0]]
     at = row[OWN]
@@ -195,7 +195,7 @@ def in_session(code: int, x: F8, start: F8, par: F8, minute: float, state: F8, r
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
-def emit(outputs: I4, mask: B1, reg: F8, out: F4) -> None:
+def emit(outputs: I8, mask: B1, reg: F8, out: F4) -> None:
     """Cast the chosen registers to their columns of [S, F]; NaN without a bar."""
     for f in range(outputs.shape[0]):
         value, column = reg[outputs[f, 0]], outputs[f, 1]
@@ -204,7 +204,7 @@ def emit(outputs: I4, mask: B1, reg: F8, out: F4) -> None:
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
-def carry(carries: I4, reg: F8, carried: F8) -> None:
+def carry(carries: I8, reg: F8, carried: F8) -> None:
     """Keep the chosen registers for later phases: float64 [C, S]."""
     for k in range(carries.shape[0]):
         value, target = reg[carries[k, 0]], carried[carries[k, 1]]

@@ -28,7 +28,7 @@ from intraday.core.synthetic import SyntheticMarket, SyntheticSpec
 from intraday.domain.arrays import F4, MINUTE_NS, Bars, Labels, Panel
 from intraday.domain.session import SessionTable
 from intraday.model.dataset import Dataset, join
-from intraday.model.splits import SplitSpec
+from intraday.model.splits import Fold, SplitSpec, uniqueness, walk_forward
 from intraday.model.trainer import LGBMTrainer, Trained, TrainSpec
 from intraday.report.audit_page import MEANING, page, subjects
 
@@ -274,25 +274,27 @@ def test_the_model_passes_and_a_calibration_on_scored_rows_does_not(bars: Bars) 
     assert failed(models(data, trainer=Leaky)) == {Law.TRAINED}
 
 
-def test_a_label_that_reaches_into_the_scored_rows_is_found_whatever_its_instrument(
-    bars: Bars, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_label_that_reaches_into_the_scored_rows_is_found_whatever_its_instrument(bars: Bars) -> None:
     """Folds cut by rows, as a gap of rows does in a pooled frame, are not disjoint in time; and weights see the scored labels."""
-    from intraday.backtest import audit_model
-
     data = dataset(bars)
-    real = audit_model.walk_forward
 
-    def by_rows(*args: Any) -> Any:
-        score = real(*args)[0].score
-        fold = replace(real(*args)[0], fit=np.arange(score[0] - 40, score[0] - 20), stop=np.arange(score[0] - 20, score[0]))
-        return [replace(fold, score=score), *real(*args)[1:]]
+    def by_rows(*args: Any) -> list[Fold]:
+        first, *rest = walk_forward(*args)
+        begin = first.score[0]
+        return [replace(first, fit=np.arange(begin - 40, begin - 20), stop=np.arange(begin - 20, begin)), *rest]
 
-    monkeypatch.setattr(audit_model, "walk_forward", by_rows)
     late = replace(data, t1_ns=data.t1_ns + 3 * 3600 * 10**9 * (np.arange(len(data)) % 3 == 0), inst=data.inst)
-    found = {f.law: f for f in models(late)}
+    found = {f.law: f for f in models(late, split=by_rows)}
     assert found[Law.FOLDS].outcome is Outcome.FAILED
     assert found[Law.FOLDS].first is not None
+
+
+def test_weights_scaled_by_all_rows_are_caught(bars: Bars) -> None:
+    def scaled_weights(entry_ns: Any, t1_ns: Any, inst: Any) -> Any:
+        weight = uniqueness(entry_ns, t1_ns, inst)
+        return weight / weight.mean()
+
+    assert failed(models(dataset(bars), weigh=scaled_weights)) == {Law.WEIGHTS}
 
 
 def test_too_few_sessions_are_not_checked(bars: Bars) -> None:

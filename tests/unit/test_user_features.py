@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -10,7 +11,16 @@ import pytest
 from numpy.typing import NDArray
 
 from intraday.core.candles import HistoricalAggregator
-from intraday.core.function_features import BarWindow, FunctionCalculator, FunctionFeature, FunctionSet, slots, whole
+from intraday.core.function_features import (
+    CLOCK,
+    PRICES,
+    BarWindow,
+    FunctionCalculator,
+    FunctionFeature,
+    FunctionSet,
+    slots,
+    whole,
+)
 from intraday.core.panel import Lists, panel_of
 from intraday.core.registry import default_registry
 from intraday.core.synthetic import SyntheticMarket, SyntheticSpec
@@ -186,6 +196,20 @@ def test_values_are_those_of_a_call_on_the_slots_up_to_the_bar() -> None:
         expected[~panel.mask] = np.nan
         np.testing.assert_array_equal(values[first:, :, f], expected[first:])
     assert np.isnan(values[: first - 1, :, 1]).all(), "no value before the window is full"
+
+
+def test_a_function_is_given_the_rows_of_the_whole_grid_up_to_the_bar() -> None:
+    panel, given = market_panel(), []
+
+    def keep(bars: BarWindow) -> NDArray[np.float64]:
+        given.append(replace(bars, **{name: np.array(getattr(bars, name)) for name in (*PRICES, *CLOCK, "member")}))
+        return bars.close
+
+    FunctionCalculator(functions(FunctionFeature("keep", keep, 100, "", "")), 5, 4, 3).batch(panel)
+    bars, _ = whole(functions(), panel, 3)
+    assert (given[-1].index, given[-1].timeframe) == (3, 5)
+    for name in (*PRICES, *CLOCK, "member"):
+        np.testing.assert_array_equal(getattr(given[-1], name), getattr(bars, name)[-100:], err_msg=name)
 
 
 def test_what_is_infinite_or_too_large_is_missing() -> None:

@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 from intraday.core.audit.functions import differs, typical
 from intraday.core.audit.result import Difference, Finding, Law, finding, not_checked
 from intraday.core.user_features import Pipeline
-from intraday.domain.arrays import F8, I8, Mask
+from intraday.domain.arrays import F8, I4, I8, Mask
 from intraday.domain.errors import ConfigError, NotEnoughData
 from intraday.model.dataset import Dataset
 from intraday.model.metrics import OutOfSample
-from intraday.model.splits import Fold, uniqueness, walk_forward
+from intraday.model.splits import Fold, SplitSpec, uniqueness, walk_forward
 from intraday.model.trainer import LGBMTrainer, TrainSpec
 
 FOLDS, MODEL, WEIGHTS, OWN = "folds", "model", "weights", "PIPELINE"
@@ -32,26 +32,28 @@ ROUNDS = 25  # of boosting: enough that every step of the pipeline has something
 
 @dataclass(frozen=True, slots=True)
 class ModelCase:
-    """Rows to learn from, ordered by (ts, inst), how and by whom, and the user's own preparation of them, if any."""
+    """Rows to learn from, ordered by (ts, inst), how and by what, and the user's own preparation of them, if any."""
 
     data: Dataset
     names: tuple[str, ...]
     spec: TrainSpec
     pipeline: Pipeline | None = None
     trainer: Callable[[TrainSpec], LGBMTrainer] = LGBMTrainer
+    split: Callable[[I8, I8, I4, SplitSpec], list[Fold]] = walk_forward
+    weigh: Callable[[I8, I8, I4], F8] = uniqueness
 
 
 def model_laws(case: ModelCase, rng: np.random.Generator) -> list[Finding]:
     """Every law; not checked, with the reason, where the rows do not allow one fold."""
     data = case.data
     try:
-        folds = walk_forward(data.ts_ns, data.t1_ns, data.session, case.spec.split)
+        folds = case.split(data.ts_ns, data.t1_ns, data.session, case.spec.split)
     except NotEnoughData as error:
         subjects = [(FOLDS, Law.FOLDS), (WEIGHTS, Law.WEIGHTS), (MODEL, Law.TRAINED)]
         subjects += [(OWN, Law.PIPELINE)] if case.pipeline is not None else []
         return [not_checked(subject, law, str(error)) for subject, law in subjects]
     own = [] if case.pipeline is None else [_own_pipeline(case.pipeline, data, folds)]
-    return [_disjoint(data, folds), _weights(data, folds), _trained(case, folds, rng), *own]
+    return [_disjoint(data, folds), _weights(case, folds), _trained(case, folds, rng), *own]
 
 
 def _disjoint(data: Dataset, folds: Sequence[Fold]) -> Finding:
@@ -76,14 +78,15 @@ def overlapping(start: I8, end: I8, other_start: I8, other_end: I8) -> Mask:
     return np.asarray((before > 0) & (reached[np.maximum(before - 1, 0)] >= start), np.bool_)
 
 
-def _weights(data: Dataset, folds: Sequence[Fold]) -> Finding:
+def _weights(case: ModelCase, folds: Sequence[Fold]) -> Finding:
     """Weights of the rows learned from, with and without the rows scored after them."""
-    everything = uniqueness(data.entry_ns, data.t1_ns, data.inst)
+    data = case.data
+    everything = case.weigh(data.entry_ns, data.t1_ns, data.inst)
     n, wrong, first = 0, 0, None
     for fold in folds:
         known = np.flatnonzero(data.ts_ns < data.ts_ns[fold.score].min())
         alone = np.full(len(data), np.nan)
-        alone[known] = uniqueness(data.entry_ns[known], data.t1_ns[known], data.inst[known])
+        alone[known] = case.weigh(data.entry_ns[known], data.t1_ns[known], data.inst[known])
         learned = np.concatenate([fold.fit, fold.stop])
         bad = learned[everything[learned] != alone[learned]]
         n, wrong = n + len(learned), wrong + len(bad)

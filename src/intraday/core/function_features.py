@@ -150,7 +150,7 @@ class FunctionCalculator:
         self._timeframe = timeframe
         self._index = index
         self._rows = _aligned(FIELDS, functions.window, n_instruments)
-        self._seen = 0  # slots since the start
+        self._seen = 0  # rows pushed since the start
         self._last_ns = -1
         self._open_ns = 0  # of the session of the last row
 
@@ -220,11 +220,9 @@ class FunctionCalculator:
     def _skip(self, skipped: I8, today: int, minutes: F8, member: Mask) -> None:
         """Of another day than today nothing is known but its hours: the rest of one, or one without any bar."""
         nothing, nobody = np.full(len(minutes), np.nan), np.zeros(len(minutes), np.bool_)
-        pushed = skipped[-self._rows.shape[1] :].tolist()
-        for ts_ns in pushed:
+        for ts_ns in skipped[-self._rows.shape[1] :].tolist():  # of more than a window nothing is left
             known = _number(ts_ns) == today
             self._push(ts_ns, minutes if known else nothing, member if known else nobody, [nothing] * len(PRICES))
-        self._seen += len(skipped) - len(pushed)
 
     def _push(self, ts_ns: int, minutes: F8, member: Mask, prices: list[F8]) -> None:
         rows, number = self._rows, _number(ts_ns)

@@ -168,6 +168,26 @@ def test_no_label_of_an_auction_stock_reaches_past_15_15() -> None:
         assert late["t1_ns"][late["inst"] == 0].max() == late["t1_ns"][late["inst"] == 1].max()
 
 
+def test_many_instruments_are_labelled_as_one_is() -> None:
+    """More than fit into a core's cache together, some of them auction stocks and so not neighbours."""
+    session, n = TABLE.get(AUCTION), 150
+    alone = bars_of(session, {20: (100.0, 101.5, 100.0, 101.0), 90: (100.0, 100.1, 98.0, 98.5)})
+    every = np.repeat(alone, n)
+    every["inst"] = np.tile(np.arange(n), len(alone))
+    five = every[(every["ts_ns"] - session.open_ns) // MINUTE_NS % 5 == 0]
+    decisions, early = panel_of(five, n, 5, TABLE), {3, 70, 71, 140}
+    lists = Lists(auction=tuple((k, session.number, session.number) for k in sorted(early)))
+    labeler = Labeler(SPEC, np.full(n, 0.05), lists)
+    got = labeler.label(panel_of(every, n, 1, TABLE), decisions, np.full(decisions.mask.shape, SIGMA, np.float32), TABLE)
+    assert np.array_equal(np.lexsort((got["inst"], got["ts_ns"])), np.arange(len(got)))
+    of = [got[got["inst"] == k] for k in range(n)]
+    for rows in of:
+        rows["inst"] = 0
+    for k in range(n):
+        np.testing.assert_array_equal(of[k], of[3 if k in early else 0])
+    assert len(of[3]) < len(of[0]) and set(of[0]["label"]) == {-1, 0, 1}
+
+
 def test_tick_sizes_are_dated() -> None:
     """A tick of one rupee from the second day on: 1.02 rupees round to a barrier at 102, which nothing reaches."""
     days = [date(2026, 1, 6), date(2026, 1, 7)]

@@ -152,10 +152,11 @@ def fetch(error: IntradayError | None = None, **changes: Any) -> Fetch:
 
 
 def test_a_report_says_what_was_had_and_what_not() -> None:
-    text = shown(lambda out: _show_fetch(out, fetch(BrokerUnavailable("down"), cap_days=30)))
+    text = shown(lambda out: _show_fetch(out, fetch(BrokerUnavailable("down"), cap_days=30, flagged={"corporate_action": 2})))
     assert text.splitlines() == [
         "1,234 candles from 7 of 9 requests to Kite in 3.2 s: 1,200 new, 30 there before, 4 revised, 2 rejected",
         "400 minutes could not be had, in 3 gaps: `intraday gaps` lists them",
+        "some days look like ex-dates: `intraday adjust detect` lists them",
         "one request may span 30 days now",
         "not in the broker's list, so not asked for: NSE:GONE",
         "NSE:A: no",

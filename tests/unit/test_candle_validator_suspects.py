@@ -9,9 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from intraday.broker.candles import judge
 from intraday.core import suspects
 from intraday.core.validate import CandleValidator, FlagReason, RejectReason, Validation
 from intraday.domain.arrays import BAR, F8, MINUTE_NS, Bars, empty
+from intraday.domain.instruments import Instrument
 from intraday.domain.session import SessionTable
 
 TABLE = SessionTable.load()
@@ -247,6 +249,18 @@ def test_what_is_rejected_moves_no_bars_volatility_to_another() -> None:
     scale(bars, 1_000, 3.0)
     found = VALIDATOR.check(bars, True)
     assert (rejected(found), flagged(found)) == ({1_000: "outlier"}, [])
+
+
+def test_the_brokers_candles_are_judged_by_the_same_rules() -> None:
+    bars, stock, end_ns = market(17), Instrument("NSE", "INFY", id=7), SESSIONS[7].close_ns
+    scale(bars, slice(1_875, None), 0.5)
+    bars["volume"][1_875:] *= 2
+    scale(bars, 1_000, 3.0)
+    judged = judge(stock, SESSIONS[:8], bars, end_ns, end_ns, {}, VALIDATOR)
+    assert [(row.reason, row.ts_ns) for row in judged.rejected] == [("outlier", bars["ts_ns"][1_000])]
+    assert judged.odd == (FlagReason.CORPORATE_ACTION,)
+    assert judged.bars.size == bars.size - 1
+    assert [gap.n_minutes for gap in judged.gaps] == [1]
 
 
 def test_counts_add_up() -> None:

@@ -7,7 +7,7 @@ asks for nothing again that was complete. The pace is the api's; workers only ke
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -39,7 +39,8 @@ class BackfillReport:
 
     ``requests`` that were answered with candles; ``bars`` accepted, of which ``written`` says what was new; ``rejected`` rows in
     quarantine; ``gaps`` stretches without candles, ``gap_minutes`` in all; ``failed`` requests without an answer;
-    ``failures`` by instrument; ``seconds`` in all; ``waited_s`` until answers came, the turn included, summed over requests.
+    ``failures`` by instrument; ``seconds`` in all; ``waited_s`` until answers came, the turn included, summed over requests;
+    ``flagged`` candles that are odd and kept, by ``core.validate.FlagReason``.
     """
 
     planned: int
@@ -55,6 +56,7 @@ class BackfillReport:
     waited_s: float
     failures: Mapping[str, str]
     error: IntradayError | None = None
+    flagged: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def complete(self) -> bool:
@@ -81,6 +83,7 @@ class _Run:
     gap_minutes: int = 0
     waited_ns: int = 0
     failures: dict[str, str] = field(default_factory=dict)
+    odd: Counter[str] = field(default_factory=Counter)
     error: IntradayError | None = None
 
     def stop(self, error: IntradayError) -> None:
@@ -150,7 +153,7 @@ class BackfillManager:
             raise run.error
         return BackfillReport(
             run.planned, run.requests, run.failed, run.bars, run.written, run.rejected, run.gaps, run.gap_minutes, run.cap_days,
-            (self._clock.monotonic_ns() - started_ns) / 1e9, run.waited_ns / 1e9, run.failures, run.error,
+            (self._clock.monotonic_ns() - started_ns) / 1e9, run.waited_ns / 1e9, run.failures, run.error, dict(run.odd),
         )  # fmt: skip
 
     async def _work(self, run: _Run) -> None:
@@ -259,4 +262,5 @@ class BackfillManager:
 
 def _count(run: _Run, judged: Judged) -> None:
     run.gaps += len(judged.gaps)
+    run.odd.update(reason.value for reason in judged.odd)
     run.gap_minutes += sum(gap.n_minutes for gap in judged.gaps)

@@ -8,7 +8,7 @@ from datetime import date
 
 import numpy as np
 
-from intraday.core.validate import REASONS, CandleValidator, RejectReason, Validation
+from intraday.core.validate import REASONS, CandleValidator, FlagReason, RejectReason, Validation
 from intraday.domain.arrays import DAY_NS, I8, MINUTE_NS, Bars
 from intraday.domain.broker import Fetched
 from intraday.domain.gaps import NO_CANDLE, NO_SESSION, SCATTERED, expected_minutes, runs
@@ -59,6 +59,7 @@ class Judged:
     rejected: tuple[Quarantined, ...]
     fetched: tuple[Fetched, ...]
     gaps: tuple[Gap, ...]
+    odd: tuple[FlagReason, ...] = ()  # accepted all the same
 
 
 def judge(
@@ -87,7 +88,8 @@ def judge(
             fetched.append(day)
         gaps += missing_minutes(instrument.id, session, last_final_ns(session, final_ns), seen)
     n_rejected = int(np.count_nonzero(found.code))
-    return Judged(bars, n_rejected, _quarantined(instrument, rows, found), tuple(fetched), tuple(gaps))
+    odd = tuple(flag.reason for flag in found.flags)
+    return Judged(bars, n_rejected, _quarantined(instrument, rows, found), tuple(fetched), tuple(gaps), odd)
 
 
 def is_final(day: date, now_ns: int) -> bool:

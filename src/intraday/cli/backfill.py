@@ -134,6 +134,7 @@ def _document(done: Fetch) -> dict[str, Any]:
         "candles": r.bars,
         "written": r.written,
         "rejected": r.rejected,
+        "flagged": dict(r.flagged),
         "gaps": r.gaps,
         "gap_minutes": r.gap_minutes,
         "cap_days": r.cap_days,
@@ -167,6 +168,8 @@ def _show_fetch(out: Console, done: Fetch) -> None:
     out.print(text, markup=False, soft_wrap=True)
     if r.gaps:
         out.print(f"{r.gap_minutes:,} minutes could not be had, in {r.gaps:,} gaps: `intraday gaps` lists them", markup=False)
+    if r.flagged.get("corporate_action"):
+        out.print("some days look like ex-dates: `intraday adjust detect` lists them", markup=False)
     if r.cap_days != 60:
         out.print(f"one request may span {r.cap_days} days now", markup=False)
     _show_unlisted(out, done.unlisted)

@@ -14,7 +14,7 @@ from intraday.domain.arrays import F4, F8, I8, MINUTE_NS, Panel
 from intraday.domain.session import Session, SessionTable
 
 EPOCH = date(1970, 1, 1)
-_TILE = 128  # instruments whose minutes stay in a core's cache together; only the time taken depends on it
+_TILE = 64  # instruments whose minutes stay in a core's cache together; only the time taken depends on it
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,14 +98,7 @@ class LabelParts:
             members = np.flatnonzero(listed == auction)
             for first in range(0, len(members), _TILE):
                 keep = members[first : first + _TILE]
-                grid = minute_grid(session, minutes.ts_ns, [_columns(a, keep) for a in prices])
+                grid = minute_grid(session, minutes.ts_ns, prices, keep)
                 yield LabelPart(
                     rows, keep, session, clock, decisions.ts_ns, closed, grid, decided, sigmas, tick, lower, upper, margin
                 )
-
-
-def _columns(values: F8, keep: I8) -> F8:
-    """A view where the columns are neighbours, which they are but for closing auctions."""
-    if int(keep[-1]) - int(keep[0]) == len(keep) - 1:
-        return values[:, int(keep[0]) : int(keep[-1]) + 1]
-    return values[:, keep]

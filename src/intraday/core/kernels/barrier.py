@@ -69,6 +69,26 @@ def barrier_prices(close: F8, sigma: F8, tick: I8, root: float, target: float, s
         out[0, k], out[1, k], out[2, k], out[3, k] = four_barriers(close[k], sigma[k], tick[k], root, target, stop)
 
 
+@nb.njit(cache=True, nogil=True, error_model="numpy")
+def to_grid(values: F8, column: int, row: int, field: int, out: F8) -> None:
+    """Transpose columns ``column ..`` of ``values`` float64 [T, S] into ``field`` of ``out`` float64 [n, 4, M], from ``row`` on.
+
+    In squares of eight by eight, whose cache lines are used up before the next: three times as fast as line by line.
+    """
+    n_rows, n = values.shape[0], out.shape[0]
+    for s0 in range(0, n - n % 8, 8):
+        for t0 in range(0, n_rows - n_rows % 8, 8):
+            for s in range(8):
+                for t in range(8):
+                    out[s0 + s, field, row + t0 + t] = values[t0 + t, column + s0 + s]
+        for t in range(n_rows - n_rows % 8, n_rows):
+            for s in range(s0, s0 + 8):
+                out[s, field, row + t] = values[t, column + s]
+    for s in range(n - n % 8, n):
+        for t in range(n_rows):
+            out[s, field, row + t] = values[t, column + s]
+
+
 @nb.njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
 def find_entry(bars: F8, due: int, wait: int, end: int) -> int:
     """The first row with a bar from ``due`` to ``wait`` and before ``end``; else -1."""
@@ -103,20 +123,22 @@ def release(bars: F8, first: int, last: int, known: int, how: int, lower: float,
 def first_touch(bars: F8, first: int, until: int, above: float, below: float) -> int:
     """The first row from ``first`` on that reaches ``above`` or ``below``, or has no bar; ``until`` if there is none.
 
-    Eight rows at a time without a branch, which a compiler makes vector code of; then row by row.
+    Eight rows at a time without a branch, which a compiler makes vector code of; then row by row. Unsigned, because a signed index
+    could count from the end, and numba would look each time.
     """
-    high, low = bars[HIGH, first:until], bars[LOW, first:until]
-    n, k = high.shape[0], 0
-    while k + 8 <= n:
+    k, n = np.uint64(first), np.uint64(until)
+    one, eight = np.uint64(1), np.uint64(8)
+    while k + eight <= n:
         quiet = True
         for j in range(8):
-            quiet &= (high[k + j] < above) & (low[k + j] > below)
+            row = k + np.uint64(j)
+            quiet &= (bars[HIGH, row] < above) & (bars[LOW, row] > below)
         if not quiet:
             break
-        k += 8
-    while k < n and high[k] < above and low[k] > below:
-        k += 1
-    return first + k
+        k += eight
+    while k < n and bars[HIGH, k] < above and bars[LOW, k] > below:
+        k += one
+    return int(np.int64(k))
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy", forceinline=True)

@@ -78,7 +78,14 @@ class Certificate:
     @property
     def digest(self) -> str:
         """16 hex digits of sha256 over everything above: another word, another digest."""
-        whole = [self.who, self.made_ns, list(self.facts), list(self.symbols), [asdict(f) for f in (*self.findings, *self.own)]]
+        whole = [
+            self.who,
+            self.made_ns,
+            list(self.facts),
+            list(self.symbols),
+            [asdict(f) for f in self.findings],
+            [asdict(f) for f in self.own],
+        ]
         return hashlib.sha256(json.dumps(whole, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
     def by_law(self) -> list[LawCount]:

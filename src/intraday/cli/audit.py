@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import os
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -68,7 +69,7 @@ def audit(
         days = parse_day(first), parse_day(last)
         if days[0] is not None and days[1] is not None and days[0] > days[1]:
             raise ConfigError(f"--from: found {days[0]}, expected a day up to --to {days[1]}")
-        request = AuditRequest(by or getpass.getuser(), *days, sessions, instruments, simulated, seed)
+        request = AuditRequest(by or _account(), *days, sessions, instruments, simulated, seed)
         with run.progress() as progress:
             certificate, page = run_audit(settings, request, SystemClock(), progress)
         run.emit(_document(certificate, page), lambda out: _show(out, certificate, page))
@@ -78,6 +79,14 @@ def audit(
             raise VerifyError(
                 f"audit: {len(certificate.failed)} of {len(certificate.findings)} checks failed: {', '.join(names[:5])}{more}"
             )
+
+
+def _account() -> str:
+    """Who runs it; a container's account may have no name."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # OSError since Python 3.13
+        return f"account {os.getuid()}"
 
 
 def _document(certificate: Certificate, page: Path) -> dict[str, Any]:

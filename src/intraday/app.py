@@ -20,7 +20,7 @@ import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
 from loguru import logger
@@ -37,6 +37,7 @@ from intraday.broker.link_events import Mode
 from intraday.broker.repair import MinuteRepair
 from intraday.broker.rest import RESTClient
 from intraday.config.settings import ModelSettings, RateLimits, Settings, TradingSettings
+from intraday.core.actions import excluded
 from intraday.core.anchor import AnchorRule, resolve_anchor
 from intraday.core.costs import Costs
 from intraday.core.features import FeatureCalculator, FeatureSet
@@ -213,18 +214,25 @@ def build_historical(system: System, progress: Progress, first: date | None = No
         piece_mib=settings.database.read_chunk_mib,
         known_ns=_known_ns(system, days),
         membership=universe.between,
-        lists=lambda instruments, first, last: lists(system, instruments, universe.between(first, last)),
+        lists=lambda chosen, first, last: lists(system, chosen, universe.between(first, last), anchor),
         index=lambda instruments: index_row(instruments, settings.model.index),
     )
     kept = HistoryStores(stores.bars, stores.features, stores.labels, stores.models)
     return HistoricalPipeline(plan, kept, system.sessions, system.costs, system.clock.monotonic_ns, progress)
 
 
-def lists(system: System, instruments: Sequence[Instrument], membership: Membership | None) -> Lists:
-    """The closing auction's stocks and the members that are compared, among ``instruments``, as stored."""
-    members = system.stores.members
-    flag = Flag.CLOSING_AUCTION
-    return lists_of(instruments, members.spans("flag", flag), members.known_from("flag", flag), membership)
+def lists(
+    system: System, instruments: Sequence[Instrument], membership: Membership | None, anchor: AnchorRule | None = None
+) -> Lists:
+    """What is stored of ``instruments`` by day: the closing auction's stocks, the members that are compared, and those that sit out
+    because the state they carry (from ``anchor`` on) is from before a corporate action."""
+    members, flag, sessions = system.stores.members, Flag.CLOSING_AUCTION, system.sessions
+    ids = [i.id for i in instruments]
+    actions = system.stores.corporate.actions(ids)
+    # An anchor lies up to two quarters before its day, and has to be in the session table.
+    since = max(min((a.ex_date for a in actions), default=sessions.last), sessions.first + timedelta(days=200))
+    out = excluded(actions, ids, anchor or AnchorRule(), sessions, since, sessions.last)
+    return lists_of(instruments, members.spans("flag", flag), members.known_from("flag", flag), membership, out)
 
 
 def _kept_from(system: System) -> date | None:
@@ -287,7 +295,9 @@ def build_day_runner(
         grace_ns=live.grace_ms * 1_000_000,
         queue_max=live.queue_max_frames,
         fsync=live.journal.fsync,
-        lists=lists(system, instruments, system.membership().between(system.sessions.first, system.sessions.last)),
+        lists=lists(
+            system, instruments, system.membership().between(system.sessions.first, system.sessions.last), model.feature_set.anchor
+        ),
         index=index_row(instruments, system.settings.model.index),
     )
     return DayRunner(plan, model, stores.bars, stores.days, stores.runs, system.sessions, stores.writer, system.clock.now_ns)

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -92,13 +91,11 @@ def test_server_and_user_killed_at_once(home: Path) -> None:
 
 def ended(pid: int) -> bool:
     """Within ten seconds. Nobody may be there to take note of a child whose parent is gone: it stays in the list, dead."""
-    for _ in range(500):
-        with suppress(psutil.NoSuchProcess):
-            if psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
-                time.sleep(0.02)
-                continue
-        return True
-    return False
+    with suppress(psutil.NoSuchProcess):
+        process = psutil.Process(pid)
+        _, alive = psutil.wait_procs([process], timeout=10)
+        return not alive or process.status() == psutil.STATUS_ZOMBIE
+    return True
 
 
 def test_a_busy_child_of_a_killed_server_is_ended(home: Path) -> None:

@@ -15,19 +15,24 @@ INDEX = "NIFTY 50"  # the market's, where nothing else is configured
 
 
 def lists_of(
-    instruments: Sequence[Instrument], auction: Iterable[Span], auction_from: date | None, membership: Membership | None
+    instruments: Sequence[Instrument],
+    auction: Iterable[Span],
+    auction_from: date | None,
+    membership: Membership | None,
+    out: Spans = (),
 ) -> Lists:
     """The lists of these instruments, in their order.
 
     ``auction``: the closing-auction stocks as known from ``auction_from`` on; days before go by that list, as the broker's candles
     do. Members are the instruments of ``membership`` (None: all, every day) that can be traded: an index is compared with nobody.
+    ``out``: who sits out when, by row (``core.actions.excluded``).
     """
     row_of = {instrument.id: row for row, instrument in enumerate(instruments)}
     stocks = {i.id for i in instruments if i.kind is not Kind.INDEX}
     spans: Spans = tuple((row_of[i], 0, FOREVER) for i in sorted(stocks, key=row_of.__getitem__))
     if membership is not None:
         spans = tuple((row_of[i], first, last) for i, first, last in membership.spans if i in stocks)
-    return Lists(tuple(_early(auction, auction_from, row_of)), spans)
+    return Lists(tuple(_early(auction, auction_from, row_of)), spans, out)
 
 
 def index_row(instruments: Sequence[Instrument], name: str | None) -> int | None:

@@ -19,11 +19,13 @@ class Lists:
     """What is dated about the S instruments of a panel.
 
     ``auction``: when a stock took part in the closing auction, so that its continuous trading ended earlier. ``member``: when it
-    was in the universe that cross-sections compare; None: always. Others get features, but are compared with nobody.
+    was in the universe that cross-sections compare; None: always. Others get features, but are compared with nobody. ``out``: when
+    it sits out, as after a corporate action (``core.actions.excluded``): it has no bars in panels, so no features and no labels.
     """
 
     auction: Spans = ()
     member: Spans | None = None
+    out: Spans = ()
 
     def auction_on(self, number: int, n: int) -> Mask:
         """bool [n]: who is on the closing-auction list on a session number."""
@@ -33,17 +35,29 @@ class Lists:
         """bool [n]: who is compared on a session number."""
         return np.ones(n, np.bool_) if self.member is None else _on(self.member, number, n)
 
+    def playing(self, bars: Bars) -> Bars:
+        """The rows of instruments that do not sit the row's session out."""
+        keep = np.ones(len(bars), np.bool_)
+        for row, first, last in self.out:
+            number = (bars["ts_ns"] + IST_NS) // DAY_NS
+            keep &= (bars["inst"] != row) | (number < first) | (number > last)
+        return bars if keep.all() else bars[keep]
+
 
 NO_LISTS = Lists()
 
 
 class Day(NamedTuple):
-    """One session, as features see it. ``minutes`` float64 [S]: each instrument's continuous trading; ``member`` bool [S]."""
+    """One session, as features see it. ``minutes`` float64 [S]: each instrument's continuous trading; ``member`` bool [S];
+
+    ``out`` bool [S]: who sits it out, None: nobody.
+    """
 
     number: int  # days since 1970-01-01 of the IST date
     open_ns: int
     minutes: F8
     member: Mask
+    out: Mask | None = None
 
 
 def regular_day(session: Session, n: int) -> Day:
@@ -56,7 +70,8 @@ def day_of(session: Session, n: int, sessions: SessionTable, lists: Lists = NO_L
     auction = lists.auction_on(session.number, n)
     regular, early = (float(sessions.get(session.day, auction=each).minutes) for each in (False, True))
     minutes = np.where(auction, early, regular)
-    return Day(session.number, session.open_ns, minutes, lists.members_on(session.number, n))
+    out = _on(lists.out, session.number, n) if lists.out else None
+    return Day(session.number, session.open_ns, minutes, lists.members_on(session.number, n), out)
 
 
 def panel_of(bars: Bars, n_instruments: int, timeframe: int, sessions: SessionTable, lists: Lists = NO_LISTS) -> Panel:
@@ -64,6 +79,7 @@ def panel_of(bars: Bars, n_instruments: int, timeframe: int, sessions: SessionTa
 
     Raises CalendarError for a bar on a day without a session.
     """
+    bars = lists.playing(bars)
     ts_ns, row = np.unique(bars["ts_ns"], return_inverse=True)
     number, open_ns, _ = sessions.arrays()
     session = ((ts_ns + IST_NS) // DAY_NS).astype(np.int32)

@@ -125,8 +125,11 @@ class Engine:
     def _decide(self, closed: ClosedBars, now_ns: int) -> list[Effect]:
         """Features, probabilities and signals of the decision bars that closed, oldest first."""
         effects: list[Effect] = []
-        for bar_ns in np.unique(closed.decisions["ts_ns"]):
-            bars = closed.decisions[closed.decisions["ts_ns"] == bar_ns]
+        decisions, out = closed.decisions, self._day.out
+        if out is not None:
+            decisions = decisions[~out[decisions["inst"]]]
+        for bar_ns in np.unique(decisions["ts_ns"]):
+            bars = decisions[decisions["ts_ns"] == bar_ns]
             x = self._features.update(bars, int(bar_ns), self._day)
             effects.append(SaveFeatures(int(bar_ns), bars["inst"].astype(np.int32), x, now_ns))
             sigma, p = x[:, self._spec.i_sigma], self._predictor.predict(x)

@@ -152,7 +152,7 @@ class FeatureCalculator:
             _kernel_array(day.minutes[None], np.float64),
         )
         self._run((*self._step, mask, _kernel_array(day.member[None], np.bool_)), clock, self._out, 1)
-        return np.ascontiguousarray(self._out[0, inst])
+        return np.take(self._out[0], inst, axis=0)
 
     def silence(self) -> None:
         """Give NaN from now on, whatever comes in: the state did not start at the anchor, so its values would match no others."""

@@ -105,7 +105,7 @@ OPS: Final[Mapping[str, Op]] = MappingProxyType(
         "bars_since": Op(opcodes.BARS_SINCE, 1, _rows(NAN)),
         "adaptive": Op(opcodes.ADAPTIVE, 3, _rows(NAN)),
         **{f"bucket_{name}": Op(opcodes.BUCKET_FIELD, 1, reads=True) for name in BUCKET_FIELDS},
-        "window": Op(opcodes.WINDOW, 1, lambda p: [0.0, 0.0, NAN] + [0.0] * int(p[0]), lambda p: int(p[0]) - 1),
+        "window": Op(opcodes.WINDOW, 1, lambda p: [0.0, 0.0, NAN] + [NAN] * int(p[0]), lambda p: int(p[0]) - 1),
         "sorted": Op(opcodes.SORTED, 2, lambda p: [math.inf] * int(p[0])),
         "total": Op(opcodes.LOWERED, 1),
         "mean": Op(opcodes.LOWERED, 1),

@@ -21,7 +21,7 @@ from intraday.core.kernels.types import F8
 COUNT, RUN, LAST, GONE, RING = 1, 2, 3, 4, 5  # rows behind the position
 
 
-@nb.njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@nb.njit(cache=True, nogil=True, error_model="numpy", inline="always", _nrt=False)
 def add_exact(a: float, b: float) -> tuple[float, float]:
     """Two-sum: a + b as a rounded sum and what the rounding lost."""
     total = a + b
@@ -29,7 +29,7 @@ def add_exact(a: float, b: float) -> tuple[float, float]:
     return total, (a - (total - part)) + (b - part)
 
 
-@nb.njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@nb.njit(cache=True, nogil=True, error_model="numpy", inline="always", _nrt=False)
 def multiply_exact(a: float, b: float) -> tuple[float, float]:
     """Two-product by Dekker's and Veltkamp's split, without a fused multiply-add, which not every processor has."""
     product = a * b
@@ -42,7 +42,7 @@ def multiply_exact(a: float, b: float) -> tuple[float, float]:
     return product, ((high_a * high_b - product) + high_a * low_b + low_a * high_b) + low_a * low_b
 
 
-@nb.njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@nb.njit(cache=True, nogil=True, error_model="numpy", inline="always", _nrt=False)
 def add_pairs(high: float, low: float, more_high: float, more_low: float) -> tuple[float, float]:
     """Sum of two double-doubles."""
     total, lost = add_exact(high, more_high)
@@ -51,41 +51,64 @@ def add_pairs(high: float, low: float, more_high: float, more_low: float) -> tup
     return add_exact(total, lost + lost_low)
 
 
-@nb.njit(cache=True, nogil=True, error_model="numpy")
+@nb.njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
 def push(x: F8, length: int, state: F8, row: int, out: F8) -> None:
     """Put the observations into the ring. out: x."""
     position, count, run, last, gone = state[row], state[row + COUNT], state[row + RUN], state[row + LAST], state[row + GONE]
+    if in_step(position, out.shape[0]):
+        write_row(x, length, position, gone, state[row + RING + int(position[0])])
+    else:
+        write_each(x, length, position, gone, state, row + RING)
     for s in range(out.shape[0]):
         seen = x[s] == x[s]
-        at = int(position[s])
-        held = state[row + RING + at, s]
-        gone[s] = held if seen else gone[s]
-        state[row + RING + at, s] = x[s] if seen else held
-        following = 0.0 if at + 1 == length else at + 1.0
-        position[s] = following if seen else position[s]
-    for s in range(out.shape[0]):
-        seen = x[s] == x[s]
-        grown = count[s] + 1.0 if count[s] <= length else count[s]
-        count[s] = grown if seen else count[s]
-        repeated = run[s] + 1.0 if x[s] == last[s] else 1.0
-        run[s] = repeated if seen else run[s]
-        last[s] = x[s] if seen else last[s]
+        n, equals, before = count[s], run[s], last[s]
+        grown = n + 1.0 if n <= length else n
+        count[s] = grown if seen else n
+        repeated = equals + 1.0 if x[s] == before else 1.0
+        run[s] = repeated if seen else equals
+        last[s] = x[s] if seen else before
         out[s] = x[s]
 
 
-@nb.njit(cache=True, nogil=True, error_model="numpy")
+@nb.njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
+def write_row(x: F8, length: int, position: F8, gone: F8, ring: F8) -> None:
+    """Write the observations, all into one row of the ring."""
+    for s in range(x.shape[0]):
+        seen, at, held, before = x[s] == x[s], position[s], ring[s], gone[s]
+        gone[s] = held if seen else before
+        ring[s] = x[s] if seen else held
+        following = 0.0 if at + 1.0 == length else at + 1.0
+        position[s] = following if seen else at
+
+
+@nb.njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
+def write_each(x: F8, length: int, position: F8, gone: F8, state: F8, row: int) -> None:
+    """Write the observations, each where its instrument's ring stands."""
+    for s in range(x.shape[0]):
+        seen = x[s] == x[s]
+        at = int(position[s])
+        held = state[row + at, s]
+        gone[s] = held if seen else gone[s]
+        state[row + at, s] = x[s] if seen else held
+        following = 0.0 if at + 1 == length else at + 1.0
+        position[s] = following if seen else position[s]
+
+
+@nb.njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
 def displaced(x: F8, k: int, length: int, state: F8, row: int, out: F8) -> None:
     """The observation ``k`` before this one; NaN where there is none."""
     position, count, gone = state[row], state[row + COUNT], state[row + GONE]
     if k == length:
         for s in range(out.shape[0]):
-            out[s] = gone[s] if x[s] == x[s] else np.nan
+            held = gone[s]
+            out[s] = held if x[s] == x[s] else np.nan
         return
     if in_step(position, out.shape[0]):
         at = int(position[0]) - 1 - k
         value = state[row + RING + (at + length if at < 0 else at)]
         for s in range(out.shape[0]):
-            out[s] = value[s] if ((x[s] == x[s]) & (count[s] > k)) else np.nan
+            held = value[s]
+            out[s] = held if ((x[s] == x[s]) & (count[s] > k)) else np.nan
         return
     for s in range(out.shape[0]):
         at = int(position[s]) - 1 - k
@@ -93,7 +116,7 @@ def displaced(x: F8, k: int, length: int, state: F8, row: int, out: F8) -> None:
         out[s] = state[row + RING + at, s] if ((x[s] == x[s]) & (count[s] > k)) else np.nan
 
 
-@nb.njit(cache=True, nogil=True, error_model="numpy")
+@nb.njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
 def in_step(position: F8, n: int) -> bool:
     """Whether all instruments stand at one place of their rings: then the same value comes from whole rows, and faster."""
     apart = 0
@@ -102,7 +125,7 @@ def in_step(position: F8, n: int) -> bool:
     return apart == 0
 
 
-@nb.njit(cache=True, nogil=True, error_model="numpy")
+@nb.njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
 def mean(x: F8, left: F8, width: float, count: F8, run: F8, high: F8, low: F8, out: F8) -> None:
     """Mean of the last ``width`` observations; the sum stays in high + low."""
     for s in range(out.shape[0]):
@@ -115,7 +138,7 @@ def mean(x: F8, left: F8, width: float, count: F8, run: F8, high: F8, low: F8, o
         out[s] = value if (seen & (count[s] >= width)) else np.nan
 
 
-@nb.njit(cache=True, nogil=True, error_model="numpy")
+@nb.njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
 def total(mean_: F8, x: F8, width: float, run: F8, high: F8, out: F8) -> None:
     """The sum behind a mean."""
     for s in range(out.shape[0]):
@@ -123,7 +146,7 @@ def total(mean_: F8, x: F8, width: float, run: F8, high: F8, out: F8) -> None:
         out[s] = value if mean_[s] == mean_[s] else np.nan
 
 
-@nb.njit(cache=True, nogil=True, error_model="numpy")
+@nb.njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
 def deviation(x: F8, left: F8, mean_: F8, width: float, run: F8, sum_high: F8, sum_low: F8, high: F8, low: F8, out: F8) -> None:
     """Population standard deviation: sqrt(n * sum of squares - square of the sum) / n. high + low: the sum of squares."""
     for s in range(out.shape[0]):
@@ -144,7 +167,7 @@ def deviation(x: F8, left: F8, mean_: F8, width: float, run: F8, sum_high: F8, s
         out[s] = value if mean_[s] == mean_[s] else np.nan
 
 
-@nb.njit(cache=True, nogil=True, error_model="numpy")
+@nb.njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
 def slope(x: F8, left: F8, mean_: F8, width: float, state: F8, row: int, sums: int, own: int, out: F8) -> None:
     """Least-squares slope on the places 1 .. n. The rows ``own``: sum of place (0 the oldest) times observation."""
     count, run, sum_high, sum_low = state[row + COUNT], state[row + RUN], state[sums], state[sums + 1]
@@ -165,7 +188,7 @@ def slope(x: F8, left: F8, mean_: F8, width: float, state: F8, row: int, sums: i
         out[s] = value if mean_[s] == mean_[s] else np.nan
 
 
-@nb.njit(cache=True, nogil=True, error_model="numpy")
+@nb.njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
 def covariance(
     x: F8, y: F8, left_x: F8, left_y: F8, mean_x: F8, width: float, state: F8, sums_x: int, sums_y: int, own: int, out: F8
 ) -> None:

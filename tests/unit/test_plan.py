@@ -150,6 +150,29 @@ def calculator(names: list[str], n: int = 2) -> FeatureCalculator:
     return FeatureCalculator(FeatureSet.of(5, names, REGISTRY, AnchorRule()), np.ones(n, np.bool_))
 
 
+def test_the_index_is_a_row_or_nobody() -> None:
+    of_index = FeatureSet(5, (feature(e.of_index(e.prev(e.close()))),), AnchorRule())
+    three = panel([[1.0, 10.0, 100.0], [2.0, 20.0, 200.0], [3.0, NAN, 300.0], [4.0, 40.0, 400.0]])
+    yes = np.ones(3, np.bool_)
+    whole = FeatureCalculator(of_index, yes, 1)
+    found = whole.batch(three.rows(0, 3))[:, :, 0]
+    np.testing.assert_array_equal(found, [[NAN] * 3, [10.0] * 3, [NAN] * 3])
+    np.testing.assert_array_equal(FeatureCalculator(of_index, yes).batch(three)[:, :, 0], np.full((4, 3), NAN))
+    with pytest.raises(SkewError, match="index in row 2"):
+        FeatureCalculator(of_index, yes, 2).restore(whole.snapshot())
+    keep = np.array([2, 1])
+    np.testing.assert_array_equal(whole.columns(keep).batch(three.columns(keep).rows(3, 4))[:, :, 0], [[20.0, 20.0]])
+    without = whole.columns(np.array([0, 2])).batch(three.columns(np.array([0, 2])).rows(3, 4))
+    assert np.isnan(without).all()
+
+
+def test_a_bucket_s_warmup_depends_on_the_timeframe() -> None:
+    expr = e.ema(e.bucket_close(60), 20)
+    assert (expr.warmup_at(5), expr.warmup_at(15), expr.warmup) == (239, 79, 1199)
+    assert e.lag(e.hold(expr, e.close()), 2).warmup_at(5) == 241
+    assert feature(e.bucket_volume(15)).needs_volume and not feature(expr).needs_volume
+
+
 def test_snapshot_of_something_else_is_refused() -> None:
     snapshot = calculator(["ret_1"]).snapshot()
     with pytest.raises(SkewError, match="set"):

@@ -25,7 +25,7 @@ class Feature:
 
     @property
     def warmup(self) -> int:
-        """Bars before the first value."""
+        """Bars before the first value, at any timeframe; with buckets a bound (``Expr.warmup_at`` knows the timeframe)."""
         return self.expr.warmup
 
     @property
@@ -36,4 +36,4 @@ class Feature:
     @property
     def needs_volume(self) -> bool:
         """NaN for instruments without volume."""
-        return self.expr.uses("volume")
+        return self.expr.uses("volume") or self.expr.uses("bucket_volume")

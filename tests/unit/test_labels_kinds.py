@@ -163,7 +163,9 @@ def test_meta_labels_are_one_side_of_the_labels(seed: int, target: float, stop: 
     mine = got[np.isin(got["ts_ns"], wanted["ts_ns"])]  # the other side may be unknown where this one is not
     assert 20 < len(wanted) == len(mine) and 0 < mine["label"].sum() < len(mine)
     np.testing.assert_array_equal(mine["side"], [of[int(t)] for t in mine["ts_ns"]])
-    np.testing.assert_allclose(mine["ret"], np.where(mine["side"] > 0, wanted["ret_long"], wanted["ret_short"]), atol=1e-15)
+    np.testing.assert_allclose(
+        mine["ret"], np.where(mine["side"] > 0, wanted["ret_long"], wanted["ret_short"]), rtol=1e-12, atol=1e-15
+    )
     np.testing.assert_array_equal(mine["entry_ns"], wanted["entry_ns"])
     assert (mine["t1_ns"] <= wanted["t1_ns"]).all()
     np.testing.assert_array_equal(got["label"], got["ret"] > 1e-3)

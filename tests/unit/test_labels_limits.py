@@ -85,6 +85,13 @@ def test_a_bar_at_the_limit_fills_nothing() -> None:
     assert free["ret_long"][0] == pytest.approx(0.0105) and minute_of(free, "t1_ns") == 21
 
 
+def test_one_side_can_be_locked_alone() -> None:
+    """Both barriers in one bar: the long trade is stopped at 98.95, the short one's stop is the limit and fills nothing."""
+    got = label_at({20: (100.0, 101.05, 98.9, 99.5), 21: (99.5, 99.6, 99.4, 99.5)}, limits=(90.0, 101.05))
+    assert Barrier(int(got["barrier"][0])) == Barrier.LONG_STOP | Barrier.SHORT_STOP | Barrier.BOTH_IN_BAR | Barrier.LOCKED
+    assert (got["ret_long"][0], got["ret_short"][0]) == (pytest.approx(-0.0105), pytest.approx(0.005))
+
+
 def test_an_open_at_the_limit_fills_nothing_though_the_bar_leaves_it() -> None:
     got = label_at({20: (97.0, 98.0, 97.0, 97.5), 21: (97.6, 97.7, 97.5, 97.6)}, limits=(97.0, 110.0))
     assert got["ret_long"][0] == pytest.approx(-0.024) and Barrier.LOCKED in Barrier(int(got["barrier"][0]))
@@ -171,21 +178,27 @@ def test_no_label_of_an_auction_stock_reaches_past_15_15() -> None:
 def test_many_instruments_are_labelled_as_one_is() -> None:
     """More than fit into a core's cache together, some of them auction stocks and so not neighbours."""
     session, n = TABLE.get(AUCTION), 150
-    alone = bars_of(session, {20: (100.0, 101.5, 100.0, 101.0), 90: (100.0, 100.1, 98.0, 98.5)})
-    every = np.repeat(alone, n)
-    every["inst"] = np.tile(np.arange(n), len(alone))
+    up, down = (100.0, 101.5, 100.0, 101.0), (100.0, 100.1, 98.0, 98.5)
+    kinds = [bars_of(session, {20 + j: up, 90 + 2 * j: down}) for j in range(7)]
+    every = np.stack([kinds[k % 7] for k in range(n)], axis=1).ravel()
+    every["inst"] = np.tile(np.arange(n), session.minutes)
     five = every[(every["ts_ns"] - session.open_ns) // MINUTE_NS % 5 == 0]
-    decisions, early = panel_of(five, n, 5, TABLE), {3, 70, 71, 140}
+    decisions, early = panel_of(five, n, 5, TABLE), {3, 70, 71}
     lists = Lists(auction=tuple((k, session.number, session.number) for k in sorted(early)))
     labeler = Labeler(SPEC, np.full(n, 0.05), lists)
     got = labeler.label(panel_of(every, n, 1, TABLE), decisions, np.full(decisions.mask.shape, SIGMA, np.float32), TABLE)
     assert np.array_equal(np.lexsort((got["inst"], got["ts_ns"])), np.arange(len(got)))
-    of = [got[got["inst"] == k] for k in range(n)]
-    for rows in of:
-        rows["inst"] = 0
     for k in range(n):
-        np.testing.assert_array_equal(of[k], of[3 if k in early else 0])
-    assert len(of[3]) < len(of[0]) and set(of[0]["label"]) == {-1, 0, 1}
+        rows = got[got["inst"] == k]
+        rows["inst"] = 0
+        np.testing.assert_array_equal(rows, label_alone(kinds[k % 7], session, auction=k in early))
+
+
+def label_alone(bars: Bars, session: Session, *, auction: bool) -> Labels:
+    decisions = panel_of(bars[(bars["ts_ns"] - session.open_ns) // MINUTE_NS % 5 == 0], 1, 5, TABLE)
+    lists = Lists(auction=((0, session.number, session.number),) if auction else ())
+    sigma = np.full(decisions.mask.shape, SIGMA, np.float32)
+    return Labeler(SPEC, np.array([0.05]), lists).label(panel_of(bars, 1, 1, TABLE), decisions, sigma, TABLE)
 
 
 def test_tick_sizes_are_dated() -> None:

@@ -15,6 +15,7 @@ A tick becomes a signal in eight hops; follow them from `build_feed` and `build_
 
 from __future__ import annotations
 
+import hashlib
 import json
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -42,10 +43,11 @@ from intraday.core.anchor import AnchorRule, resolve_anchor
 from intraday.core.costs import Costs
 from intraday.core.features import FeatureCalculator, FeatureSet
 from intraday.core.labels import LabelSpec
-from intraday.core.lists import index_row, lists_of
+from intraday.core.lists import index_row, lists_of, stand_in
 from intraday.core.panel import Lists
 from intraday.core.registry import default_registry
 from intraday.core.synthetic import SyntheticMarket, SyntheticSpec
+from intraday.core.user_features import UserFeatures, load_user_features, no_user_features
 from intraday.database.kept import kept_from
 from intraday.database.moving_tables import unfinished
 from intraday.database.pool import Database, open_database
@@ -54,7 +56,7 @@ from intraday.database.stores import Stores
 from intraday.domain.arrays import F4, Mask, Panel
 from intraday.domain.broker import CandleApi
 from intraday.domain.clock import Clock
-from intraday.domain.errors import ArtifactError, ConfigError, StorageError
+from intraday.domain.errors import ArtifactError, ConfigError, SkewError, StorageError
 from intraday.domain.events import Alert
 from intraday.domain.instruments import Instrument, Kind
 from intraday.domain.listings import ListingApi
@@ -163,12 +165,17 @@ def build_market(settings: TradingSettings, sessions: SessionTable) -> Synthetic
     return SyntheticMarket(SyntheticSpec(instruments=s.instruments, seed=s.seed, edge=s.edge), days)
 
 
-def feature_set(settings: Settings, anchor: AnchorRule) -> FeatureSet:
-    """The configured features."""
-    model = settings.model
-    return FeatureSet.of(
-        settings.trading.timeframe, None if model.features == "all" else model.features, default_registry(), anchor
-    )
+def feature_set(settings: Settings, anchor: AnchorRule, sessions: SessionTable, universe: str = "") -> FeatureSet:
+    """The configured features, the user's own among them."""
+    model, user = settings.model, user_features(settings, sessions)
+    names = None if model.features == "all" else model.features
+    return FeatureSet.of(settings.trading.timeframe, names, user.joined(default_registry()), anchor, user.functions, universe)
+
+
+def user_features(settings: Settings, sessions: SessionTable) -> UserFeatures:
+    """Those of the file that ``model.user_features`` names. Raises ConfigError."""
+    path = settings.model.user_features
+    return no_user_features(sessions) if path is None else load_user_features(path, sessions)
 
 
 def label_spec(t: TradingSettings) -> LabelSpec:
@@ -203,7 +210,7 @@ def build_historical(system: System, progress: Progress, first: date | None = No
     days = [day for i, day, _ in coverage if i in universe.ids and (last is None or day <= last)]
     anchor = resolve_anchor(str(settings.model.anchor), days)
     plan = HistoricalPlan(
-        features=feature_set(settings, anchor),
+        features=feature_set(settings, anchor, system.sessions, compared(system)),
         labels=label_spec(settings.trading),
         training=train_spec(settings.model),
         directory=settings.model_dir,
@@ -219,6 +226,16 @@ def build_historical(system: System, progress: Progress, first: date | None = No
     )
     kept = HistoryStores(stores.bars, stores.features, stores.labels, stores.models)
     return HistoricalPipeline(plan, kept, system.sessions, system.costs, system.clock.monotonic_ns, progress)
+
+
+def compared(system: System) -> str:
+    """Whom features compare, in words that are equal as long as it is the same list: part of a feature set's identity."""
+    universe, index = system.membership(), system.settings.model.index or "auto"
+    if universe.spans is not None:
+        return f"{universe.definition}; index {index}"
+    keys = sorted(i.key for i in system.stores.instruments.all() if i.id in universe.ids)
+    digest = hashlib.sha256("\n".join(keys).encode()).hexdigest()[:12]
+    return f"{universe.definition}, {len(keys)} of them {digest}; index {index}"
 
 
 def lists(
@@ -260,10 +277,13 @@ def load_model(system: System, model_id: str | None = None) -> LoadedModel:
         raise ArtifactError("no model is stored: expected one that was trained here; run `intraday historical` first")
     definition = json.loads(record.manifest)
     features, labels = definition["features"], json.loads(definition["labels"]["definition"])
-    chosen = FeatureSet.of(features["timeframe"], features["names"], default_registry(), AnchorRule(features["anchor"]))
+    user = user_features(system.settings, system.sessions)
+    known, anchor = user.joined(default_registry()), AnchorRule(features["anchor"])
+    among = json.loads(features["definition"]).get("universe", "")
+    chosen = FeatureSet.of(features["timeframe"], features["names"], known, anchor, user.functions, among)
 
     def recompute(panel: Panel, has_volume: Mask) -> F4:
-        return FeatureCalculator(chosen, has_volume).batch(panel)
+        return FeatureCalculator(chosen, has_volume, stand_in(has_volume)).batch(panel)
 
     ours = FeatureSetRecord(chosen.id, chosen.timeframe, chosen.names, chosen.definition())
     predictor = ModelPredictor.load(Path(record.path), recompute, ours)
@@ -286,7 +306,12 @@ def build_day_runner(
     system: System, model: LoadedModel, instruments: Sequence[Instrument], source: Source, run_id: str
 ) -> DayRunner:
     """Sessions through the live path: what replay and live share."""
-    live, stores = system.settings.live, system.stores
+    live, stores, among = system.settings.live, system.stores, model.feature_set.universe
+    if among and among != (now := compared(system)):
+        raise SkewError(
+            f"model {model.id} compares instruments: expected the universe it was trained on ({among}), found {now}: "
+            "set trading.universe back, or train again (`intraday historical`)"
+        )
     plan = DayPlan(
         run_id=run_id,
         source=source,

@@ -120,7 +120,7 @@ def test_the_importer_takes_the_folder_as_it_is(shared: Path) -> None:
 
 
 def test_real_prices_are_refused_by_no_statistical_rule_and_rarely_flagged(checked: Checked) -> None:
-    """What is flagged is no bad print by its neighbours: three are central-bank decisions, two an IDBI that ran; see docs/importing.md."""
+    """None of what is flagged is a bad print by its neighbours: central-bank decisions, an IDBI that ran; see docs/importing.md."""
     rejected: Counter[str] = Counter()
     flagged: dict[str, set[tuple[str, int]]] = {}
     n = 0

@@ -108,8 +108,10 @@ class KnownVerifier:
 
     def _shared(self, journal: JournalReader) -> I8:
         """Dense rows whose bars other instruments' features are made of."""
-        header = journal.header
-        if not self._calculator(journal).feature_set.plan.across:
+        header, chosen = journal.header, self._calculator(journal).feature_set
+        if chosen.functions is not None:  # a function may look at whom it likes
+            return np.arange(len(header.instruments))
+        if not chosen.plan.across:
             return np.zeros(0, np.int64)
         compared = header.hours(self._sessions).member.copy()
         if header.index is not None:

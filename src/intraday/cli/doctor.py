@@ -163,7 +163,7 @@ def clock(now_ns: int) -> Check:
 
 
 def session_table(table: SessionTable, today: date, limit: Threshold) -> Check:
-    """Days until the table of NSE sessions ends: outside it the program refuses to guess, and its last part is not announced yet."""
+    """Days until the table of NSE sessions ends: outside it the program refuses to guess, and its last part may be provisional."""
     left, announced = (table.last - today).days, (table.confirmed - today).days
     found = f"{table.first} to {table.last}, {left} days left, {max(announced, 0)} of them as the exchange announced them"
     remedy = "update intraday, or extend domain/nse_sessions.csv by scripts/build_sessions.py"

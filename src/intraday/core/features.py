@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from intraday.core.anchor import AnchorRule
 from intraday.core.feature import Feature
+from intraday.core.function_features import FunctionCalculator, FunctionFeature, FunctionSet
 from intraday.core.kernels import SOURCE_HASH
 from intraday.core.kernels.across import run_across
 from intraday.core.kernels.plan import SCRATCH, run_phase
@@ -32,33 +33,61 @@ PRICE_FIELDS = ("open", "high", "low", "close", "volume")
 
 @dataclass(frozen=True)
 class FeatureSet:
-    """Features of one decision timeframe, in order. Equal ``id`` means equal bits for equal bars from the same anchor."""
+    """Features of one decision timeframe, in order. Equal ``id`` means equal bits for equal bars from the same anchor.
+
+    ``features`` are the expressions; the columns of ``functions`` (a user's, None: there are none) come after theirs. ``universe``
+    says who is compared with whom; empty where no feature compares instruments.
+    """
 
     timeframe: int  # minutes
     features: tuple[Feature, ...]
     anchor: AnchorRule
+    functions: FunctionSet | None = None
+    universe: str = ""
 
     @classmethod
-    def of(cls, timeframe: int, names: Sequence[str] | None, registry: Mapping[str, Feature], anchor: AnchorRule) -> FeatureSet:
-        """The features ``names`` (all, in the registry's order, when None). ConfigError names an unknown or repeated one."""
-        chosen = list(registry) if names is None else list(names)
-        unknown = [n for n in chosen if n not in registry]
+    def of(
+        cls,
+        timeframe: int,
+        names: Sequence[str] | None,
+        registry: Mapping[str, Feature],
+        anchor: AnchorRule,
+        functions: FunctionSet | None = None,
+        universe: str = "",
+    ) -> FeatureSet:
+        """The features ``names`` of the registry and of ``functions`` (all, in their order, when None), expressions first.
+
+        ConfigError names an unknown or repeated one.
+        """
+        others = () if functions is None else functions.names
+        chosen = [*registry, *others] if names is None else list(names)
+        unknown = [n for n in chosen if n not in registry and n not in others]
         if unknown:
-            raise ConfigError(f"model.features: unknown feature {unknown[0]!r}; expected some of {', '.join(registry)}")
+            raise ConfigError(f"model.features: unknown feature {unknown[0]!r}; expected some of {', '.join((*registry, *others))}")
         repeated = sorted({n for n in chosen if chosen.count(n) > 1})
         if repeated or not chosen:
             raise ConfigError(f"model.features: expected each name once and at least one, found {repeated or 'none'}")
-        return cls(timeframe, tuple(registry[n] for n in chosen), anchor)
+        mine = tuple(n for n in chosen if n in others)
+        wanted = functions.chosen(mine) if functions is not None and mine else None
+        expressions = tuple(registry[n] for n in chosen if n not in others)
+        compares = wanted is not None or any(f.expr.across for f in expressions)
+        return cls(timeframe, expressions, anchor, wanted, universe if compares else "")
+
+    @property
+    def everything(self) -> tuple[Feature | FunctionFeature, ...]:
+        """Expressions and functions, in column order."""
+        return (*self.features, *(() if self.functions is None else self.functions.features))
 
     @property
     def names(self) -> tuple[str, ...]:
         """Names in column order."""
-        return tuple(f.name for f in self.features)
+        return tuple(f.name for f in self.everything)
 
     @property
     def warmup(self) -> int:
         """Bars of an instrument before every feature has had its first value, sessions apart."""
-        return max(f.expr.warmup_at(self.timeframe) for f in self.features)
+        own = 0 if self.functions is None else self.functions.window - 1
+        return max(own, *(f.expr.warmup_at(self.timeframe) for f in self.features))
 
     @cached_property
     def id(self) -> str:
@@ -68,11 +97,15 @@ class FeatureSet:
     def definition(self) -> str:
         """Canonical JSON of everything the values depend on, plus what a person wants to read; the text ``id`` is made of."""
         features = [
-            {"name": f.name, "family": f.family, "expression": f.expr.text, "formula": f.formula, "units": f.units,
+            {"name": f.name, "family": f.family, "expression": _expression(f), "formula": f.formula, "units": f.units,
              "source": f.source, "warmup": f.warmup, "sessions": f.sessions, "needs_volume": f.needs_volume}
-            for f in self.features
+            for f in self.everything
         ]  # fmt: skip
-        whole = {"timeframe": self.timeframe, "anchor": self.anchor.text, "kernels": SOURCE_HASH, "features": features}
+        whole: dict[str, Any] = {
+            "timeframe": self.timeframe, "anchor": self.anchor.text, "kernels": SOURCE_HASH, "features": features,
+            **({} if self.functions is None else {"functions": self.functions.digest}),
+            **({"universe": self.universe} if self.universe else {}),
+        }  # fmt: skip
         return json.dumps(whole, sort_keys=True, separators=(",", ":"))
 
     def column(self, name: str) -> int:
@@ -104,6 +137,8 @@ class FeatureCalculator:
         self._width = max(1, min(BLOCK, len(has_volume)))
         self._state = _blocks(np.repeat(self._plan.initial[:, None], len(has_volume), axis=1), self._width)
         self._reg = [self._registers()]
+        chosen = feature_set.functions
+        self._functions = None if chosen is None else FunctionCalculator(chosen, feature_set.timeframe, len(has_volume), index)
         self._step = [np.full((1, len(has_volume)), np.nan) for _ in PRICE_FIELDS]
         self._out = np.empty((1, len(has_volume), len(feature_set.features)), np.float32)
 
@@ -130,7 +165,7 @@ class FeatureCalculator:
             _kernel_array(panel.minutes, np.float64),
         )
         self._run((*prices, *masks), clock, out, threads)
-        return out
+        return out if self._functions is None else self._joined(out, self._functions.batch(panel))
 
     def update(self, bars: Bars, ts_ns: int, day: Day) -> F4:
         """Advance by the decision bar that opened at ``ts_ns``: BAR[b], each instrument at most once.
@@ -152,7 +187,8 @@ class FeatureCalculator:
             _kernel_array(day.minutes[None], np.float64),
         )
         self._run((*self._step, mask, _kernel_array(day.member[None], np.bool_)), clock, self._out, 1)
-        return np.take(self._out[0], inst, axis=0)
+        out: F4 = np.take(self._out[0], inst, axis=0)
+        return out if self._functions is None else self._joined(out, self._functions.update(bars, ts_ns, day))
 
     def silence(self) -> None:
         """Give NaN from now on, whatever comes in: the state did not start at the anchor, so its values would match no others."""
@@ -164,6 +200,7 @@ class FeatureCalculator:
         np.savez(
             buffer, feature_set=np.array(self.feature_set.id), has_volume=self._has_volume, state=self._rows(),
             silent=np.array(self._silent), index=np.array(_row(self._index)),
+            functions=np.frombuffer(b"" if self._functions is None else self._functions.snapshot(), np.uint8),
         )  # fmt: skip
         return buffer.getvalue()
 
@@ -172,7 +209,7 @@ class FeatureCalculator:
         try:
             with np.load(io.BytesIO(snapshot), allow_pickle=False) as stored:
                 found, silent, index = str(stored["feature_set"]), stored["silent"], int(stored["index"])
-                has_volume, state = stored["has_volume"], stored["state"]
+                has_volume, state, functions = stored["has_volume"], stored["state"], stored["functions"].tobytes()
         except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
             raise ArtifactError(f"feature snapshot: expected npz, found {error}; rebuild it from the anchor") from error
         if found != self.feature_set.id:
@@ -181,6 +218,8 @@ class FeatureCalculator:
             raise SkewError(f"feature snapshot: expected these {self.n_instruments} instruments, found {len(has_volume)} others")
         if index != _row(self._index):
             raise SkewError(f"feature snapshot: expected the market index in row {_row(self._index)} (-1: none), found {index}")
+        if self._functions is not None:
+            self._functions.restore(functions)
         self._state = _blocks(state, self._width)
         self._silent = bool(silent)
 
@@ -188,7 +227,10 @@ class FeatureCalculator:
         """bool [S]: which instruments have the same state here and there, bit for bit (NaN equals NaN)."""
         ours, theirs = self._rows(), other._rows()
         same = (ours == theirs) | (np.isnan(ours) & np.isnan(theirs))
-        return np.asarray(same.all(axis=0) & (self._silent == other._silent), np.bool_)
+        whole = np.asarray(same.all(axis=0) & (self._silent == other._silent), np.bool_)
+        if self._functions is None or other._functions is None:
+            return whole
+        return np.asarray(whole & self._functions.same_state(other._functions), np.bool_)
 
     def columns(self, keep: I8) -> FeatureCalculator:
         """A calculator of the instruments ``keep``, in that order, with a copy of their state."""
@@ -196,7 +238,14 @@ class FeatureCalculator:
         other = FeatureCalculator(self.feature_set, self._has_volume[keep], int(at[0]) if len(at) else None)
         other._state = _blocks(self._rows()[:, keep], other._width)
         other._silent = self._silent
+        other._functions = None if self._functions is None else self._functions.columns(keep)
         return other
+
+    def _joined(self, out: NDArray[Any], own: F4) -> NDArray[Any]:
+        """The functions' columns after the plan's."""
+        if self._silent:
+            own[:] = np.nan
+        return np.concatenate([out, own.astype(out.dtype)], axis=-1)
 
     def _rows(self) -> F8:
         """The state as float64 [R, S]; a copy."""
@@ -251,6 +300,12 @@ class FeatureCalculator:
         while len(self._reg) < len(edges) - 1:
             self._reg.append(self._registers())
         return list(zip(edges[:-1], edges[1:], strict=True))
+
+
+def _expression(feature: Feature | FunctionFeature) -> str:
+    if isinstance(feature, FunctionFeature):
+        return f"(function {feature.name} {feature.window})"
+    return feature.expr.text
 
 
 def _kernel_array(array: NDArray[Any], dtype: type[np.generic]) -> NDArray[Any]:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import date
 
+import numpy as np
+
 from intraday.core.panel import Lists, Spans
+from intraday.domain.arrays import Mask
 from intraday.domain.instruments import Instrument, Kind
 from intraday.domain.membership import Membership, Span
 from intraday.domain.session import EPOCH
@@ -45,6 +48,11 @@ def index_row(instruments: Sequence[Instrument], name: str | None) -> int | None
     if wanted or name is not None:
         return wanted[0] if wanted else None
     return indices[0] if len(indices) == 1 else None
+
+
+def stand_in(has_volume: Mask) -> int | None:
+    """Row of the market index in an artifact's golden panel: the first instrument without volume."""
+    return next(iter(np.flatnonzero(~has_volume).tolist()), None)
 
 
 def _early(auction: Iterable[Span], known_from: date | None, row_of: dict[int, int]) -> Iterator[tuple[int, int, int]]:

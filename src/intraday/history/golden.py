@@ -7,6 +7,7 @@ from math import ceil
 
 from intraday.core.candles import HistoricalAggregator
 from intraday.core.features import FeatureCalculator, FeatureSet
+from intraday.core.lists import stand_in
 from intraday.core.panel import panel_of
 from intraday.domain.arrays import F4, Bars, Mask, Panel
 from intraday.domain.instruments import Instrument
@@ -19,7 +20,7 @@ GOLDEN_SESSIONS_MAX = 40
 def golden_sessions(features: FeatureSet) -> int:
     """Enough sessions that every feature has values in the golden panel, within reason."""
     bars_per_session = 375 / features.timeframe
-    need = max(ceil((features.warmup + GOLDEN_BARS) / bars_per_session), 1 + max(f.sessions for f in features.features))
+    need = max(ceil((features.warmup + GOLDEN_BARS) / bars_per_session), 1 + max(f.sessions for f in features.everything))
     return min(max(2, need), GOLDEN_SESSIONS_MAX)
 
 
@@ -34,4 +35,4 @@ def cold_start(bars: Bars, has_volume: Mask, features: FeatureSet, sessions: Ses
     """The decision panel of one-minute ``bars`` and its features float32 [T, S, F], from empty state at its first bar."""
     candles = HistoricalAggregator(len(has_volume)).aggregate(bars, features.timeframe)
     panel = panel_of(candles, len(has_volume), features.timeframe, sessions)
-    return panel, FeatureCalculator(features, has_volume).batch(panel)
+    return panel, FeatureCalculator(features, has_volume, stand_in(has_volume)).batch(panel)

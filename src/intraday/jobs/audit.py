@@ -200,13 +200,14 @@ def _facts(plan: AuditPlan, found: _Found, request: AuditRequest) -> list[tuple[
     bars = found.bars.bars
     first, last = (str(day_of(int(bars["ts_ns"][k]))) if len(bars) else "none" for k in (0, -1))
     user, features = plan.user, plan.features
+    functions = user.functions if user.functions.features else None
     return [
         ("Bars", f"{len(bars):,} one-minute bars of {len(found.instruments)} instruments, {first} to {last}"),
         ("Source", found.source),
         ("Digest of the bars", _digest(bars)),
         ("Decision bars", f"{plan.labels.timeframe} minutes"),
         ("Features", f"{len(features.features) if features else 0} expressions, {len(user.functions.features)} functions"),
-        ("Feature set", replace(features, anchor=found.anchor).id if features else "none"),
+        ("Feature set", replace(features, anchor=found.anchor, functions=functions).id if features else "none"),
         ("Anchor", f"{found.anchor.text} (of the set; audited from the first bar on)"),
         ("User features", f"{user.path.name}, sha256 {user.digest}" if user.digest else "none"),
         ("Label set", plan.labels.id),

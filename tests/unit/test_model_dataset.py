@@ -34,11 +34,12 @@ def test_rows_meet_by_time_and_instrument_in_order() -> None:
 
 
 def test_rows_too_late_in_the_session_are_not_eligible() -> None:
-    labels = labels_at([(0, 0), (5, 0), (10, 0)])
-    x = np.zeros((3, 2), dtype=np.float32)
-    latest = {19_900: OPEN + 5 * MINUTE_NS}
-    data = join(labels["ts_ns"], labels["inst"], x, labels, cost=lambda _: 0.0, latest_bar_ns=latest.__getitem__)
-    assert data.eligible.tolist() == [True, True, False]
+    """By instrument: a stock of the closing auction ends earlier."""
+    labels = labels_at([(0, 0), (5, 0), (10, 0), (5, 1), (10, 1)])
+    x = np.zeros((5, 2), dtype=np.float32)
+    latest = {19_900: np.array([OPEN + 5 * MINUTE_NS, OPEN])}
+    data = join(labels["ts_ns"], labels["inst"], x, labels, cost=lambda _: 0.0, latest_bars_ns=latest.__getitem__)
+    assert data.eligible[np.lexsort((data.ts_ns, data.inst))].tolist() == [True, True, False, False, False]
 
 
 def test_a_key_that_occurs_twice_is_a_broken_promise() -> None:

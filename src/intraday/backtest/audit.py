@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 
 import numpy as np
@@ -16,16 +17,17 @@ from intraday.core.audit.labels import LabelCase, label_laws
 from intraday.core.audit.laws import Group, feature_laws, late_bars, without
 from intraday.core.audit.result import Finding, Law, merged
 from intraday.core.candles import HistoricalAggregator
+from intraday.core.decision import latest_bars_ns
 from intraday.core.features import FeatureCalculator, FeatureSet
 from intraday.core.function_features import FunctionCalculator, whole
 from intraday.core.labels import Labeler, LabelSpec
 from intraday.core.panel import Lists, panel_of
 from intraday.core.user_features import UserFeatures
-from intraday.domain.arrays import F4, F8, Bars, Labels, Mask, Panel
+from intraday.domain.arrays import F4, F8, I8, Bars, Labels, Mask, Panel
 from intraday.domain.corporate import Action
 from intraday.domain.errors import NotEnoughData
 from intraday.domain.ports import Progress
-from intraday.domain.session import SessionTable
+from intraday.domain.session import EPOCH, SessionTable
 from intraday.model.dataset import Dataset, join
 from intraday.model.trainer import TrainSpec
 
@@ -34,7 +36,7 @@ from intraday.model.trainer import TrainSpec
 class AuditPlan:
     """What is audited. ``features``: the configured expressions; ``user``: the functions chosen and the pipeline.
 
-    ``sigma``: the set that has the labels' volatility and nothing else. ``cost`` and ``latest`` as ``model.dataset.join`` wants.
+    ``sigma``: the set that has the labels' volatility and nothing else. ``cost`` as ``model.dataset.join`` wants.
     """
 
     features: FeatureSet | None
@@ -44,7 +46,6 @@ class AuditPlan:
     training: TrainSpec
     sessions: SessionTable
     cost: Callable[[int], float]
-    latest: Callable[[int], int]
     seed: int = 0
 
 
@@ -152,4 +153,9 @@ class Audit:
 
     def _dataset(self, x: F4, labels: Labels) -> Dataset:
         row, inst = np.nonzero(self._panel.mask)
-        return join(self._panel.ts_ns[row], inst.astype(np.int32), x[row, inst], labels, self._plan.cost, self._plan.latest)
+        return join(self._panel.ts_ns[row], inst.astype(np.int32), x[row, inst], labels, self._plan.cost, self._latest)
+
+    def _latest(self, number: int) -> I8:
+        plan, n = self._plan, self._panel.n_instruments
+        session = plan.sessions.get(EPOCH + timedelta(days=number))
+        return latest_bars_ns(plan.labels, session, n, plan.sessions, self._given.lists)

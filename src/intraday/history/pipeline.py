@@ -10,14 +10,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from datetime import date, timedelta
+from functools import partial
 from itertools import groupby
 
 import numpy as np
 
 from intraday.core.anchor import EPOCH, Segment
 from intraday.core.costs import Costs
-from intraday.core.decision import latest_bar_ns
-from intraday.domain.arrays import F4, Bars, Mask, Panel
+from intraday.core.decision import latest_bars_ns
+from intraday.core.panel import Lists
+from intraday.domain.arrays import F4, I8, Bars, Mask, Panel
 from intraday.domain.errors import NotEnoughData
 from intraday.domain.instruments import Instrument, Kind
 from intraday.domain.membership import Membership
@@ -221,13 +223,15 @@ class HistoricalPipeline:
         ts, inst, x = self._stores.features.read(plan.features.id, Source.HISTORY, ids, span.start_ns, span.end_ns)
         labels = self._stores.labels.read(plan.labels.id, ids, span.start_ns, span.end_ns)
         kind = block[0].kind
-        return join(ts, inst, x, labels, lambda number: self._cost(number, kind), self._latest)
+        lists = plan.lists(block, span.first, span.last)
+        latest = partial(self._latest, n=len(block), lists=lists)
+        return join(ts, inst, x, labels, lambda number: self._cost(number, kind), latest)
 
     def _cost(self, number: int, kind: Kind) -> float:
         return self._costs.round_trip_bps(EPOCH + timedelta(days=number), self._plan.notional, kind) * 1e-4
 
-    def _latest(self, number: int) -> int:
-        return latest_bar_ns(self._plan.labels, self._sessions.get(EPOCH + timedelta(days=number)))
+    def _latest(self, number: int, n: int, lists: Lists) -> I8:
+        return latest_bars_ns(self._plan.labels, self._sessions.get(EPOCH + timedelta(days=number)), n, self._sessions, lists)
 
     def _save(self, trained: Trained, universe: list[Instrument], span: _Range, membership: Membership | None) -> Artifact:
         plan = self._plan

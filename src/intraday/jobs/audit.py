@@ -22,7 +22,6 @@ from intraday.core.anchor import AnchorRule, resolve_anchor
 from intraday.core.audit.certificate import Certificate, described
 from intraday.core.audit.result import Finding, Law, not_checked
 from intraday.core.costs import Costs
-from intraday.core.decision import latest_bar_ns
 from intraday.core.features import FeatureSet
 from intraday.core.kernels import SOURCE_HASH
 from intraday.core.lists import index_row, lists_of
@@ -97,12 +96,9 @@ def audit_plan(settings: Settings, request: AuditRequest, sessions: SessionTable
     def cost(number: int) -> float:
         return costs.round_trip_bps(EPOCH + timedelta(days=number), settings.trading.notional_inr, Kind.EQUITY) * 1e-4
 
-    def latest(number: int) -> int:
-        return latest_bar_ns(labels, sessions.get(EPOCH + timedelta(days=number)))
-
     chosen = replace(user, expressions=tuple(f for f in user.expressions if f.name in expressions), functions=functions)
     sigma = FeatureSet.of(timeframe, ["sigma"], default_registry(), anchor)
-    return AuditPlan(features, chosen, sigma, labels, train_spec(model), sessions, cost, latest, request.seed)
+    return AuditPlan(features, chosen, sigma, labels, train_spec(model), sessions, cost, request.seed)
 
 
 @contextmanager
@@ -153,11 +149,11 @@ def _stored(system: System, request: AuditRequest, progress: Progress) -> _Found
     ids = [i.id for i in instruments]
     bars = system.stores.bars.read(ids, midnight_ns(chosen[0]), midnight_ns(chosen[-1] + timedelta(days=1)))
     membership = system.membership().between(chosen[0], chosen[-1])
+    anchor = resolve_anchor(str(system.settings.model.anchor), [day for _, day in stored])
     known = AuditBars(
-        bars, _has_volume(instruments), _tick_sizes(instruments), lists(system, instruments, membership),
+        bars, _has_volume(instruments), _tick_sizes(instruments), lists(system, instruments, membership, anchor),
         index_row(instruments, system.settings.model.index), _actions(system, ids),
     )  # fmt: skip
-    anchor = resolve_anchor(str(system.settings.model.anchor), [day for _, day in stored])
     return _Found(instruments, known, "the database, best version of each bar", _live(system, progress), anchor)
 
 

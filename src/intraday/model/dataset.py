@@ -49,12 +49,13 @@ def join(
     x: F4,
     labels: Labels,
     cost: Callable[[int], float],
-    latest_bar_ns: Callable[[int], int] | None = None,
+    latest_bars_ns: Callable[[int], I8] | None = None,
 ) -> Dataset:
     """Join features ``(ts_ns [m], inst [m], x [m, F])`` and LABEL rows on (ts, inst); rows without a partner are left out.
 
     ``cost`` gives the round trip's charges as a return by session number. A row is eligible when its bar opens no later than
-    ``latest_bar_ns`` of its session number (``core.decision.latest_bar_ns``); without that function every row is.
+    ``latest_bars_ns`` of its session number says for its instrument (int64 [S], ``core.decision.latest_bars_ns``); without that
+    function every row is.
     Both inputs may come in any order; a key that occurs twice in either is a broken promise of the caller.
     """
     at, of = _match(ts_ns, inst, labels)
@@ -62,8 +63,8 @@ def join(
     session = ((found["ts_ns"] + IST_NS) // DAY_NS).astype(np.int32)
     numbers, where = np.unique(session, return_inverse=True)
     eligible = np.ones(len(found), dtype=np.bool_)
-    if latest_bar_ns is not None:
-        eligible = found["ts_ns"] <= np.array([latest_bar_ns(int(k)) for k in numbers], dtype=np.int64)[where]
+    if latest_bars_ns is not None and len(found):
+        eligible = found["ts_ns"] <= np.stack([latest_bars_ns(int(k)) for k in numbers])[where, found["inst"]]
     return Dataset(
         x=np.ascontiguousarray(x[at], dtype=np.float32),
         label=found["label"].astype(np.int8),

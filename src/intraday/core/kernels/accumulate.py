@@ -9,10 +9,10 @@ import numba as nb
 import numpy as np
 
 from intraday.core.kernels import opcodes as op
-from intraday.core.kernels.types import B1, F8
+from intraday.core.kernels.types import B1, BARE, F8
 
 
-@nb.njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
+@nb.njit(cache=True, nogil=True, error_model="numpy", **BARE)
 def session_start(session: float, mask: B1, known: F8, out: F8) -> None:
     """1.0 where this bar's session is another than the instrument's last one. known: [S], NaN before the first bar."""
     for s in range(out.shape[0]):
@@ -21,7 +21,7 @@ def session_start(session: float, mask: B1, known: F8, out: F8) -> None:
         known[s] = session if mask[s] else known[s]
 
 
-@nb.njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
+@nb.njit(cache=True, nogil=True, error_model="numpy", **BARE)
 def accumulate(code: int, x: F8, start: F8, total: F8, out: F8) -> None:
     """First, sum, largest or smallest observation of the session so far, this one included. total: state [S]."""
     if code == op.SESSION_FIRST:
@@ -44,7 +44,7 @@ def accumulate(code: int, x: F8, start: F8, total: F8, out: F8) -> None:
         out[s] = total[s] if x[s] == x[s] else np.nan
 
 
-@nb.njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
+@nb.njit(cache=True, nogil=True, error_model="numpy", **BARE)
 def session_before(x: F8, start: F8, current: F8, before: F8, out: F8) -> None:
     """The last observation of the instrument's session before this one; NaN in the first."""
     for s in range(out.shape[0]):
@@ -53,7 +53,7 @@ def session_before(x: F8, start: F8, current: F8, before: F8, out: F8) -> None:
         out[s] = before[s] if x[s] == x[s] else np.nan
 
 
-@nb.njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
+@nb.njit(cache=True, nogil=True, error_model="numpy", **BARE)
 def slot_mean(x: F8, alpha: float, known: F8, out: F8) -> None:
     """Exponential mean, over earlier sessions, of the observations at this time of day; then learns this one.
 
@@ -66,7 +66,7 @@ def slot_mean(x: F8, alpha: float, known: F8, out: F8) -> None:
         known[s] = learnt if seen else known[s]
 
 
-@nb.njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
+@nb.njit(cache=True, nogil=True, error_model="numpy", **BARE)
 def slot_std(x: F8, alpha: float, mean: F8, var: F8, count: F8, out: F8) -> None:
     """Exponential deviation, over earlier sessions, of the observations at this time of day; then learns this one. NaN before two.
 

@@ -3,13 +3,13 @@
 import numba as nb
 import numpy as np
 
-from intraday.core.kernels.types import F8, ClockArrays, PanelArrays
+from intraday.core.kernels.types import BARE, F8, ClockArrays, PanelArrays
 
 # rows of a bucket's state: the bucket under construction, two flags, then three bars of open, high, low, close, volume
 SESSION, NUMBER, UNDER, WAITING, BUILT, WAITS, GIVEN = 0, 1, 2, 3, 4, 9, 14
 
 
-@nb.njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
+@nb.njit(cache=True, nogil=True, error_model="numpy", **BARE)
 def bucket(
     length: float, timeframe: float, panel: PanelArrays, clock: ClockArrays, t: int, first: int, state: F8, row: int, out: F8
 ) -> None:
@@ -50,14 +50,14 @@ def bucket(
                 out[s] = 1.0
 
 
-@nb.njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
+@nb.njit(cache=True, nogil=True, error_model="numpy", **BARE)
 def move(state: F8, source: int, target: int, s: int) -> None:
     """Copy a bar from the rows ``source`` to the rows ``target``."""
     for k in range(5):
         state[target + k, s] = state[source + k, s]
 
 
-@nb.njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
+@nb.njit(cache=True, nogil=True, error_model="numpy", **BARE)
 def begin(panel: PanelArrays, t: int, i: int, state: F8, row: int, s: int) -> None:
     """The bar of instrument i as the first of the bucket in ``row`` and the four after it."""
     state[row, s] = panel[0][t, i]
@@ -67,7 +67,7 @@ def begin(panel: PanelArrays, t: int, i: int, state: F8, row: int, s: int) -> No
     state[row + 4, s] = panel[4][t, i] if panel[7][i] else np.nan
 
 
-@nb.njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
+@nb.njit(cache=True, nogil=True, error_model="numpy", **BARE)
 def grow(panel: PanelArrays, t: int, i: int, state: F8, row: int, s: int) -> None:
     """Put the bar of instrument i into the bucket."""
     high, low = panel[1][t, i], panel[2][t, i]

@@ -9,10 +9,10 @@ import numba as nb
 import numpy as np
 
 from intraday.core.kernels import opcodes as op
-from intraday.core.kernels.types import B1, F8
+from intraday.core.kernels.types import B1, BARE, F8
 
 
-@nb.njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
+@nb.njit(cache=True, nogil=True, error_model="numpy", **BARE)
 def load(x: F8, mask: B1, out: F8) -> None:
     """``out`` = x where there is a bar, else NaN. x, mask, out: [S]."""
     for s in range(out.shape[0]):
@@ -20,7 +20,7 @@ def load(x: F8, mask: B1, out: F8) -> None:
         out[s] = value if mask[s] else np.nan
 
 
-@nb.njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
+@nb.njit(cache=True, nogil=True, error_model="numpy", **BARE)
 def load_volume(x: F8, mask: B1, has_volume: B1, out: F8) -> None:
     """Like ``load``; NaN too where the instrument has no volume (indices), whatever stands in ``x``."""
     for s in range(out.shape[0]):
@@ -28,21 +28,21 @@ def load_volume(x: F8, mask: B1, has_volume: B1, out: F8) -> None:
         out[s] = value if (mask[s] & has_volume[s]) else np.nan
 
 
-@nb.njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
+@nb.njit(cache=True, nogil=True, error_model="numpy", **BARE)
 def copy(x: F8, out: F8) -> None:
     """``out`` = x; a loop, since numba compiles a slice assignment ten times as long."""
     for s in range(out.shape[0]):
         out[s] = x[s]
 
 
-@nb.njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
+@nb.njit(cache=True, nogil=True, error_model="numpy", **BARE)
 def broadcast(value: float, mask: B1, out: F8) -> None:
     """``out`` = value where there is a bar, else NaN."""
     for s in range(out.shape[0]):
         out[s] = value if mask[s] else np.nan
 
 
-@nb.njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
+@nb.njit(cache=True, nogil=True, error_model="numpy", **BARE)
 def one_operand(code: int, x: F8, p: float, q: float, out: F8) -> None:
     """AFFINE p*x+q; CLIP to p..q; POWER x**p; LOG of what is not positive and SQRT of a negative are NaN."""
     if code == op.LOG:
@@ -64,14 +64,14 @@ def one_operand(code: int, x: F8, p: float, q: float, out: F8) -> None:
         piecewise(code, x, p, q, out)
 
 
-@nb.njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
+@nb.njit(cache=True, nogil=True, error_model="numpy", **BARE)
 def wave(code: int, x: F8, out: F8) -> None:
     """SIN and COS."""
     for s in range(out.shape[0]):
         out[s] = math.sin(x[s]) if code == op.SIN else math.cos(x[s])
 
 
-@nb.njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
+@nb.njit(cache=True, nogil=True, error_model="numpy", **BARE)
 def piecewise(code: int, x: F8, p: float, q: float, out: F8) -> None:
     """ABS, SIGN, AFFINE and CLIP."""
     if code == op.ABS:
@@ -89,7 +89,7 @@ def piecewise(code: int, x: F8, p: float, q: float, out: F8) -> None:
             out[s] = q if low > q else low
 
 
-@nb.njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
+@nb.njit(cache=True, nogil=True, error_model="numpy", **BARE)
 def two_operands(code: int, x: F8, y: F8, p: float, out: F8) -> None:
     """DIV by zero gives p; GREATER and EQUAL are 1.0 or 0.0; MAX and MIN of a NaN are NaN; GIVEN and WHEN leave values out."""
     if code == op.ADD:
@@ -111,7 +111,7 @@ def two_operands(code: int, x: F8, y: F8, p: float, out: F8) -> None:
         compare(code, x, y, out)
 
 
-@nb.njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
+@nb.njit(cache=True, nogil=True, error_model="numpy", **BARE)
 def leave_out(code: int, x: F8, y: F8, out: F8) -> None:
     """GIVEN: x where y is an observation. WHEN: y where x > 0."""
     for s in range(out.shape[0]):
@@ -119,7 +119,7 @@ def leave_out(code: int, x: F8, y: F8, out: F8) -> None:
         out[s] = value if keep else np.nan
 
 
-@nb.njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
+@nb.njit(cache=True, nogil=True, error_model="numpy", **BARE)
 def compare(code: int, x: F8, y: F8, out: F8) -> None:
     """The larger, the smaller, whether x > y or x == y; NaN if either is NaN."""
     if code == op.MAX:
@@ -136,7 +136,7 @@ def compare(code: int, x: F8, y: F8, out: F8) -> None:
             out[s] = (1.0 if x[s] == y[s] else 0.0) + (x[s] + y[s]) * 0.0
 
 
-@nb.njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
+@nb.njit(cache=True, nogil=True, error_model="numpy", **BARE)
 def where(condition: F8, x: F8, y: F8, out: F8) -> None:
     """``x`` where condition > 0, else ``y``; NaN where the condition is. The branch not taken may be NaN."""
     for s in range(out.shape[0]):

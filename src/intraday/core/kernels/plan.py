@@ -16,13 +16,13 @@ from intraday.core.kernels.elementwise import broadcast, copy, load, load_volume
 from intraday.core.kernels.recursive import adaptive, bars_since, ema, ewvar, hold, previous, read_where, running_sum
 from intraday.core.kernels.rolling import HEAD, insert_sorted, reduce_window, window
 from intraday.core.kernels.sums import COUNT, RUN, covariance, deviation, displaced, mean, push, slope, total
-from intraday.core.kernels.types import B1, F4, F8, I8, ClockArrays, PanelArrays, PlanTables
+from intraday.core.kernels.types import B1, BARE, F4, F8, I8, ClockArrays, PanelArrays, PlanTables
 
 OWN = 6  # column of ``arg`` and ``row`` with the node's own, behind six operands
 SCRATCH = 2  # registers behind those of the plan
 
 
-@nb.njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
+@nb.njit(cache=True, nogil=True, error_model="numpy", **BARE)
 def run_phase(
     plan: PlanTables, panel: PanelArrays, clock: ClockArrays, state: F8, blocks: tuple[int, int], carried: F8, reg: F8, out: F4
 ) -> None:
@@ -46,7 +46,7 @@ def run_phase(
             carry(plan[5], reg, carried[:, t, first:last])
 
 
-@nb.njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
+@nb.njit(cache=True, nogil=True, error_model="numpy", **BARE)
 def run_step(
     plan: PlanTables, panel: PanelArrays, clock: ClockArrays, state: F8, carried: F8, reg: F8, t: int, first: int, width: int
 ) -> None:
@@ -77,7 +77,7 @@ def run_step(
             load_input(code[i], par[i], panel, clock, state, row[i, OWN], t, first, out)
 
 
-@nb.njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
+@nb.njit(cache=True, nogil=True, error_model="numpy", **BARE)
 def load_input(
     code: int, par: F8, panel: PanelArrays, clock: ClockArrays, state: F8, row: int, t: int, first: int, out: F8
 ) -> None:
@@ -100,7 +100,7 @@ def load_input(
         load_price(code, panel, mask, t, first, last, out)
 
 
-@nb.njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
+@nb.njit(cache=True, nogil=True, error_model="numpy", **BARE)
 def load_price(code: int, panel: PanelArrays, mask: B1, t: int, first: int, last: int, out: F8) -> None:
     """Fields of the bar."""
     if code == op.OPEN:
@@ -115,7 +115,7 @@ def load_price(code: int, panel: PanelArrays, mask: B1, t: int, first: int, last
         load_volume(panel[4][t, first:last], mask, panel[7][first:last], out)
 
 
-@nb.njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
+@nb.njit(cache=True, nogil=True, error_model="numpy", **BARE)
 def recur(code: int, x: F8, y: F8, z: F8, par: F8, state: F8, row: I8, out: F8) -> None:
     """Group 3."""
     at = row[OWN]
@@ -137,7 +137,7 @@ def recur(code: int, x: F8, y: F8, z: F8, par: F8, state: F8, row: I8, out: F8) 
         read_where(x, state[row[0] + GIVEN + int(par[0])], out)
 
 
-@nb.njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
+@nb.njit(cache=True, nogil=True, error_model="numpy", **BARE)
 def roll(code: int, arg: I8, par: F8, row: I8, state: F8, reg: F8, x: F8, out: F8) -> None:
     """Group 4. A statistic has no rows of its own: it reads those of its operands."""
     width, n = int(par[0]), out.shape[0]
@@ -154,7 +154,7 @@ def roll(code: int, arg: I8, par: F8, row: I8, state: F8, reg: F8, x: F8, out: F
         reduce_window(code, x, y, z, par, state, row[0] + HEAD, scratch, out)
 
 
-@nb.njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
+@nb.njit(cache=True, nogil=True, error_model="numpy", **BARE)
 def sum_up(code: int, arg: I8, par: F8, row: I8, state: F8, reg: F8, x: F8, y: F8, out: F8) -> None:
     """Group 6. Operands: ring, what it displaced, mean; a covariance has two of each, and a total needs no second."""
     z = reg[arg[2], : out.shape[0]]
@@ -177,7 +177,7 @@ def sum_up(code: int, arg: I8, par: F8, row: I8, state: F8, reg: F8, x: F8, y: F
         covariance(x, y, z, reg[arg[3], :n], reg[arg[4], :n], par[0], state, row[4], row[5], at, out)
 
 
-@nb.njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
+@nb.njit(cache=True, nogil=True, error_model="numpy", **BARE)
 def in_session(code: int, x: F8, start: F8, par: F8, minute: float, state: F8, row: int, out: F8) -> None:
     """Group 5. A slot's par is (alpha, minutes a slot); outside its rows it knows and learns nothing."""
     if code == op.SESSION_BEFORE:
@@ -194,7 +194,7 @@ def in_session(code: int, x: F8, start: F8, par: F8, minute: float, state: F8, r
         accumulate(code, x, start, state[row], out)
 
 
-@nb.njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
+@nb.njit(cache=True, nogil=True, error_model="numpy", **BARE)
 def emit(outputs: I8, mask: B1, reg: F8, out: F4) -> None:
     """Cast the chosen registers to their columns of [S, F]; NaN without a bar."""
     for f in range(outputs.shape[0]):
@@ -204,7 +204,7 @@ def emit(outputs: I8, mask: B1, reg: F8, out: F4) -> None:
             out[s, column] = kept if mask[s] else np.nan
 
 
-@nb.njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
+@nb.njit(cache=True, nogil=True, error_model="numpy", **BARE)
 def carry(carries: I8, reg: F8, carried: F8) -> None:
     """Keep the chosen registers for later phases: float64 [C, S]."""
     for k in range(carries.shape[0]):

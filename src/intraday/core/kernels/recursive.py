@@ -8,10 +8,10 @@ import math
 import numba as nb
 import numpy as np
 
-from intraday.core.kernels.types import F8
+from intraday.core.kernels.types import BARE, F8
 
 
-@nb.njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
+@nb.njit(cache=True, nogil=True, error_model="numpy", **BARE)
 def previous(x: F8, last: F8, out: F8) -> None:
     """The observation before this one."""
     for s in range(out.shape[0]):
@@ -20,7 +20,7 @@ def previous(x: F8, last: F8, out: F8) -> None:
         last[s] = x[s] if seen else held
 
 
-@nb.njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
+@nb.njit(cache=True, nogil=True, error_model="numpy", **BARE)
 def ema(x: F8, period: float, alpha: float, value: F8, count: F8, out: F8) -> None:
     """Exponential mean seeded with the plain mean of the first ``period`` observations; NaN before it.
 
@@ -46,7 +46,7 @@ def ema(x: F8, period: float, alpha: float, value: F8, count: F8, out: F8) -> No
         out[s] = value[s] if (seen & (n >= period)) else np.nan
 
 
-@nb.njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
+@nb.njit(cache=True, nogil=True, error_model="numpy", **BARE)
 def ewvar(x: F8, least: float, alpha: float, mean: F8, var: F8, count: F8, out: F8) -> None:
     """Exponentially weighted variance about the weighted mean, weight max(alpha, 1/n); NaN before ``least`` observations.
 
@@ -64,7 +64,7 @@ def ewvar(x: F8, least: float, alpha: float, mean: F8, var: F8, count: F8, out: 
         out[s] = var[s] if (seen & (n >= least)) else np.nan
 
 
-@nb.njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
+@nb.njit(cache=True, nogil=True, error_model="numpy", **BARE)
 def hold(x: F8, present: F8, last: F8, out: F8) -> None:
     """The last observation of ``x``, wherever ``present`` is not NaN."""
     for s in range(out.shape[0]):
@@ -74,7 +74,7 @@ def hold(x: F8, present: F8, last: F8, out: F8) -> None:
         out[s] = held if present[s] == present[s] else np.nan
 
 
-@nb.njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
+@nb.njit(cache=True, nogil=True, error_model="numpy", **BARE)
 def running_sum(x: F8, total: F8, lost: F8, out: F8) -> None:
     """Sum of every observation. Source: Neumaier (1974), "Rundungsfehleranalyse einiger Verfahren zur Summation", ZAMM 54."""
     for s in range(out.shape[0]):
@@ -86,7 +86,7 @@ def running_sum(x: F8, total: F8, lost: F8, out: F8) -> None:
         out[s] = total[s] + lost[s] if seen else np.nan
 
 
-@nb.njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
+@nb.njit(cache=True, nogil=True, error_model="numpy", **BARE)
 def bars_since(condition: F8, count: F8, out: F8) -> None:
     """Observations since condition > 0; NaN before the first time."""
     for s in range(out.shape[0]):
@@ -96,7 +96,7 @@ def bars_since(condition: F8, count: F8, out: F8) -> None:
         out[s] = n if seen else np.nan
 
 
-@nb.njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
+@nb.njit(cache=True, nogil=True, error_model="numpy", **BARE)
 def adaptive(x: F8, before: F8, weight: F8, value: F8, out: F8) -> None:
     """Exponential mean with a weight of its own at each observation, begun at the observation before the first weight.
 
@@ -110,7 +110,7 @@ def adaptive(x: F8, before: F8, weight: F8, value: F8, out: F8) -> None:
         out[s] = known if seen else np.nan
 
 
-@nb.njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
+@nb.njit(cache=True, nogil=True, error_model="numpy", **BARE)
 def read_where(present: F8, value: F8, out: F8) -> None:
     """``value`` where ``present`` is an observation."""
     for s in range(out.shape[0]):

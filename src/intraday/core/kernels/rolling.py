@@ -11,12 +11,12 @@ import numba as nb
 import numpy as np
 
 from intraday.core.kernels import opcodes as op
-from intraday.core.kernels.types import F8
+from intraday.core.kernels.types import BARE, F8
 
 HEAD = 3  # rows before the ring: position of the next observation (the oldest, once full), count, what was displaced last
 
 
-@nb.njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
+@nb.njit(cache=True, nogil=True, error_model="numpy", **BARE)
 def window(x: F8, width: int, state: F8, row: int, out: F8) -> None:
     """Put the observation into the ring behind ``row``. out: x once the ring is full, NaN before."""
     position, count, left = state[row], state[row + 1], state[row + 2]
@@ -34,7 +34,7 @@ def window(x: F8, width: int, state: F8, row: int, out: F8) -> None:
         out[s] = x[s] if count[s] >= width else np.nan
 
 
-@nb.njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
+@nb.njit(cache=True, nogil=True, error_model="numpy", **BARE)
 def insert_sorted(x: F8, width: int, left: F8, state: F8, row: int, gone: F8, before: F8) -> None:
     """Take ``left`` (NaN: one of the +inf that stand for what is missing) out of the ascending rows and put x in; one pass.
 
@@ -57,7 +57,7 @@ def insert_sorted(x: F8, width: int, left: F8, state: F8, row: int, gone: F8, be
             here[s] = put if x[s] == x[s] else here[s]
 
 
-@nb.njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
+@nb.njit(cache=True, nogil=True, error_model="numpy", **BARE)
 def reduce_window(code: int, x: F8, y: F8, z: F8, par: F8, state: F8, row: int, scratch: F8, out: F8) -> None:
     """One statistic of a ring; NaN where x (the window's own output) is. y, z: its mean and deviation where it needs them."""
     width = int(par[0])
@@ -78,7 +78,7 @@ def reduce_window(code: int, x: F8, y: F8, z: F8, par: F8, state: F8, row: int, 
         out[s] = out[s] if x[s] == x[s] else np.nan
 
 
-@nb.njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
+@nb.njit(cache=True, nogil=True, error_model="numpy", **BARE)
 def by_age(code: int, oldest: F8, state: F8, row: int, width: int, best: F8, out: F8) -> None:
     """Statistics that need the order of the observations. oldest: [S], where the ring begins."""
     if code == op.ARGMAX:
@@ -87,7 +87,7 @@ def by_age(code: int, oldest: F8, state: F8, row: int, width: int, best: F8, out
         place_of_largest(-1.0, oldest, state, row, width, best, out)
 
 
-@nb.njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
+@nb.njit(cache=True, nogil=True, error_model="numpy", **BARE)
 def moment(code: int, centre: F8, spread: F8, state: F8, row: int, end: int, out: F8) -> None:
     """Bias-corrected skewness and excess kurtosis (Joanes and Gill 1998, G1 and G2); 0 and -3 of equal values, as pandas."""
     n = float(end - row)
@@ -105,7 +105,7 @@ def moment(code: int, centre: F8, spread: F8, state: F8, row: int, end: int, out
             out[s] = excess if spread[s] > 0.0 else -3.0
 
 
-@nb.njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
+@nb.njit(cache=True, nogil=True, error_model="numpy", **BARE)
 def place_of_largest(sign: float, oldest: F8, state: F8, row: int, width: int, best: F8, out: F8) -> None:
     """Place 1 (oldest) .. n of the largest of ``sign * value``; the oldest of equals. best: scratch [S]."""
     best[: out.shape[0]] = -np.inf
@@ -123,7 +123,7 @@ def place_of_largest(sign: float, oldest: F8, state: F8, row: int, width: int, b
         out[s] = out[s] + 1.0
 
 
-@nb.njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
+@nb.njit(cache=True, nogil=True, error_model="numpy", **BARE)
 def highest(state: F8, row: int, end: int, out: F8) -> None:
     """Largest."""
     out[:] = -np.inf
@@ -133,7 +133,7 @@ def highest(state: F8, row: int, end: int, out: F8) -> None:
             out[s] = value[s] if value[s] > out[s] else out[s]
 
 
-@nb.njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
+@nb.njit(cache=True, nogil=True, error_model="numpy", **BARE)
 def lowest(state: F8, row: int, end: int, out: F8) -> None:
     """Smallest."""
     out[:] = np.inf
@@ -143,7 +143,7 @@ def lowest(state: F8, row: int, end: int, out: F8) -> None:
             out[s] = value[s] if value[s] < out[s] else out[s]
 
 
-@nb.njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
+@nb.njit(cache=True, nogil=True, error_model="numpy", **BARE)
 def rank(x: F8, state: F8, row: int, end: int, out: F8) -> None:
     """Share of the window that is not above x, x itself included: 1/W .. 1."""
     out[:] = 0.0
@@ -155,7 +155,7 @@ def rank(x: F8, state: F8, row: int, end: int, out: F8) -> None:
         out[s] = out[s] / (end - row)
 
 
-@nb.njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
+@nb.njit(cache=True, nogil=True, error_model="numpy", **BARE)
 def quantile(q: float, state: F8, row: int, width: int, out: F8) -> None:
     """Linear interpolation between the two nearest of the ascending rows."""
     at = (width - 1) * q

@@ -16,12 +16,12 @@ import math
 import numba as nb
 import numpy as np
 
-from intraday.core.kernels.types import F8
+from intraday.core.kernels.types import BARE, F8
 
 COUNT, RUN, LAST, GONE, RING = 1, 2, 3, 4, 5  # rows behind the position
 
 
-@nb.njit(cache=True, nogil=True, error_model="numpy", inline="always", _nrt=False)
+@nb.njit(cache=True, nogil=True, error_model="numpy", inline="always", **BARE)
 def add_exact(a: float, b: float) -> tuple[float, float]:
     """Two-sum: a + b as a rounded sum and what the rounding lost."""
     total = a + b
@@ -29,7 +29,7 @@ def add_exact(a: float, b: float) -> tuple[float, float]:
     return total, (a - (total - part)) + (b - part)
 
 
-@nb.njit(cache=True, nogil=True, error_model="numpy", inline="always", _nrt=False)
+@nb.njit(cache=True, nogil=True, error_model="numpy", inline="always", **BARE)
 def multiply_exact(a: float, b: float) -> tuple[float, float]:
     """Two-product by Dekker's and Veltkamp's split, without a fused multiply-add, which not every processor has."""
     product = a * b
@@ -42,16 +42,17 @@ def multiply_exact(a: float, b: float) -> tuple[float, float]:
     return product, ((high_a * high_b - product) + high_a * low_b + low_a * high_b) + low_a * low_b
 
 
-@nb.njit(cache=True, nogil=True, error_model="numpy", inline="always", _nrt=False)
+@nb.njit(cache=True, nogil=True, error_model="numpy", inline="always", **BARE)
 def add_pairs(high: float, low: float, more_high: float, more_low: float) -> tuple[float, float]:
     """Sum of two double-doubles."""
     total, lost = add_exact(high, more_high)
     rest, lost_low = add_exact(low, more_low)
     total, lost = add_exact(total, lost + rest)
-    return add_exact(total, lost + lost_low)
+    total, lost = add_exact(total, lost + lost_low)
+    return total, lost
 
 
-@nb.njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
+@nb.njit(cache=True, nogil=True, error_model="numpy", **BARE)
 def push(x: F8, length: int, state: F8, row: int, out: F8) -> None:
     """Put the observations into the ring. out: x."""
     position, count, run, last, gone = state[row], state[row + COUNT], state[row + RUN], state[row + LAST], state[row + GONE]
@@ -70,7 +71,7 @@ def push(x: F8, length: int, state: F8, row: int, out: F8) -> None:
         out[s] = x[s]
 
 
-@nb.njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
+@nb.njit(cache=True, nogil=True, error_model="numpy", **BARE)
 def write_row(x: F8, length: int, position: F8, gone: F8, ring: F8) -> None:
     """Write the observations, all into one row of the ring."""
     for s in range(x.shape[0]):
@@ -81,7 +82,7 @@ def write_row(x: F8, length: int, position: F8, gone: F8, ring: F8) -> None:
         position[s] = following if seen else at
 
 
-@nb.njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
+@nb.njit(cache=True, nogil=True, error_model="numpy", **BARE)
 def write_each(x: F8, length: int, position: F8, gone: F8, state: F8, row: int) -> None:
     """Write the observations, each where its instrument's ring stands."""
     for s in range(x.shape[0]):
@@ -94,7 +95,7 @@ def write_each(x: F8, length: int, position: F8, gone: F8, state: F8, row: int) 
         position[s] = following if seen else position[s]
 
 
-@nb.njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
+@nb.njit(cache=True, nogil=True, error_model="numpy", **BARE)
 def displaced(x: F8, k: int, length: int, state: F8, row: int, out: F8) -> None:
     """The observation ``k`` before this one; NaN where there is none."""
     position, count, gone = state[row], state[row + COUNT], state[row + GONE]
@@ -116,7 +117,7 @@ def displaced(x: F8, k: int, length: int, state: F8, row: int, out: F8) -> None:
         out[s] = state[row + RING + at, s] if ((x[s] == x[s]) & (count[s] > k)) else np.nan
 
 
-@nb.njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
+@nb.njit(cache=True, nogil=True, error_model="numpy", **BARE)
 def in_step(position: F8, n: int) -> bool:
     """Whether all instruments stand at one place of their rings: then the same value comes from whole rows, and faster."""
     apart = 0
@@ -125,7 +126,7 @@ def in_step(position: F8, n: int) -> bool:
     return apart == 0
 
 
-@nb.njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
+@nb.njit(cache=True, nogil=True, error_model="numpy", **BARE)
 def mean(x: F8, left: F8, width: float, count: F8, run: F8, high: F8, low: F8, out: F8) -> None:
     """Mean of the last ``width`` observations; the sum stays in high + low."""
     for s in range(out.shape[0]):
@@ -138,7 +139,7 @@ def mean(x: F8, left: F8, width: float, count: F8, run: F8, high: F8, low: F8, o
         out[s] = value if (seen & (count[s] >= width)) else np.nan
 
 
-@nb.njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
+@nb.njit(cache=True, nogil=True, error_model="numpy", **BARE)
 def total(mean_: F8, x: F8, width: float, run: F8, high: F8, out: F8) -> None:
     """The sum behind a mean."""
     for s in range(out.shape[0]):
@@ -146,7 +147,7 @@ def total(mean_: F8, x: F8, width: float, run: F8, high: F8, out: F8) -> None:
         out[s] = value if mean_[s] == mean_[s] else np.nan
 
 
-@nb.njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
+@nb.njit(cache=True, nogil=True, error_model="numpy", **BARE)
 def deviation(x: F8, left: F8, mean_: F8, width: float, run: F8, sum_high: F8, sum_low: F8, high: F8, low: F8, out: F8) -> None:
     """Population standard deviation: sqrt(n * sum of squares - square of the sum) / n. high + low: the sum of squares."""
     for s in range(out.shape[0]):
@@ -167,7 +168,7 @@ def deviation(x: F8, left: F8, mean_: F8, width: float, run: F8, sum_high: F8, s
         out[s] = value if mean_[s] == mean_[s] else np.nan
 
 
-@nb.njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
+@nb.njit(cache=True, nogil=True, error_model="numpy", **BARE)
 def slope(x: F8, left: F8, mean_: F8, width: float, state: F8, row: int, sums: int, own: int, out: F8) -> None:
     """Least-squares slope on the places 1 .. n. The rows ``own``: sum of place (0 the oldest) times observation."""
     count, run, sum_high, sum_low = state[row + COUNT], state[row + RUN], state[sums], state[sums + 1]
@@ -188,7 +189,7 @@ def slope(x: F8, left: F8, mean_: F8, width: float, state: F8, row: int, sums: i
         out[s] = value if mean_[s] == mean_[s] else np.nan
 
 
-@nb.njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
+@nb.njit(cache=True, nogil=True, error_model="numpy", **BARE)
 def covariance(
     x: F8, y: F8, left_x: F8, left_y: F8, mean_x: F8, width: float, state: F8, sums_x: int, sums_y: int, own: int, out: F8
 ) -> None:

@@ -1,6 +1,6 @@
 """Array types of the kernels' signatures; for readers and mypy, numba infers its own."""
 
-from typing import TypeAlias
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,3 +15,7 @@ PlanTables: TypeAlias = tuple[I8, I8, F8, I8, I8, I8]  # of a phase: code, arg, 
 PanelArrays: TypeAlias = tuple[F8, F8, F8, F8, F8, B1, B1, B1]  # open .. volume, mask, member [T, S], has_volume [S]
 ClockArrays: TypeAlias = tuple[I4, F8, F8, F8]  # session, minute, minute from 09:15 IST [T], minutes [T, S]
 Rows: TypeAlias = NDArray[np.void]  # structured rows: CHECK, FOLD, BUCKET, TICK, BAR
+
+# Options of a kernel that neither allocates nor returns an array: without the runtime's reference counts a call from the
+# interpreter costs a third. Numba does not document the option, so its stubs do not know it.
+BARE: Final[dict[str, Any]] = {"_nrt": False}

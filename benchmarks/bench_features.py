@@ -22,7 +22,8 @@ import talib
 from figures import figure, finish
 
 from intraday.core.anchor import AnchorRule
-from intraday.core.features import FeatureCalculator, FeatureSet
+from intraday.core.feature_set import FeatureSet
+from intraday.core.features import FeatureCalculator
 from intraday.core.panel import Day
 from intraday.core.registry import default_registry
 from intraday.domain.arrays import BAR, DAY_NS, IST_NS, MINUTE_NS, Bars, Panel

@@ -19,7 +19,8 @@ import numpy as np
 from intraday.core.anchor import AnchorRule
 from intraday.core.candles import HistoricalAggregator
 from intraday.core.feature import Feature
-from intraday.core.features import FeatureCalculator, FeatureSet
+from intraday.core.feature_set import FeatureSet
+from intraday.core.features import FeatureCalculator
 from intraday.core.panel import Lists, panel_of
 from intraday.core.registry import default_registry
 from intraday.core.synthetic import SyntheticMarket, SyntheticSpec

@@ -9,7 +9,8 @@ import numpy as np
 
 from intraday.core.anchor import AnchorRule
 from intraday.core.decision import DecisionRule
-from intraday.core.features import FeatureCalculator, FeatureSet
+from intraday.core.feature_set import FeatureSet
+from intraday.core.features import FeatureCalculator
 from intraday.core.labels import LabelSpec
 from intraday.core.panel import Day, regular_day
 from intraday.core.registry import default_registry

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from intraday.core.anchor import AnchorRule
-from intraday.core.features import FeatureSet
+from intraday.core.feature_set import FeatureSet
 from intraday.core.labels import LabelSpec
 from intraday.core.registry import default_registry
 from intraday.core.synthetic import SyntheticMarket, SyntheticSpec

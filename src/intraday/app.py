@@ -41,7 +41,8 @@ from intraday.config.settings import ModelSettings, RateLimits, Settings, Tradin
 from intraday.core.actions import excluded
 from intraday.core.anchor import AnchorRule, resolve_anchor
 from intraday.core.costs import Costs
-from intraday.core.features import FeatureCalculator, FeatureSet
+from intraday.core.feature_set import FeatureSet
+from intraday.core.features import FeatureCalculator
 from intraday.core.labels import LabelSpec
 from intraday.core.lists import index_row, lists_of, stand_in
 from intraday.core.panel import Lists

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from intraday.core.anchor import AnchorRule
 from intraday.core.feature import Feature
-from intraday.core.features import FeatureCalculator, FeatureSet
+from intraday.core.feature_set import FeatureSet
+from intraday.core.features import FeatureCalculator
 from intraday.core.registry import default_registry
 from intraday.domain.arrays import F8, Panel
 

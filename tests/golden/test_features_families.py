@@ -20,7 +20,8 @@ from golden import family_reference as ref
 from golden.family_reference import Stock, over
 from intraday.core.anchor import AnchorRule
 from intraday.core.candles import HistoricalAggregator
-from intraday.core.features import FeatureCalculator, FeatureSet
+from intraday.core.feature_set import FeatureSet
+from intraday.core.features import FeatureCalculator
 from intraday.core.panel import Lists, panel_of
 from intraday.core.registry import default_registry
 from intraday.domain.arrays import BAR, F8, MINUTE_NS, Bars, Panel, empty

@@ -9,7 +9,8 @@ import polars as pl
 import pytest
 
 from intraday.core.anchor import AnchorRule
-from intraday.core.features import FeatureCalculator, FeatureSet
+from intraday.core.feature_set import FeatureSet
+from intraday.core.features import FeatureCalculator
 from intraday.core.panel import panel_of
 from intraday.core.registry import default_registry
 from intraday.domain.arrays import BAR, Bars, Mask, Panel

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from intraday.core import expression as e
 from intraday.core.anchor import AnchorRule
 from intraday.core.feature import Feature
-from intraday.core.features import FeatureCalculator, FeatureSet
+from intraday.core.feature_set import FeatureSet
+from intraday.core.features import FeatureCalculator
 from intraday.core.operations import Expr
 from intraday.domain.arrays import DAY_NS, F8, IST_NS, MINUTE_NS, Mask, Panel
 

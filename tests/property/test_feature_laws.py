@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from intraday.core import features
 from intraday.core.anchor import EPOCH, AnchorRule, from_anchor, reaches
-from intraday.core.features import FeatureCalculator, FeatureSet
+from intraday.core.feature_set import FeatureSet
+from intraday.core.features import FeatureCalculator
 from intraday.core.panel import Day
 from intraday.core.registry import default_registry
 from intraday.domain.arrays import BAR, DAY_NS, F4, I8, IST_NS, MINUTE_NS, Bars, Mask, Panel

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from intraday.core import expression as e
 from intraday.core.anchor import AnchorRule
 from intraday.core.feature import Feature
-from intraday.core.features import FeatureCalculator, FeatureSet
+from intraday.core.feature_set import FeatureSet
+from intraday.core.features import FeatureCalculator
 from intraday.core.operations import OPS, Expr
 from intraday.domain.arrays import Mask, Panel
 from property import laws

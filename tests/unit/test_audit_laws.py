@@ -20,7 +20,8 @@ from intraday.core.audit.labels import LabelCase, label_laws
 from intraday.core.audit.laws import Group, feature_laws
 from intraday.core.audit.result import Difference, Finding, Law, Outcome, finding, merged, not_checked
 from intraday.core.candles import HistoricalAggregator
-from intraday.core.features import FeatureCalculator, FeatureSet
+from intraday.core.feature_set import FeatureSet
+from intraday.core.features import FeatureCalculator
 from intraday.core.labels import Labeler, LabelSpec
 from intraday.core.panel import Day, Lists, day_of, panel_of
 from intraday.core.registry import default_registry

@@ -12,7 +12,8 @@ import pytest
 from intraday.core import expression as e
 from intraday.core.anchor import AnchorRule
 from intraday.core.feature import Feature
-from intraday.core.features import FeatureCalculator, FeatureSet
+from intraday.core.feature_set import FeatureSet
+from intraday.core.features import FeatureCalculator
 from intraday.core.kernels import SOURCE_HASH
 from intraday.core.panel import Day
 from intraday.core.plan import compile_plan

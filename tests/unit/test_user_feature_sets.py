@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from intraday.core.anchor import AnchorRule
-from intraday.core.features import FeatureCalculator, FeatureSet
+from intraday.core.feature_set import FeatureSet
+from intraday.core.features import FeatureCalculator
 from intraday.core.function_features import FunctionCalculator, FunctionFeature, FunctionSet
 from intraday.core.registry import default_registry
 from intraday.domain.arrays import Mask

@@ -18,7 +18,8 @@ from intraday.core.audit.laws import Group, feature_laws, late_bars, without
 from intraday.core.audit.result import Finding, Law, merged
 from intraday.core.candles import HistoricalAggregator
 from intraday.core.decision import latest_bars_ns
-from intraday.core.features import FeatureCalculator, FeatureSet
+from intraday.core.feature_set import FeatureSet
+from intraday.core.features import FeatureCalculator
 from intraday.core.function_features import FunctionCalculator, whole
 from intraday.core.labels import Labeler, LabelSpec
 from intraday.core.panel import Lists, panel_of

@@ -2,122 +2,25 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
-import json
 import zipfile
-from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from intraday.core.anchor import AnchorRule
-from intraday.core.feature import Feature
-from intraday.core.function_features import FunctionCalculator, FunctionFeature, FunctionSet
-from intraday.core.kernels import SOURCE_HASH
+from intraday.core.feature_set import FeatureSet
+from intraday.core.function_features import FunctionCalculator
 from intraday.core.kernels.across import run_across
 from intraday.core.kernels.plan import SCRATCH, run_phase
 from intraday.core.panel import Day
-from intraday.core.plan import Plan, compile_plan
 from intraday.domain.arrays import DAY_NS, F4, F8, I8, IST_NS, MINUTE_NS, Bars, Mask, Panel
-from intraday.domain.errors import ArtifactError, ConfigError, SkewError
+from intraday.domain.errors import ArtifactError, SkewError
 
 BLOCK = 512  # instruments worked at once: more share the cost of a node, fewer fit the cache; changes no bit
 CARRIED_BYTES = 32 << 20  # of what phases hand on: longer panels are worked in chunks
 PRICE_FIELDS = ("open", "high", "low", "close", "volume")
-
-
-@dataclass(frozen=True)
-class FeatureSet:
-    """Features of one decision timeframe, in order. Equal ``id`` means equal bits for equal bars from the same anchor.
-
-    ``features`` are the expressions; the columns of ``functions`` (a user's, None: there are none) come after theirs. ``universe``
-    says who is compared with whom; empty where no feature compares instruments.
-    """
-
-    timeframe: int  # minutes
-    features: tuple[Feature, ...]
-    anchor: AnchorRule
-    functions: FunctionSet | None = None
-    universe: str = ""
-
-    @classmethod
-    def of(
-        cls,
-        timeframe: int,
-        names: Sequence[str] | None,
-        registry: Mapping[str, Feature],
-        anchor: AnchorRule,
-        functions: FunctionSet | None = None,
-        universe: str = "",
-    ) -> FeatureSet:
-        """The features ``names`` of the registry and of ``functions`` (all, in their order, when None), expressions first.
-
-        ConfigError names an unknown or repeated one.
-        """
-        others = () if functions is None else functions.names
-        chosen = [*registry, *others] if names is None else list(names)
-        unknown = [n for n in chosen if n not in registry and n not in others]
-        if unknown:
-            raise ConfigError(f"model.features: unknown feature {unknown[0]!r}; expected some of {', '.join((*registry, *others))}")
-        repeated = sorted({n for n in chosen if chosen.count(n) > 1})
-        if repeated or not chosen:
-            raise ConfigError(f"model.features: expected each name once and at least one, found {repeated or 'none'}")
-        mine = tuple(n for n in chosen if n in others)
-        wanted = functions.chosen(mine) if functions is not None and mine else None
-        expressions = tuple(registry[n] for n in chosen if n not in others)
-        compares = wanted is not None or any(f.expr.across for f in expressions)
-        return cls(timeframe, expressions, anchor, wanted, universe if compares else "")
-
-    @property
-    def everything(self) -> tuple[Feature | FunctionFeature, ...]:
-        """Expressions and functions, in column order."""
-        return (*self.features, *(() if self.functions is None else self.functions.features))
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Names in column order."""
-        return tuple(f.name for f in self.everything)
-
-    @property
-    def warmup(self) -> int:
-        """Bars of an instrument before every feature has had its first value, sessions apart."""
-        own = 0 if self.functions is None else self.functions.window - 1
-        return max(own, *(f.expr.warmup_at(self.timeframe) for f in self.features))
-
-    @cached_property
-    def id(self) -> str:
-        """16 hex digits of sha256 over timeframe, names, expressions, kernel sources and anchor rule."""
-        return hashlib.sha256(self.definition().encode()).hexdigest()[:16]
-
-    def definition(self) -> str:
-        """Canonical JSON of everything the values depend on, plus what a person wants to read; the text ``id`` is made of."""
-        features = [
-            {"name": f.name, "family": f.family, "expression": _expression(f), "formula": f.formula, "units": f.units,
-             "source": f.source, "warmup": f.warmup, "sessions": f.sessions, "needs_volume": f.needs_volume}
-            for f in self.everything
-        ]  # fmt: skip
-        whole: dict[str, Any] = {
-            "timeframe": self.timeframe, "anchor": self.anchor.text, "kernels": SOURCE_HASH, "features": features,
-            **({} if self.functions is None else {"functions": self.functions.digest}),
-            **({"universe": self.universe} if self.universe else {}),
-        }  # fmt: skip
-        return json.dumps(whole, sort_keys=True, separators=(",", ":"))
-
-    def column(self, name: str) -> int:
-        """Position of a feature; ConfigError when the set does not have it."""
-        if name not in self.names:
-            raise ConfigError(f"feature set {self.id}: expected a feature named {name!r}, found {', '.join(self.names)}")
-        return self.names.index(name)
-
-    @cached_property
-    def plan(self) -> Plan:
-        """The compiled expressions."""
-        return compile_plan([f.expr for f in self.features], self.timeframe)
 
 
 class FeatureCalculator:
@@ -300,12 +203,6 @@ class FeatureCalculator:
         while len(self._reg) < len(edges) - 1:
             self._reg.append(self._registers())
         return list(zip(edges[:-1], edges[1:], strict=True))
-
-
-def _expression(feature: Feature | FunctionFeature) -> str:
-    if isinstance(feature, FunctionFeature):
-        return f"(function {feature.name} {feature.window})"
-    return feature.expr.text
 
 
 def _kernel_array(array: NDArray[Any], dtype: type[np.generic]) -> NDArray[Any]:

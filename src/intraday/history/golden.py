@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from math import ceil
 
 from intraday.core.candles import HistoricalAggregator
-from intraday.core.features import FeatureCalculator, FeatureSet
+from intraday.core.feature_set import FeatureSet
+from intraday.core.features import FeatureCalculator
 from intraday.core.lists import stand_in
 from intraday.core.panel import panel_of
 from intraday.domain.arrays import F4, Bars, Mask, Panel

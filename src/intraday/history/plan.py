@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-from intraday.core.features import FeatureSet
+from intraday.core.feature_set import FeatureSet
 from intraday.core.labels import LabelSpec
 from intraday.core.panel import Lists
 from intraday.domain.instruments import Instrument

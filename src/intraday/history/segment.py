@@ -13,7 +13,8 @@ import numpy as np
 
 from intraday.core.anchor import Segment, reaches, session_of
 from intraday.core.candles import HistoricalAggregator
-from intraday.core.features import FeatureCalculator, FeatureSet
+from intraday.core.feature_set import FeatureSet
+from intraday.core.features import FeatureCalculator
 from intraday.core.labels import Labeler, LabelSpec
 from intraday.core.panel import NO_LISTS, Lists, panel_of
 from intraday.domain.arrays import BAR, DAY_NS, F4, F8, I4, I8, IST_NS, LABEL, Bars, Labels, Mask

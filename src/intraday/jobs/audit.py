@@ -22,7 +22,7 @@ from intraday.core.anchor import AnchorRule, resolve_anchor
 from intraday.core.audit.certificate import Certificate, described
 from intraday.core.audit.result import Finding, Law, not_checked
 from intraday.core.costs import Costs
-from intraday.core.features import FeatureSet
+from intraday.core.feature_set import FeatureSet
 from intraday.core.kernels import SOURCE_HASH
 from intraday.core.lists import index_row, lists_of
 from intraday.core.registry import default_registry

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from intraday.core.costs import Costs
-from intraday.core.features import FeatureCalculator, FeatureSet
+from intraday.core.feature_set import FeatureSet
+from intraday.core.features import FeatureCalculator
 from intraday.core.labels import LabelSpec
 from intraday.core.panel import Day
 from intraday.domain.arrays import F8

@@ -16,7 +16,7 @@ from intraday.core.synthetic_ticks import CLEAN
 from intraday.database.digests import digests
 from intraday.database.pool import Database
 from intraday.domain.clock import SystemClock
-from intraday.domain.errors import InputError, NotEnoughData, VerifyError
+from intraday.domain.errors import InputError, NotEnoughData, SkewError, VerifyError
 from intraday.domain.ports import Source
 from intraday.history.importing import ImportOptions
 from intraday.jobs.historical import import_bars, run_historical
@@ -233,9 +233,10 @@ def test_a_day_whose_second_run_fails_is_no_day_to_verify(lived, lived_dsn, monk
 def test_a_wrong_start_makes_verify_fail(trained, monkeypatch):
     """The features start from a state that the stored bars do not give: no corrected history may be blamed for it."""
 
-    def drifting(calculator, bars, ids, session, sessions):
-        start = warm(calculator, bars, ids, session, sessions)
-        for panel in decision_panels(bars, ids, [sessions.previous(session.day)], calculator.feature_set.timeframe, sessions):
+    def drifting(calculator, bars, ids, session, sessions, lists):
+        start = warm(calculator, bars, ids, session, sessions, lists)
+        before = [sessions.previous(session.day)]
+        for panel in decision_panels(bars, ids, before, calculator.feature_set.timeframe, sessions, lists):
             calculator.batch(panel)  # the last session a second time
         return start
 
@@ -256,9 +257,20 @@ def test_a_day_belongs_to_its_newest_run_alone(trained, trained_dsn, tmp_path):
     market = market_of(trained)
     tick_file(tmp_path / "day.parquet", market, len(market.sessions) - 2)
     counted = "SELECT count(DISTINCT instrument_id) FROM signals WHERE source = 'replay'"
-    for universe, n in (("all", 5), (("SYN01",), 1)):
-        chosen = trained.model_copy(update={"trading": trained.trading.model_copy(update={"universe": universe})})
+
+    def replay(features, universe):
+        trading = trained.trading.model_copy(update={"universe": universe})
+        model = trained.model.model_copy(update={"features": features})
+        chosen = trained.model_copy(update={"trading": trading, "model": model})
+        if universe == "all":
+            run_historical(chosen, SystemClock(), quiet)
         run_replay(chosen, [tmp_path / "day.parquet"], None, None, SystemClock(), quiet)
+
+    replay("all", "all")
+    with pytest.raises(SkewError, match="expected the universe it was trained on .*5 of them.*found symbols, 1"):
+        replay("all", ("SYN01",))
+    for universe, n in (("all", 5), (("SYN01",), 1)):
+        replay(("sigma", "rsi_14", "ret_1", "tod_sin"), universe)
         with psycopg.connect(trained_dsn) as connection:
             assert connection.execute(counted).fetchone() == (n,)
             assert connection.execute("SELECT cardinality(instrument_ids) FROM run_days").fetchall() == [(n,)]

@@ -182,6 +182,16 @@ def test_rows_are_explained_by_their_instruments_earlier_minutes():
     assert explain_rows(rows, 9, 5, evidence(), rows).causes == {"its features differ": 1}
 
 
+def test_rows_that_compare_instruments_are_explained_by_those():
+    bar = SESSION.open_ns + 10 * MINUTE_NS
+    rows, why = {(bar, 0)}, {"an instrument it is compared with differs": 1}
+    for given in (evidence(candles=[(bar + 4 * MINUTE_NS, 1)]), evidence(late=[(bar, 1)]), evidence(history=[1])):
+        assert explain_rows(rows, 9, 5, given, set(), rows).causes == why
+        assert explain_rows(rows, 9, 5, given, set()).unexplained == ((bar, 0),), "a feature of its own differs"
+    for nothing in (evidence(), evidence(candles=[(bar + 5 * MINUTE_NS, 1)])):
+        assert explain_rows(rows, 9, 5, nothing, set(), rows).unexplained == ((bar, 0),)
+
+
 def test_keys():
     assert keys_of(bars(PRIOR_BAR, (T, 1, 1, 1, 1, 1))) == {(BEFORE, 0), (T, 0)}
 

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
 
 from intraday.backtest.compare import Rows, changed_minutes
+from intraday.core.fills import FOREVER_NS
 from intraday.domain.arrays import I8, MINUTE_NS, BarFlag, Bars, Ticks
 from intraday.domain.events import Event, Frame
 from intraday.domain.session import Session
@@ -231,12 +233,21 @@ class Evidence:
     history: set[int]
 
 
-def explain_rows(differing: set[Minute], n_rows: int, timeframe: int, evidence: Evidence, elsewhere: set[Minute]) -> RowDifferences:
+def explain_rows(
+    differing: set[Minute],
+    n_rows: int,
+    timeframe: int,
+    evidence: Evidence,
+    elsewhere: set[Minute],
+    compared: AbstractSet[Minute] = frozenset(),
+) -> RowDifferences:
     """Why feature (or signal) rows differ: by the ``Evidence`` up to the end of their bar.
 
-    ``elsewhere``: rows explained already (a signal differs because its features do).
+    ``elsewhere``: rows explained already (a signal differs because its features do). ``compared``: rows that differ in nothing but
+    features that look at other instruments; whatever explains any instrument's row by then explains theirs.
     """
     first, first_late = _first(evidence.candles), _first(evidence.late)
+    anyone = min((-1 if evidence.history else FOREVER_NS, *first.values(), *first_late.values()))
     causes: Counter[str] = Counter()
     unexplained = []
     for ts_ns, inst in sorted(differing):
@@ -249,6 +260,8 @@ def explain_rows(differing: set[Minute], n_rows: int, timeframe: int, evidence: 
             causes["a candle of the day came late"] += 1
         elif inst in evidence.history:
             causes["earlier days were corrected since"] += 1
+        elif (ts_ns, inst) in compared and anyone < end_ns:
+            causes["an instrument it is compared with differs"] += 1
         else:
             unexplained.append((ts_ns, inst))
     return RowDifferences(n_rows, dict(causes), tuple(unexplained))
@@ -256,7 +269,7 @@ def explain_rows(differing: set[Minute], n_rows: int, timeframe: int, evidence: 
 
 def _first(minutes: set[Minute]) -> dict[int, int]:
     """The first minute of each instrument; the end of time for the others."""
-    first: dict[int, int] = defaultdict(lambda: int(np.iinfo(np.int64).max))
+    first: dict[int, int] = defaultdict(lambda: FOREVER_NS)
     for ts_ns, inst in minutes:
         first[inst] = min(first[inst], ts_ns)
     return first

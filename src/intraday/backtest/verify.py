@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -129,8 +130,8 @@ class Verifier:
         stored, best = stored.since(run.from_ns), best[best["ts_ns"] >= run.from_ns]
         candles = explain_candles(session, journal.events(), partial(self._other_recordings, run), stored.bars, best)
         evidence = Evidence({(c.ts_ns, c.inst) for c in candles}, late, history)
-        moved = _keys_of_differences(stored.features, again.features)
-        features = explain_rows(moved, len(stored.features), run.timeframe, evidence, set())
+        moved, own = _moved(stored.features, again.features, model.feature_set.comparing)
+        features = explain_rows(moved, len(stored.features), run.timeframe, evidence, set(), moved - own)
         changed = _keys_of_differences(stored.signals, again.signals)
         signals = explain_rows(changed, len(stored.signals), run.timeframe, evidence, moved)
         return VerifyReport(
@@ -223,6 +224,12 @@ def _span(session: Session) -> tuple[int, int]:
 def _unseen(best: Bars, from_ns: int) -> set[tuple[int, int]]:
     """Minutes before a run that started within the session: it decided without them."""
     return keys_of(best[best["ts_ns"] < from_ns])
+
+
+def _moved(stored: Rows, again: Rows, comparing: AbstractSet[str]) -> tuple[set[tuple[int, int]], set[tuple[int, int]]]:
+    """(rows that differ, those of them in which a feature differs that looks at no other instrument)."""
+    found = [(d.ts_ns, d.inst, d.field) for d in compare("", "", stored, again)]
+    return {(ts, i) for ts, i, _ in found}, {(ts, i) for ts, i, field in found if field not in comparing}
 
 
 def _keys_of_differences(stored: Rows, again: Rows) -> set[tuple[int, int]]:

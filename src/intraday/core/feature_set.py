@@ -73,6 +73,12 @@ class FeatureSet:
         return tuple(f.name for f in self.everything)
 
     @property
+    def comparing(self) -> frozenset[str]:
+        """Names of the features that look at other instruments too; a user's functions may, so they count."""
+        functions = () if self.functions is None else self.functions.names
+        return frozenset((*(f.name for f in self.features if f.expr.across), *functions))
+
+    @property
     def warmup(self) -> int:
         """Bars of an instrument before every feature has had its first value, sessions apart."""
         own = 0 if self.functions is None else self.functions.window - 1

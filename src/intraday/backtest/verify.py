@@ -22,13 +22,14 @@ from intraday.backtest.corrected import CandleDifference, Cause, Evidence, RowDi
 from intraday.backtest.known import Check, KnownVerifier, Rowset
 from intraday.core.candles import HistoricalAggregator
 from intraday.core.features import FeatureCalculator
+from intraday.core.labels import SIGMA
 from intraday.core.panel import panel_of
 from intraday.domain.arrays import DAY_NS, I8, MINUTE_NS, TICK, Bars, Ticks, empty
 from intraday.domain.errors import JournalError, SkewError, VerifyError
 from intraday.domain.events import Frame, Signal, Timer
 from intraday.domain.ports import BarStore, FeatureStore, RunDay, RunStore, SignalStore, Source
 from intraday.domain.session import Session, SessionTable, midnight_ns
-from intraday.live.assembly import SIGMA, LoadedModel
+from intraday.live.assembly import LoadedModel
 from intraday.live.engine import Engine, decide_each, late_bars
 from intraday.live.journal import JournalReader
 from intraday.live.warmup import warm

@@ -20,11 +20,12 @@ from intraday.core.fills import Bands, FillRules, TickSizes
 from intraday.core.kernels import SOURCE_HASH
 from intraday.core.kernels import barrier as kernel
 from intraday.core.label_sessions import LabelPart, LabelParts, Traded
-from intraday.core.panel import Lists
+from intraday.core.panel import NO_LISTS, Lists
 from intraday.core.trend_labels import TrendRule, scan_trends
 from intraday.domain.arrays import F4, F8, I8, LABEL, Labels, Mask, Panel
 from intraday.domain.session import SessionTable
 
+SIGMA = "sigma"  # the feature that barriers, stops and targets are scaled with
 RULES_VERSION = 2  # of what is decided outside the kernels; raise it with any change of meaning. 2: halts and circuit limits
 
 
@@ -91,9 +92,6 @@ class LabelSpec:
     def definition(self) -> str:
         """Canonical JSON, for the database and the artifact."""
         return json.dumps({**asdict(self), "kernels": SOURCE_HASH, "rules": RULES_VERSION}, sort_keys=True)
-
-
-NO_LISTS = Lists()
 
 
 @dataclass(frozen=True, slots=True)

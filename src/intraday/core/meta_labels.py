@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from intraday.core.fills import Bands, Exit, TickSizes
 from intraday.core.kernels.trade_sides import trade_session
 from intraday.core.label_sessions import LabelParts, Traded
-from intraday.core.labels import NO_LISTS, LabelSpec
-from intraday.core.panel import Lists
+from intraday.core.labels import LabelSpec
+from intraday.core.panel import NO_LISTS, Lists
 from intraday.domain.arrays import F4, F8, Panel
 from intraday.domain.session import SessionTable
 

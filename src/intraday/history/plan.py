@@ -9,7 +9,7 @@ from pathlib import Path
 
 from intraday.core.feature_set import FeatureSet
 from intraday.core.labels import LabelSpec
-from intraday.core.panel import Lists
+from intraday.core.panel import NO_LISTS, Lists
 from intraday.domain.instruments import Instrument
 from intraday.domain.membership import Membership
 from intraday.domain.ports import BarStore, FeatureStore, LabelStore, ModelStore, Source
@@ -19,7 +19,7 @@ from intraday.model.trainer import Trained, TrainSpec
 
 
 def _no_lists(universe: Sequence[Instrument], first: date, last: date) -> Lists:
-    return Lists()
+    return NO_LISTS
 
 
 def _no_index(universe: Sequence[Instrument]) -> int | None:

@@ -15,12 +15,11 @@ from intraday.core.anchor import Segment, reaches, session_of
 from intraday.core.candles import HistoricalAggregator
 from intraday.core.feature_set import FeatureSet
 from intraday.core.features import FeatureCalculator
-from intraday.core.labels import Labeler, LabelSpec
+from intraday.core.labels import SIGMA, Labeler, LabelSpec
 from intraday.core.panel import NO_LISTS, Lists, panel_of
 from intraday.domain.arrays import BAR, DAY_NS, F4, F8, I4, I8, IST_NS, LABEL, Bars, Labels, Mask
 from intraday.domain.session import Session, SessionTable
 
-SIGMA = "sigma"  # the feature that barriers are scaled with
 _MINUTE_BYTES = 2 * BAR.itemsize + 7 * 8  # a bar, its copy in order, and its cell of a panel
 _DECISION_BYTES = BAR.itemsize + 9 * 8 + LABEL.itemsize  # the same of a decision bar, and its label
 

@@ -10,7 +10,7 @@ import numpy as np
 from intraday.core.costs import Costs
 from intraday.core.feature_set import FeatureSet
 from intraday.core.features import FeatureCalculator
-from intraday.core.labels import LabelSpec
+from intraday.core.labels import SIGMA, LabelSpec
 from intraday.core.panel import Day
 from intraday.domain.arrays import F8
 from intraday.domain.instruments import Instrument
@@ -18,8 +18,6 @@ from intraday.domain.session import Session
 from intraday.live.engine import Engine, EngineSpec
 from intraday.model.predictor import ModelPredictor
 from intraday.signal.generator import SignalGenerator, SignalSpec
-
-SIGMA = "sigma"  # the feature that stops and targets are scaled with
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from intraday.domain.arrays import DAY_NS, I4, I8, IST_NS, MINUTE_NS, session_nu
 from intraday.domain.errors import CalendarError
 from intraday.domain.session_rules import (
     AUCTION_FROM,
+    HOURS,
     REGULAR_OPEN,
     AuctionHours,
     Segment,
@@ -40,6 +41,7 @@ TABLE_FIRST = date(2010, 1, 1)
 TABLE_LAST = date(2027, 12, 31)
 CONFIRMED_LAST = date(2026, 12, 31)  # NSE/CMTR/71775; the list of 2027 comes in December 2026
 UNANNOUNCED = "unannounced"  # the exchange trades, its hours are not in the table
+CLOSED = ("closed", UNANNOUNCED)  # kinds of rows that are no sessions
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,26 +144,52 @@ class SessionTable:
         self.last = last
         self.confirmed = last if confirmed is None else min(last, confirmed)
         self.unannounced = tuple(sorted(unannounced))
-        self._sessions = tuple(sorted(sessions, key=lambda s: s.number))
-        self._numbers = [s.number for s in self._sessions]
-        self._by_number = {s.number: s for s in self._sessions}
+        self._made = {s.number: s for s in sorted(sessions, key=lambda s: s.number)}
+        self._rows: Mapping[int, Mapping[str, str]] = {}  # of the file, by number: what sessions not made yet are made of
+        self._number = np.array(list(self._made), dtype=np.int32)
+        self._numbers: list[int] = self._number.tolist()
+        self._open_ns = np.array([s.open_ns for s in self._made.values()], dtype=np.int64)
+        self._close_ns = np.array([s.close_ns for s in self._made.values()], dtype=np.int64)
 
     @classmethod
     def load(cls) -> SessionTable:
         """The table that comes with the program (``nse_sessions.csv``)."""
         with files("intraday.domain").joinpath("nse_sessions.csv").open(encoding="utf-8") as handle:
-            exceptions = {date.fromisoformat(row["date"]): row for row in csv.DictReader(handle)}
-        n_days = (TABLE_LAST - TABLE_FIRST).days + 1
-        days = (TABLE_FIRST + timedelta(days=i) for i in range(n_days))
-        sessions = [s for day in days if (s := _session(day, exceptions.get(day))) is not None]
-        unannounced = [day for day, row in exceptions.items() if row["kind"] == UNANNOUNCED]
-        return cls(sessions, TABLE_FIRST, TABLE_LAST, CONFIRMED_LAST, unannounced)
+            rows = {_number(date.fromisoformat(row["date"])): row for row in csv.DictReader(handle)}
+        unannounced = [EPOCH + timedelta(days=number) for number, row in rows.items() if row["kind"] == UNANNOUNCED]
+        table = cls((), TABLE_FIRST, TABLE_LAST, CONFIRMED_LAST, unannounced)
+        table._fill(rows)
+        return table
+
+    def _fill(self, rows: Mapping[int, Mapping[str, str]]) -> None:
+        """Every session's number and times; the sessions are made when somebody asks: of thousands a command needs few."""
+        number = np.arange(_number(self.first), _number(self.last) + 1, dtype=np.int32)
+        trades = (number + EPOCH.weekday()) % 7 < 5
+        for special, row in rows.items():
+            trades[special - number[0]] = row["kind"] not in CLOSED
+        self._rows, self._number = rows, number[trades]
+        self._numbers = self._number.tolist()
+        self._open_ns, self._close_ns = _regular_ns(self._number, Segment.EQUITY, auction=False)
+        for special in rows.keys() & set(self._numbers):
+            at, session = bisect_left(self._numbers, special), self._session(special)
+            self._open_ns[at], self._close_ns[at] = session.open_ns, session.close_ns
+
+    def _session(self, number: int) -> Session:
+        """The session of a number that has one, in the equity segment's hours."""
+        made = self._made.get(number)
+        if made is None:
+            made = self._made[number] = _session(EPOCH + timedelta(days=number), self._rows.get(number))
+        return made
+
+    def _trades(self, number: int) -> bool:
+        at = bisect_left(self._numbers, number)
+        return at < len(self._numbers) and self._numbers[at] == number
 
     def find(self, day: date, auction: bool = False, segment: Segment = Segment.EQUITY) -> Session | None:
         """The session of ``day``, None when the exchange is closed. CalendarError outside the table."""
         self._require(day)
-        session = self._by_number.get(_number(day))
-        return None if session is None else _hours(session, segment, auction)
+        number = _number(day)
+        return _hours(self._session(number), segment, auction) if self._trades(number) else None
 
     def get(self, day: date, auction: bool = False, segment: Segment = Segment.EQUITY) -> Session:
         """The session of ``day``; CalendarError when the exchange is closed or the day is outside the table."""
@@ -178,7 +206,7 @@ class SessionTable:
         self._require(start)
         self._require(end)
         cut = slice(bisect_left(self._numbers, _number(start)), bisect_left(self._numbers, _number(end) + 1))
-        return [_hours(s, segment, auction) for s in self._sessions[cut]]
+        return [_hours(self._session(number), segment, auction) for number in self._numbers[cut]]
 
     def at(self, ts_ns: int, auction: bool = False) -> Session | None:
         """The session in whose continuous trading ``ts_ns`` lies (pauses included), None outside trading hours."""
@@ -191,28 +219,28 @@ class SessionTable:
         i = bisect_left(self._numbers, _number(day)) - 1
         if i < 0:
             raise CalendarError(f"no session before {day}: the table starts {self.first}")
-        return _hours(self._sessions[i], Segment.EQUITY, auction)
+        return _hours(self._session(self._numbers[i]), Segment.EQUITY, auction)
 
     def next(self, day: date, auction: bool = False) -> Session:
         """The first session after ``day``; CalendarError when the table has none."""
         self._require(day)
         i = bisect_left(self._numbers, _number(day) + 1)
-        if i == len(self._sessions):
+        if i == len(self._numbers):
             raise CalendarError(f"no session after {day}: the table ends {self.last}")
-        return _hours(self._sessions[i], Segment.EQUITY, auction)
+        return _hours(self._session(self._numbers[i]), Segment.EQUITY, auction)
 
-    def arrays(self, auction: bool = False) -> tuple[I4, I8, I8]:
+    def arrays(self, auction: bool = False, segment: Segment = Segment.EQUITY) -> tuple[I4, I8, I8]:
         """``(number int32[n], open_ns int64[n], close_ns int64[n])`` of all sessions, ascending, for vectorised checks."""
-        rows = [_hours(s, Segment.EQUITY, auction) for s in self._sessions]
-        return (
-            np.array(self._numbers, dtype=np.int32),
-            np.array([s.open_ns for s in rows], dtype=np.int64),
-            np.array([s.close_ns for s in rows], dtype=np.int64),
-        )
+        close_ns = self._close_ns.copy()
+        if auction or segment is not Segment.EQUITY:  # as in `_hours`: whoever ends at the regular close ends at its own
+            regular = close_ns == _regular_ns(self._number, Segment.EQUITY, auction=False)[1]
+            close_ns[regular] = _regular_ns(self._number, segment, auction)[1][regular]
+        return self._number.copy(), self._open_ns.copy(), close_ns
 
     def pauses(self) -> I8:
         """int64[k, 2]: start and end of every pause of every session, ascending."""
-        return np.array([p for s in self._sessions for p in s.pauses], dtype=np.int64).reshape(-1, 2)
+        halted = sorted(number for number in self._made if self._made[number].pauses)  # sessions out of the ordinary are all made
+        return np.array([p for number in halted for p in self._made[number].pauses], dtype=np.int64).reshape(-1, 2)
 
     def caveat(self, day: date) -> str:
         """What a person who plans with ``day`` has to know about it; empty when the exchange has said everything."""
@@ -231,7 +259,7 @@ class SessionTable:
 
     def _neighbour(self, day: date) -> str:
         i = bisect_left(self._numbers, _number(day))
-        return str(self._sessions[i].day) if i < len(self._sessions) else f"after {self.last}"
+        return str(EPOCH + timedelta(days=self._numbers[i])) if i < len(self._numbers) else f"after {self.last}"
 
 
 def _number(day: date) -> int:
@@ -243,12 +271,9 @@ def _instant(day: date, minute: int) -> int:
     return _number(day) * DAY_NS - IST_NS + minute * MINUTE_NS
 
 
-def _session(day: date, row: Mapping[str, str] | None) -> Session | None:
+def _session(day: date, row: Mapping[str, str] | None) -> Session:
     """The session of ``day`` by its row of the table, or by the regular rules where there is none."""
-    if row is None:
-        row = {"kind": "regular" if day.weekday() < 5 else "closed", "pauses": ""}
-    if row["kind"] in ("closed", UNANNOUNCED):
-        return None
+    row = row or {"kind": "regular", "pauses": ""}
     rule = hours(day, Segment.EQUITY, auction=False)
     open_minute, close_minute = minute_of(row.get("open") or rule.open), minute_of(row.get("close") or rule.close)
     spans = [span.split("-") for span in row["pauses"].split()]
@@ -262,6 +287,17 @@ def _session(day: date, row: Mapping[str, str] | None) -> Session | None:
         tuple((_instant(day, minute_of(a)), _instant(day, minute_of(b))) for a, b in spans),
         provisional=day > CONFIRMED_LAST,
     )
+
+
+def _regular_ns(number: I4, segment: Segment, auction: bool) -> tuple[I8, I8]:
+    """Regular open and close of the days with these numbers, ns UTC, int64[n] each."""
+    open_minute, close_minute = np.zeros((2, len(number)), dtype=np.int64)
+    for rule in HOURS:
+        if rule.segment is segment and (auction or not rule.auction):
+            since = int(np.searchsorted(number, _number(rule.since)))
+            open_minute[since:], close_minute[since:] = minute_of(rule.open), minute_of(rule.close)
+    midnight = number.astype(np.int64) * DAY_NS - IST_NS
+    return midnight + open_minute * MINUTE_NS, midnight + close_minute * MINUTE_NS
 
 
 def _hours(session: Session, segment: Segment, auction: bool) -> Session:

@@ -111,7 +111,7 @@ def compat(given: Arrays, k: int, *, long: bool) -> Any:
 
 def long_trades(labels: Labels) -> Any:
     """+1, -1, 0 as a lone long trade ended at its target, its stop, or otherwise: what mlfinpy's label without a side means."""
-    bits = labels["barrier"].view(np.uint8)
+    bits = labels["barrier"]
     return np.where(bits & Barrier.LONG_TARGET, 1, np.where(bits & Barrier.LONG_STOP, -1, 0))
 
 

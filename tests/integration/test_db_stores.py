@@ -137,7 +137,7 @@ def labels_of(n: int) -> Labels:
     labels["entry_ns"] = labels["ts_ns"] + 6 * MINUTE_NS
     labels["t1_ns"] = labels["entry_ns"] + MINUTE_NS * rng.integers(1, 60, 2 * n)
     labels["label"] = rng.integers(-1, 2, 2 * n)
-    labels["barrier"] = rng.integers(0, 8, 2 * n)
+    labels["barrier"] = rng.integers(0, 256, 2 * n)
     for name in ("ret_long", "ret_short", "sigma"):
         labels[name] = rng.normal(size=2 * n)
     return labels

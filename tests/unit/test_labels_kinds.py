@@ -63,7 +63,7 @@ def test_the_horizon_is_the_barrier_label_without_barriers() -> None:
 
 
 def slow_trend(bars: Bars, closed: int, spec: LabelSpec) -> tuple[float, int, float] | None:
-    """(t, end, return) by numpy's least squares over every span."""
+    """(t, end, return to the vertical barrier) by numpy's least squares over every span."""
     minute = (bars["ts_ns"] - SESSION.open_ns) // MINUTE_NS
     due, end = closed + 1, min(closed + spec.horizon_min, 360)
     late = np.flatnonzero((minute >= due) & (minute <= due + spec.max_wait_min) & (minute < end))
@@ -74,6 +74,7 @@ def slow_trend(bars: Bars, closed: int, spec: LabelSpec) -> tuple[float, int, fl
     if (np.diff(seen) - 1 > spec.max_wait_min).any():
         return None
     best: tuple[float, int, float] | None = None
+    inside_all = (minute >= minute[entry]) & (minute < end)
     for stop in range(closed + spec.trend_from_min, end + 1, spec.trend_step_min):
         inside = (minute >= minute[entry]) & (minute < stop)
         x, y, n = minute[inside].astype(float), bars["close"][inside], int(inside.sum())
@@ -86,7 +87,7 @@ def slow_trend(bars: Bars, closed: int, spec: LabelSpec) -> tuple[float, int, fl
             rest = float(np.sum((y - slope * x - level) ** 2))
             t = slope / np.sqrt(rest / (n - 2) / np.sum((x - x.mean()) ** 2))
         if best is None or abs(t) > abs(best[0]) * (1 + 1e-9):
-            best = t, stop, bars["close"][inside][-1] / bars["open"][entry] - 1
+            best = t, stop, bars["close"][inside_all][-1] / bars["open"][entry] - 1
     return best
 
 
@@ -174,4 +175,4 @@ def test_meta_labels_are_one_side_of_the_labels(seed: int, target: float, stop: 
     )
     np.testing.assert_array_equal(won["label"], won["how"] == Exit.TARGET)
     bit = np.where(mine["side"] > 0, Barrier.LONG_TARGET, Barrier.SHORT_TARGET)
-    np.testing.assert_array_equal(mine["how"] == Exit.TARGET, (wanted["barrier"].view(np.uint8) & bit) != 0)
+    np.testing.assert_array_equal(mine["how"] == Exit.TARGET, (wanted["barrier"] & bit) != 0)

@@ -26,7 +26,7 @@ from intraday.domain.arrays import F4, F8, I8, LABEL, Labels, Mask, Panel
 from intraday.domain.session import SessionTable
 
 SIGMA = "sigma"  # the feature that barriers, stops and targets are scaled with
-RULES_VERSION = 2  # of what is decided outside the kernels; raise it with any change of meaning. 2: halts and circuit limits
+RULES_VERSION = 3  # of what is decided outside the kernels; raise it with any change of meaning. 3: returns of trends, dated ticks
 
 
 class Barrier(IntFlag):
@@ -39,7 +39,7 @@ class Barrier(IntFlag):
     VERTICAL = kernel.ANY_VERTICAL  # at least one of the trades ended by time
     BOTH_IN_BAR = kernel.BOTH_IN_BAR  # stop and target (or both targets) in one minute: the stop was assumed (or label 0)
     SKIPPED = kernel.ANY_SKIPPED  # at least one of the trades was not entered: past a barrier by then, or near a circuit limit
-    LOCKED = kernel.ANY_LOCKED & 0xFF  # at least one of the trades was locked at a circuit limit when it was due to end
+    LOCKED = kernel.ANY_LOCKED  # at least one of the trades was locked at a circuit limit when it was due to end
 
 
 class Kind(StrEnum):
@@ -78,6 +78,11 @@ class LabelSpec:
     def rules(self) -> FillRules:
         """The part that fills share."""
         return FillRules(self.entry_delay_s, self.max_wait_min, self.square_off_buffer_min, self.limit_ticks)
+
+    @property
+    def has_barriers(self) -> bool:
+        """Whether its trades have a target and a stop; without, they end with the horizon."""
+        return self.kind == Kind.TRIPLE_BARRIER
 
     @property
     def horizon_bars(self) -> float:
@@ -156,12 +161,13 @@ class Labeler:
         rule = TrendRule(spec.trend_from_min, spec.trend_step_min, spec.trend_t, spec.max_wait_min)
         t, end_ns = np.zeros(done.shape), np.zeros(done.shape, np.int64)
         for part in parts:
+            self._label(part, out, done)
             scan_trends(part, rule, out, done, t, end_ns)
         return t[done], end_ns[done]
 
     def _label(self, part: LabelPart, out: Labels, done: Mask) -> None:
         spec = self._spec
-        target = inf if spec.kind == Kind.FIXED_HORIZON else spec.target_sigma
+        target = spec.target_sigma if spec.has_barriers else inf
         kernel.label_session(
             part.grid, part.keep, part.decided, part.sigma, part.tick,
             float(np.sqrt(spec.horizon_bars)), target, spec.stop_sigma, part.lower, part.upper, part.margin,
@@ -179,5 +185,5 @@ class Labeler:
 def tally(labels: Labels) -> dict[str, int]:
     """How many labels there are, of each class, and with each bit of ``Barrier``; for reports."""
     counts = {"labels": len(labels), **{f"label {k:+d}": int((labels["label"] == k).sum()) for k in (-1, 0, 1)}}
-    bits = labels["barrier"].view(np.uint8)
+    bits = labels["barrier"]
     return counts | {str(bit.name).lower(): int((bits & bit.value != 0).sum()) for bit in Barrier}

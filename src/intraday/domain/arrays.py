@@ -86,7 +86,7 @@ LABEL = np.dtype(
         ("ts_ns", "i8"),  # open time of the decision bar
         ("inst", "i4"),
         ("label", "i1"),  # +1 the long trade won, -1 the short trade won, 0 neither
-        ("barrier", "i1"),  # bits of Barrier
+        ("barrier", "u1"),  # bits of Barrier
         ("ret_long", "f8"),  # gross return of the long trade from entry to its exit
         ("ret_short", "f8"),  # gross return of the short trade from entry to its exit
         ("entry_ns", "i8"),  # open time of the minute whose open is the entry

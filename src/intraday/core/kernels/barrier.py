@@ -21,8 +21,8 @@ Table = NDArray[Any]  # LABEL[D, S]
 MINUTE_NS = 60_000_000_000
 UNKNOWN, TARGET, STOP, VERTICAL, SKIPPED = 0, 1, 2, 3, 4  # how a trade ended
 
-# Bits of LABEL.barrier; `core.labels.Barrier` names them. The eighth is the sign of the int8 they are kept in.
-LONG_TARGET, LONG_STOP, SHORT_TARGET, SHORT_STOP, ANY_VERTICAL, BOTH_IN_BAR, ANY_SKIPPED, ANY_LOCKED = 1, 2, 4, 8, 16, 32, 64, -128
+# Bits of LABEL.barrier, a byte; `core.labels.Barrier` names them.
+LONG_TARGET, LONG_STOP, SHORT_TARGET, SHORT_STOP, ANY_VERTICAL, BOTH_IN_BAR, ANY_SKIPPED, ANY_LOCKED = 1, 2, 4, 8, 16, 32, 64, 128
 OPEN, HIGH, LOW, CLOSE = 0, 1, 2, 3  # of a grid [4, M]
 DUE, WAIT, END, KNOWN = 0, 1, 2, 3  # rows of `clock`: first and last row of an entry, of the vertical barrier, of what is known
 

@@ -7,13 +7,12 @@ from time import process_time
 
 import pytest
 
-from intraday.domain.session import midnight_ns
 from intraday.sim.book import QuoteBook
 from intraday.sim.listing import SimInstrument
 from intraday.sim.market import SyntheticTape
 from intraday.sim.snapshot import NO_DEPTH, Quote
-from intraday.sim.tape import Trades, order_windows
-from sim_cases import BEFORE_AUCTIONS, DAY, HOLIDAY, INFY, NIFTY, SESSIONS, at, row_of, tape_of
+from intraday.sim.tape import Trades
+from sim_cases import DAY, HOLIDAY, INFY, NIFTY, SESSIONS, at, row_of, tape_of
 
 TAPE = tape_of()
 STOCK, THIN, FUTURE, INDEX = (row_of(TAPE, s) for s in ("INFY", "SYN006", "INFY26SEPFUT", "NIFTY 50"))
@@ -44,7 +43,7 @@ def traded(q: Quote) -> tuple[int, ...]:
 
 
 @pytest.mark.parametrize("row", [STOCK, THIN, FUTURE], ids=lambda r: r.symbol)
-@pytest.mark.parametrize("text", ["09:08", "11:00", "15:14:59", "15:36", "18:00"])
+@pytest.mark.parametrize("text", ["09:10", "11:00", "15:14:59", "15:36", "18:00"])
 def test_a_book_opened_at_any_time_has_the_day_so_far(row: SimInstrument, text: str) -> None:
     q, trades = quote_at(row, text), so_far(row, text)
     assert (q.open, q.high, q.low) == (trades[0].price, max(trades.price), min(trades.price))
@@ -79,13 +78,13 @@ def test_before_the_open_orders_move_and_one_match_trades() -> None:
     first = quote_at(STOCK, "08:59", book=book)
     assert book.advance(at(DAY, "08:59:59")) == []
     volume, seen = first.volume, set()
-    for now_ns in range(at(DAY, "09:00"), at(DAY, "09:07"), STEP_NS):
+    for now_ns in range(at(DAY, "09:00"), at(DAY, "09:08"), STEP_NS):
         if book.advance(now_ns):
             seen.add((first.buy_qty, first.sell_qty))
     assert len(seen) > 500
     assert first.volume == volume and first.close == TAPE.previous_close(INFY, DAY)
     assert first.exchange_s > first.last_trade_s
-    for now_ns in range(at(DAY, "09:07"), at(DAY, "09:15"), STEP_NS):
+    for now_ns in range(at(DAY, "09:08"), at(DAY, "09:15"), STEP_NS):
         book.advance(now_ns)
     match = TAPE.trades(INFY, DAY)[0]
     assert traded(first)[:7] == (match.price, match.qty, match.price, match.qty, match.price, match.price, match.price)
@@ -189,18 +188,6 @@ def test_the_closing_auction_is_quiet_then_takes_orders_then_prints() -> None:
     print_ns = TAPE.trades(INFY, DAY)[-1].at_ns
     assert len(late) == 2 and print_ns <= late[1] <= print_ns + STEP_NS
     assert quote_at(STOCK, "15:40").volume == sum(TAPE.trades(INFY, DAY).qty)
-
-
-def test_hours_in_which_orders_are_entered() -> None:
-    def hours(row: SimInstrument, day: date) -> list[tuple[int, int]]:
-        return [tuple((t - midnight_ns(day)) // (60 * 10**9) for t in w) for w in order_windows(SESSIONS, row, day)]  # type: ignore[misc]
-
-    quarter = 9 * 60 + 15
-    assert hours(STOCK, DAY) == [(540, 547), (quarter, 915), (920, 930)]
-    assert hours(THIN, DAY) == hours(STOCK, BEFORE_AUCTIONS) == [(540, 547), (quarter, 930)]
-    assert hours(FUTURE, DAY) == [(540, 547), (quarter, 940)]
-    assert hours(INDEX, DAY) == hours(STOCK, HOLIDAY) == []
-    assert len(hours(STOCK, date(2021, 2, 24))) == 3
 
 
 def test_the_index_has_prices_and_a_time_only() -> None:

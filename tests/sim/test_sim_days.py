@@ -12,6 +12,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import WebSocketException
 
 from intraday.sim.scenario import random_scenario
+from sim_cases import SESSIONS
 from stream_cases import DAY, STOCKS, Sim, at, passes, simulate
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
@@ -50,7 +51,7 @@ async def ask(sim: Sim, seen: Counter[str]) -> None:
 
 @pytest.mark.parametrize("seed", range(2))
 def test_a_day_of_faults_from_one_seed(seed: int, caplog: pytest.LogCaptureFixture) -> None:
-    scenario = random_scenario(seed, DAY)
+    scenario = random_scenario(seed, SESSIONS.get(DAY))
     print(scenario.text)  # shown when it fails
 
     async def main(sim: Sim) -> Counter[str]:

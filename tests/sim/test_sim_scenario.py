@@ -17,6 +17,7 @@ from intraday.sim.grammar import RULES, Rule
 from intraday.sim.knobs import Knobs
 from intraday.sim.scenario import Scenario, random_scenario
 from pace_cases import virtual
+from sim_cases import SESSIONS
 from stream_cases import passes
 
 DAY = date(2026, 8, 5)
@@ -222,15 +223,22 @@ def test_a_bad_line_says_where_what_was_found_and_what_was_expected(line: str, m
 
 
 def test_one_seed_is_one_day_of_faults() -> None:
-    texts = {random_scenario(seed, DAY).text for seed in range(20)}
+    texts = {random_scenario(seed, SESSIONS.get(DAY)).text for seed in range(20)}
     assert len(texts) == 20
-    assert random_scenario(3, DAY) == random_scenario(3, DAY)
+    assert random_scenario(3, SESSIONS.get(DAY)) == random_scenario(3, SESSIONS.get(DAY))
     for seed in range(20):
-        scenario = random_scenario(seed, DAY)
+        scenario = random_scenario(seed, SESSIONS.get(DAY))
         assert Scenario.parse(scenario.text).actions == scenario.actions
         assert len([a for a in scenario.actions if not a.relative]) >= 12
         for action in scenario.actions:
             assert action.relative or 9 * 3600 * SECOND < action.at_ns < (15 * 3600 + 900) * SECOND, action
+
+
+def test_an_evening_of_faults_lies_in_the_evening() -> None:
+    """Muhurat, 18:15 to 19:15."""
+    scenario = random_scenario(3, SESSIONS.get(date(2021, 11, 4)))
+    timed = [action.at_ns / 60 / SECOND for action in scenario.actions if not action.relative]
+    assert len(timed) >= 12 and 18 * 60 + 20 <= min(timed) <= max(timed) < 18 * 60 + 56
 
 
 def test_the_log_says_what_begins_and_what_is_over() -> None:

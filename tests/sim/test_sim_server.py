@@ -29,6 +29,7 @@ from intraday.domain.errors import CalendarError, ConfigError
 from intraday.jobs.sim import SimOptions, SimReady, SimStatus, run_sim
 from intraday.sim.scenario import Action, Scenario, random_scenario
 from intraday.sim.server import SimServer
+from sim_cases import SESSIONS
 from stream_cases import DAY, STOCKS, Sim, at, passes, simulate
 
 pytestmark = pytest.mark.integration
@@ -118,7 +119,7 @@ def test_a_random_day_of_faults_leaves_a_healthy_exchange() -> None:
             assert await client.read(3)
 
     log: list[str] = []
-    scenario = random_scenario(5, DAY)
+    scenario = random_scenario(5, SESSIONS.get(DAY))
     simulate(main, "09:00:00", scenario=scenario, log=log.append)
     assert [line for line in log if not line.startswith("over: ")] == [a.text for a in by_time(scenario.actions)]
 

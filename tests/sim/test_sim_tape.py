@@ -17,7 +17,7 @@ from intraday.domain.errors import CalendarError
 from intraday.sim.candles import candles_of
 from intraday.sim.market import SyntheticTape
 from intraday.sim.paths import motion, poisson
-from intraday.sim.tape import Trade, Trades, has_auction, open_interest, trading_hours
+from intraday.sim.tape import Trade, Trades, open_interest, order_windows, trading_hours
 from sim_cases import BEFORE_AUCTIONS, DAY, HOLIDAY, INFY, NIFTY, SESSIONS, at, row_of, tape_of
 
 TAPE = tape_of()
@@ -33,10 +33,25 @@ def test_trades_are_ascending_on_the_tick_grid_and_positive() -> None:
         assert all(qty == 0 if row.is_index else qty > 0 and qty % max(row.lot, 1) == 0 for qty in trades.qty)
 
 
-def test_the_first_trade_is_the_match_before_the_open() -> None:
-    first, second = TAPE.trades(INFY, DAY)[:2]
-    assert at(DAY, "09:07:30") <= first.at_ns < at(DAY, "09:08:00")
-    assert second.at_ns >= at(DAY, "09:15")
+@pytest.mark.parametrize(("day", "match"), [(BEFORE_AUCTIONS, "09:07:30"), (date(2026, 9, 4), "09:07:30"), (DAY, "09:09:00")])
+def test_the_first_trade_is_the_match_before_the_open(day: date, match: str) -> None:
+    """Order entry ends between 09:07 and 09:08, since 2026-09-07 between 09:08 and 09:10 (NSE/CMTR/74969)."""
+    for token in (INFY, NIFTY):
+        first, second = TAPE.trades(token, day)[:2]
+        assert 0 <= first.at_ns - at(day, match) <= 30 * 10**9
+        assert second.at_ns >= at(day, "09:15")
+
+
+def test_without_a_pre_open_the_first_trade_is_at_the_open() -> None:
+    """Futures have one since 2025-12-08, stocks since 2010-10-18."""
+    contract = replace(row_of(TAPE, "INFY26SEPFUT"), expiry=date(2025, 12, 30))
+    tape = SyntheticTape([contract], 7, SESSIONS, 4.0)
+    for day, first in ((date(2025, 12, 5), "09:15"), (date(2025, 12, 8), "09:07:30")):
+        assert 0 <= tape.trades(contract.token, day).at_ns[0] - at(day, first) < 30 * 10**9
+    old = date(2010, 10, 15)
+    for token in (INFY, NIFTY):
+        trades = TAPE.trades(token, old)
+        assert trades.at_ns[0] == at(old, "09:00") and list(trades.at_ns) == sorted(trades.at_ns)
 
 
 @pytest.mark.parametrize(
@@ -203,11 +218,24 @@ def test_columns_are_a_sequence_of_trades() -> None:
     assert [trades.until(t) for t in (9, 10, 19, 20)] == [0, 1, 1, 3]
 
 
-def test_days_with_a_closing_auction() -> None:
-    assert has_auction(SESSIONS, DAY)
-    assert not has_auction(SESSIONS, BEFORE_AUCTIONS)
-    assert not has_auction(SESSIONS, HOLIDAY)
-    assert trading_hours(SESSIONS, row_of(TAPE, "INFY26SEPFUT"), date(2024, 11, 1)) == SESSIONS.get(date(2024, 11, 1))
+@pytest.mark.parametrize(
+    ("symbol", "day", "expected"),
+    [
+        ("INFY", BEFORE_AUCTIONS, "09:00-09:07 09:15-15:30"),
+        ("INFY", date(2026, 8, 3), "09:00-09:07 09:15-15:15 15:20-15:30"),
+        ("INFY", DAY, "09:00-09:08 09:15-15:15 15:20-15:30"),
+        ("SYN006", DAY, "09:00-09:08 09:15-15:30"),
+        ("INFY26SEPFUT", DAY, "09:00-09:08 09:15-15:40"),
+        ("INFY", MUHURAT, "17:45-17:52 18:00-19:00"),
+        ("INFY", HALT, "09:00-09:07 09:15-11:40 15:45-17:00"),
+        ("INFY", date(2010, 10, 15), "09:00-15:30"),
+        ("NIFTY 50", DAY, ""),
+        ("INFY", HOLIDAY, ""),
+    ],
+)
+def test_orders_are_entered_when_the_session_table_says(symbol: str, day: date, expected: str) -> None:
+    spans = [span.split("-") for span in expected.split()]
+    assert order_windows(SESSIONS, row_of(TAPE, symbol), day) == tuple((at(day, a), at(day, b)) for a, b in spans)
 
 
 def test_only_futures_have_open_interest() -> None:

@@ -72,7 +72,7 @@ class SyntheticMarket:
         rng = self._rng(session.number, 2)
         ticks = clean_ticks(rng, path, self._traits)
         last_ns = self._sessions[i_session - 1].close_ns if i_session else session.close_ns - DAY_NS
-        return add_faults(rng, ticks, faults, path, self._traits, self._states[i_session], last_ns, session.close_ns)
+        return add_faults(rng, ticks, faults, path, self._traits, self._states[i_session], last_ns, session)
 
     def _rng(self, number: int, stream: int) -> np.random.Generator:
         return np.random.Generator(np.random.PCG64(np.random.SeedSequence([self._spec.seed, number, stream])))

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from intraday.core.synthetic_path import SECOND_NS, DayState, Path, Traits
 from intraday.domain.arrays import MINUTE_NS, TICK, Ticks, empty
+from intraday.domain.session import Session
 
 MILLI_NS = 1_000_000
 
@@ -55,9 +56,9 @@ def in_arrival_order(ticks: Ticks) -> Ticks:
 
 def add_faults(
     rng: np.random.Generator, ticks: Ticks, faults: TickFaults, path: Path, traits: Traits, last: DayState,
-    last_ns: int, close_ns: int,
+    last_ns: int, session: Session,
 ) -> Ticks:  # fmt: skip
-    """The clean packets plus the faults, in arrival order. ``last`` and ``last_ns``: the previous session's end."""
+    """The clean packets of ``session`` plus the faults, in arrival order. ``last`` and ``last_ns``: the previous session's end."""
     ticks = _make_late(rng, ticks, faults.late)
     parts = [
         ticks,
@@ -67,10 +68,10 @@ def add_faults(
         _regressions(rng, ticks, faults.regressions),
     ]
     if faults.stale_first:
-        parts.append(_stale_first(rng, traits, last, last_ns, path.open_ns))
+        parts.append(_stale_first(rng, traits, last, last_ns, session.begin_ns))
     if faults.out_of_hours:
-        parts += [_pre_open(rng, path, traits), _after_close(rng, path, traits, close_ns)]
-    return _cut_outage(rng, in_arrival_order(np.concatenate(parts)), faults.outage_s, path.open_ns, close_ns)
+        parts += [_pre_open(rng, path, traits, session), _after_close(rng, path, traits, session.close_ns)]
+    return _cut_outage(rng, in_arrival_order(np.concatenate(parts)), faults.outage_s, session)
 
 
 def _pick(rng: np.random.Generator, ticks: Ticks, share: float) -> Ticks:
@@ -112,15 +113,18 @@ def _all(traits: Traits, event_ns: NDArray[Any], recv_ns: NDArray[Any], price: N
     return out
 
 
-def _stale_first(rng: np.random.Generator, traits: Traits, last: DayState, last_ns: int, open_ns: int) -> Ticks:
+def _stale_first(rng: np.random.Generator, traits: Traits, last: DayState, last_ns: int, begin_ns: int) -> Ticks:
     n = len(traits.level)
     event = last_ns - rng.integers(1, 60, n) * SECOND_NS
-    recv = open_ns - 900 * SECOND_NS + rng.integers(0, 60_000, n) * MILLI_NS  # on connecting at 09:00
+    recv = begin_ns + rng.integers(0, 60_000, n) * MILLI_NS  # on connecting
     return _all(traits, event, recv, last.close, last.volume)
 
 
-def _pre_open(rng: np.random.Generator, path: Path, traits: Traits) -> Ticks:
-    event = np.full(len(traits.level), path.open_ns - 450 * SECOND_NS)  # the match at about 09:07:30
+def _pre_open(rng: np.random.Generator, path: Path, traits: Traits, session: Session) -> Ticks:
+    before = session.pre_open
+    if before is None:
+        return empty(TICK)
+    event = np.full(len(traits.level), (before.random_end_ns + before.entry_end_ns) // 2)  # about when the match is
     return _all(traits, event, event + rng.integers(200, 900, len(event)) * MILLI_NS, path.price[0], path.auction)
 
 
@@ -133,9 +137,9 @@ def _after_close(rng: np.random.Generator, path: Path, traits: Traits, close_ns:
     return np.concatenate(parts)
 
 
-def _cut_outage(rng: np.random.Generator, ticks: Ticks, seconds: int, open_ns: int, close_ns: int) -> Ticks:
+def _cut_outage(rng: np.random.Generator, ticks: Ticks, seconds: int, session: Session) -> Ticks:
     if seconds == 0:
         return ticks
-    start = int(open_ns + rng.uniform(0.3, 0.7) * (close_ns - open_ns))
+    start = int(session.open_ns + rng.uniform(0.3, 0.7) * (session.close_ns - session.open_ns))
     gone = (ticks["recv_ns"] >= start) & (ticks["recv_ns"] < start + seconds * SECOND_NS)
     return ticks[~gone]

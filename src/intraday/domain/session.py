@@ -99,6 +99,12 @@ class Session:
         return None if rule is None else _call_auction(rule, midnight_ns(self.day))
 
     @property
+    def begin_ns(self) -> int:
+        """When the day begins: the pre-open's start, the open where there is none."""
+        pre_open = self.pre_open
+        return self.open_ns if pre_open is None else pre_open.start_ns
+
+    @property
     def end_ns(self) -> int:
         """When the day is over: the closing auction's end, for others the close."""
         closing = self.closing_auction

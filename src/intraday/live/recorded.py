@@ -19,12 +19,11 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from intraday.domain.arrays import DAY_NS, I8, IST_NS, MINUTE_NS, TICK, Ticks, empty
+from intraday.domain.arrays import DAY_NS, I8, IST_NS, TICK, Ticks, empty
 from intraday.domain.errors import InputError
 from intraday.domain.session import EPOCH, SessionTable
 
 SUFFIXES = (".parquet", ".csv")
-BEFORE_OPEN_NS = 15 * MINUTE_NS  # when rows arrive that stand before the first valid stamp of their recorder
 AHEAD = 5  # rows that tell whether a stamp before them ran ahead
 AHEAD_NS = 10_000_000_000  # live.validate.FUTURE_NS: what the engine takes for a stamp from the future
 PRICE_MAX = 2**31 - 1  # paise; a price beyond it is delivered as 0, which no validator accepts
@@ -97,7 +96,7 @@ class RecordedTicks:
         Nothing is dropped or repaired. ``volume`` is -1 where it is missing or the instrument has none, ``price`` and ``event_ns``
         are 0 where the cell is empty. CalendarError when the exchange was closed on ``day``.
         """
-        start_ns = self._sessions.get(day).open_ns - BEFORE_OPEN_NS
+        start_ns = self._sessions.get(day).begin_ns  # when rows arrive that stand before the first valid stamp of their recorder
         parts = [part for recording in self._recordings for part in self._parts(recording, day, start_ns)]
         merged = np.concatenate(parts) if parts else empty(TICK)
         order = np.lexsort((merged["inst"], merged["recv_ns"]))  # lexsort is stable: file order among equals

@@ -21,10 +21,10 @@ from math import exp, sqrt, tanh
 from random import Random
 
 from intraday.domain.arrays import MINUTE_NS
-from intraday.domain.session import Session, SessionTable, midnight_ns
+from intraday.domain.session import Session, SessionTable
 from intraday.sim.listing import SimInstrument
 from intraday.sim.paths import FINE, burst_minutes, mix, motion, paused, seeded, trade_times
-from intraday.sim.tape import MATCH_BEFORE_OPEN_NS, Trades, has_auction, trading_hours
+from intraday.sim.tape import Trades, match_ns, trading_hours
 
 MARKET_VOL = 0.008  # standard deviation of the factor's log return from close to close
 STEPS_A_SESSION = 4  # of the long motion; the first is the night
@@ -34,7 +34,9 @@ CARRY_A_DAY = 0.0002  # how much dearer a future is, for each day to its expiry
 AUCTION_SHARE = 0.05  # of the day's own variance lies between the last continuous trade and the auction's print
 DRIFT_NS = 30 * MINUTE_NS
 INDEX_VALUES = 30  # a minute, those that do not move left out
-INDEX_PRINT = (15 * 60 + 28, 60)  # minutes after midnight IST of the index's one print in the auction, and within how many seconds
+MATCH_WITHIN_NS = 30 * 10**9  # of the pre-open, after its time
+INDEX_PRINT_S = 60  # within so many seconds of the closing auction's random end the index has its one print
+PRINT_AWAY_NS = 20 * 10**9  # the closing auction's print is at least so far from both ends of its time
 CACHE_TRADES = 4_000_000  # trades kept unless told otherwise, at 16 bytes each
 
 
@@ -184,9 +186,9 @@ class SyntheticTape:
         rng = seeded(mix(traits.key ^ session.number * 0xD1B54A32D192ED03 ^ row.token))
         bursts = burst_minutes(rng, session)
         times = trade_times(rng, traits.rate, session, bursts)
-        auction = row.auction and has_auction(self.sessions, session.day)
+        closing = session.closing_auction
         ends = self._ends(row, session)
-        walk = self._own_walk(rng, row, session, ends, times, bursts, auction)
+        walk = self._own_walk(rng, row, session, ends, times, bursts, closing is not None)
         prices = self._grid(row, session, traits.beta, times, walk)
         quantities = [traits.sizes[b] for b in rng.randbytes(len(times))]
         for at_ns in bursts:
@@ -195,11 +197,13 @@ class SyntheticTape:
         first, close = (self._price(row, session, level) for level in ends)
         lot = max(row.lot, 1)
         large = sum(traits.sizes) // (32 * lot) * lot
-        times.insert(0, session.open_ns - MATCH_BEFORE_OPEN_NS + rng.randrange(30_000_000_000))
+        within_ns = rng.randrange(MATCH_WITHIN_NS)
+        times.insert(0, session.open_ns if session.pre_open is None else match_ns(session) + within_ns)
         prices.insert(0, first)
         quantities.insert(0, large)
-        if auction:
-            times.append(midnight_ns(session.day) + (15 * 60 + 30) * MINUTE_NS + rng.randrange(20, 280) * 10**9)
+        if closing is not None:
+            early, late = closing.entry_end_ns + PRINT_AWAY_NS, closing.end_ns - PRINT_AWAY_NS
+            times.append(early + rng.randrange((late - early) // 10**9) * 10**9)
             prices.append(close)
             quantities.append(2 * large)
         prices[-1] = close
@@ -268,7 +272,8 @@ class SyntheticTape:
         rng = seeded(mix(self._traits_of(row).key ^ session.number * 0xD1B54A32D192ED03 ^ row.token))
         open_ns, tick = session.open_ns, row.tick_paise
         knots = [row.base_paise / tick * exp(level) for level in self._factor_path(session)]
-        minutes = (self.sessions.get(session.day, auction=True).close_ns - open_ns) // MINUTE_NS
+        early = self.sessions.get(session.day, auction=True)
+        minutes = (early.close_ns - open_ns) // MINUTE_NS
         late = [
             byte >> 7 for byte in rng.randbytes(INDEX_VALUES * minutes)
         ]  # each value comes in its slot's first second or second
@@ -279,12 +284,11 @@ class SyntheticTape:
             at, step = knots[k] + 0.5, (knots[k + 1] - knots[k]) / 60
             part = late[k * INDEX_VALUES : (k + 1) * INDEX_VALUES]
             prices += [int(at + step * (i * slot_s + s)) * tick for i, s in enumerate(part)]
-        if has_auction(self.sessions, session.day):
-            minute, within = INDEX_PRINT
-            times.append(midnight_ns(session.day) + minute * MINUTE_NS + rng.randrange(1, within) * 10**9)
+        if early.closing_auction is not None:
+            times.append(early.closing_auction.random_end_ns + rng.randrange(1, INDEX_PRINT_S) * 10**9)
             prices.append(0)
         prices[-1] = self._price(row, session, self._level(row, session, at_close=True))
-        times.insert(0, open_ns - MATCH_BEFORE_OPEN_NS + 30 * 10**9)
+        times.insert(0, open_ns if session.pre_open is None else match_ns(session) + MATCH_WITHIN_NS)
         prices.insert(0, self._price(row, session, self._level(row, session, at_close=False)))
         moved = [True, *(a != b for a, b in pairwise(prices))]
         if session.pauses:

@@ -17,9 +17,10 @@ from datetime import date
 from itertools import count
 from typing import Any, Protocol
 
+from intraday.domain.arrays import MINUTE_NS
 from intraday.domain.clock import Clock
 from intraday.domain.errors import ConfigError
-from intraday.domain.session import midnight_ns
+from intraday.domain.session import Session, midnight_ns
 from intraday.sim.grammar import NOW, RULES, Rule, cut, duration_ns, match, time_ns
 from intraday.sim.knobs import REST_CLASSES, Knobs
 from intraday.sim.paths import seeded
@@ -221,14 +222,16 @@ def _action(where: str, number: int, line: str) -> Action:
     return Action(number, " ".join(words), rule, values, at_ns, relative, for_ns)
 
 
-def random_scenario(seed: int, day: date, faults: int = 12) -> Scenario:
-    """A day of faults drawn from one seed: all of them are such that a good client recovers without a person.
+def random_scenario(seed: int, session: Session, faults: int = 12) -> Scenario:
+    """A session of faults drawn from one seed: all of them are such that a good client recovers without a person.
 
-    They lie between 09:20 and 15:10, at least a minute apart, none longer than 40 s; its ``text`` can be kept and run again.
+    They lie from five minutes after the open to twenty before the close, at least a minute apart, none longer than 40 s. Its
+    ``text`` can be kept and run again.
     """
-    rng = seeded(f"scenario {seed} {day}")
-    minutes = sorted(rng.sample(range(9 * 60 + 20, 15 * 60 + 10), faults))
-    lines = [f"# random_scenario({seed}, {day})"]
+    rng = seeded(f"scenario {seed} {session.day}")
+    first, last = ((ns - midnight_ns(session.day)) // MINUTE_NS for ns in (session.open_ns, session.close_ns))
+    minutes = sorted(rng.sample(range(first + 5, last - 20), faults))
+    lines = [f"# random_scenario({seed}, {session.day})"]
     lines += [f"from start {kind} {rng.randint(1, 5)} %" for kind in SHARES if rng.random() < 0.5]
     for minute in minutes:
         action = rng.choice(MISHAPS).format(

@@ -8,20 +8,12 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
 from datetime import date
 from typing import NamedTuple, Protocol, overload
 
 from intraday.domain.arrays import MINUTE_NS
-from intraday.domain.session import AUCTION_FROM, Session, SessionTable, midnight_ns
+from intraday.domain.session import Segment, Session, SessionTable
 from intraday.sim.listing import SimInstrument
-
-PREOPEN_MINUTES = 15  # from the start of order entry to the open
-MATCH_BEFORE_OPEN_NS = 450 * 10**9  # the one match before the open, at about 09:07:30
-FUTURES_CLOSE = 15 * 60 + 40  # minutes after midnight IST, since the closing auction exists
-REGULAR_CLOSE = 15 * 60 + 30
-PREOPEN_ENTRY_MINUTES = 7  # order entry before the open lasts at least so long
-AUCTION_ENTRY = (15 * 60 + 20, 15 * 60 + 30)  # minutes after midnight IST
 
 Window = tuple[int, int]  # start_ns <= t < end_ns
 
@@ -85,8 +77,8 @@ class Tape(Protocol):
         ...
 
     def trades(self, token: int, day: date) -> Sequence[Trade]:
-        """Ascending: the pre-open match at about 09:07:30, continuous trading, the closing auction's print between 15:30 and 15:35
-        for its stocks; index values about every second or two. Empty on holidays and for unknown tokens."""
+        """Ascending: the pre-open's match, continuous trading, the closing auction's print for its stocks, all when the session
+        table says; index values about every second or two. Empty on holidays and for unknown tokens."""
         ...
 
     def previous_close(self, token: int, day: date) -> int:
@@ -99,39 +91,34 @@ def trading_hours(sessions: SessionTable, instrument: SimInstrument, day: date) 
 
     Closing-auction stocks stop at 15:15 and futures trade to 15:40, both from 2026-08-03 on.
     """
-    session = sessions.find(day, auction=instrument.auction)
-    if session is None or not instrument.is_future or day < AUCTION_FROM:
-        return session
-    midnight = midnight_ns(day)
-    if session.close_ns != midnight + REGULAR_CLOSE * MINUTE_NS:
-        return session
-    return replace(session, close_ns=midnight + FUTURES_CLOSE * MINUTE_NS)
+    segment = Segment.DERIVATIVES if instrument.is_future else Segment.EQUITY
+    return sessions.find(day, instrument.auction, segment)
 
 
-def has_auction(sessions: SessionTable, day: date) -> bool:
-    """Whether ``day`` ends with a closing auction."""
-    regular, auction = sessions.find(day), sessions.find(day, auction=True)
-    return regular is not None and auction is not None and auction.close_ns < regular.close_ns
+def match_ns(session: Session) -> int:
+    """When the pre-open's match is, within half a minute: order entry has ended by then. The open where there is no pre-open."""
+    before = session.pre_open
+    return session.open_ns if before is None else (before.random_end_ns + before.entry_end_ns) // 2
 
 
 def order_windows(sessions: SessionTable, row: SimInstrument, day: date) -> tuple[Window, ...]:
-    """When orders are entered, so that depth moves: pre-open, continuous trading without its pauses, the closing auction's entry.
+    """When orders are entered, so that depth moves: the pre-open as long as it is sure to last, continuous trading without its
+    pauses, the closing auction's entry.
 
     Empty for indices and on days without a session.
     """
     session = trading_hours(sessions, row, day)
     if session is None or row.is_index:
         return ()
-    preopen_ns = session.open_ns - PREOPEN_MINUTES * MINUTE_NS
-    out = [(preopen_ns, preopen_ns + PREOPEN_ENTRY_MINUTES * MINUTE_NS)]
+    before, after = session.pre_open, session.closing_auction
+    out = [] if before is None else [(before.entry_ns, before.random_end_ns)]
     start_ns = session.open_ns
     for pause_start, pause_end in session.pauses:
         out.append((start_ns, pause_start))
         start_ns = pause_end
     out.append((start_ns, session.close_ns))
-    if row.auction and has_auction(sessions, day):
-        first, last = AUCTION_ENTRY
-        out.append((midnight_ns(day) + first * MINUTE_NS, midnight_ns(day) + last * MINUTE_NS))
+    if after is not None:
+        out.append((after.entry_ns, after.entry_end_ns))
     return tuple(out)
 
 

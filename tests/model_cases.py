@@ -39,5 +39,5 @@ def dataset(
     size = sigma * 3.0 * np.where(label == 0, 0.2 * rng.standard_normal(n), label)
     return Dataset(
         x=x, label=label, ret_long=size, ret_short=-size, sigma=np.full(n, sigma), cost=np.full(n, cost), ts_ns=ts, entry_ns=entry,
-        t1_ns=t1, session=session, inst=inst, eligible=np.ones(n, dtype=np.bool_),
+        t1_ns=t1, session=session, inst=inst, eligible=np.ones(n, dtype=np.bool_), attribution=np.full(n, np.nan),
     )  # fmt: skip

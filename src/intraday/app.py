@@ -74,6 +74,7 @@ from intraday.live.day import DayPlan, DayRunner
 from intraday.model.predictor import ModelPredictor
 from intraday.model.splits import Scheme, SplitSpec
 from intraday.model.trainer import TrainSpec
+from intraday.model.weighting import Weighting
 from intraday.signal.alerts import AlertSystem, ConsoleChannel, LogChannel
 from intraday.signal.policy import AlertPolicy
 
@@ -181,7 +182,21 @@ def user_features(settings: Settings, sessions: SessionTable) -> UserFeatures:
 
 def label_spec(t: TradingSettings) -> LabelSpec:
     """The configured labels."""
-    return LabelSpec(t.timeframe, t.horizon_min, t.target_sigma, t.stop_sigma, t.entry_delay_s, t.square_off_buffer_min)
+    own = t.labels
+    return LabelSpec(
+        timeframe=t.timeframe,
+        horizon_min=t.horizon_min,
+        target_sigma=t.target_sigma,
+        stop_sigma=t.stop_sigma,
+        entry_delay_s=t.entry_delay_s,
+        square_off_buffer_min=t.square_off_buffer_min,
+        max_wait_min=own.max_wait_min,
+        limit_ticks=own.limit_ticks,
+        kind=own.kind,
+        trend_from_min=own.trend_from_min,
+        trend_step_min=own.trend_step_min,
+        trend_t=own.trend_t,
+    )
 
 
 def train_spec(m: ModelSettings) -> TrainSpec:
@@ -195,6 +210,8 @@ def train_spec(m: ModelSettings) -> TrainSpec:
         num_leaves=m.num_leaves,
         min_data_in_leaf=m.min_data_in_leaf,
         min_signals_per_session=m.min_signals_per_session,
+        weights=Weighting(m.weights),
+        time_decay=m.time_decay,
         seed=m.seed,
         threads=m.threads,
     )

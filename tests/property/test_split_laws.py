@@ -7,9 +7,10 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from intraday.core.weights import average_uniqueness
 from intraday.domain.arrays import DAY_NS, IST_NS, MINUTE_NS
 from intraday.domain.errors import NotEnoughData
-from intraday.model.splits import Fold, Scheme, SplitSpec, uniqueness, walk_forward
+from intraday.model.splits import Fold, Scheme, SplitSpec, walk_forward
 
 
 def rows(seed: int, n_sessions: int, span_days: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -94,7 +95,7 @@ def test_uniqueness_equals_a_minute_by_minute_count(labels: list[tuple[int, int,
     start = np.array([a for a, _, _ in labels], dtype=np.int64)
     end = start + np.array([b for _, b, _ in labels])
     inst = np.array([c for _, _, c in labels], dtype=np.int32)
-    found = uniqueness(start, end, inst)
+    found = average_uniqueness(start, end, inst)
     for i in range(len(labels)):
         shares = [
             1.0 / sum(1 for j in range(len(labels)) if inst[j] == inst[i] and start[j] <= m < end[j])

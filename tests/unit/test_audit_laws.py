@@ -26,10 +26,11 @@ from intraday.core.labels import Labeler, LabelSpec
 from intraday.core.panel import Day, Lists, day_of, panel_of
 from intraday.core.registry import default_registry
 from intraday.core.synthetic import SyntheticMarket, SyntheticSpec
+from intraday.core.weights import average_uniqueness
 from intraday.domain.arrays import F4, MINUTE_NS, Bars, Labels, Panel
 from intraday.domain.session import SessionTable
 from intraday.model.dataset import Dataset, join
-from intraday.model.splits import Fold, SplitSpec, uniqueness, walk_forward
+from intraday.model.splits import Fold, SplitSpec, walk_forward
 from intraday.model.trainer import LGBMTrainer, Trained, TrainSpec
 from intraday.report.audit_page import MEANING, page, subjects
 
@@ -292,7 +293,7 @@ def test_a_label_that_reaches_into_the_scored_rows_is_found_whatever_its_instrum
 
 def test_weights_scaled_by_all_rows_are_caught(bars: Bars) -> None:
     def scaled_weights(entry_ns: Any, t1_ns: Any, inst: Any) -> Any:
-        weight = uniqueness(entry_ns, t1_ns, inst)
+        weight = average_uniqueness(entry_ns, t1_ns, inst)
         return weight / weight.mean()
 
     assert failed(models(dataset(bars), weigh=scaled_weights)) == {Law.WEIGHTS}

@@ -11,7 +11,7 @@ from loguru import logger
 
 from intraday.core.decision import DecisionRule, latest_bar_ns
 from intraday.core.fills import barriers
-from intraday.core.labels import LabelSpec
+from intraday.core.labels import Kind, LabelSpec
 from intraday.domain.arrays import BAR, F8, MINUTE_NS, Bars, empty
 from intraday.domain.events import Action, Alert, Signal
 from intraday.domain.session import Session, SessionTable
@@ -63,6 +63,16 @@ def test_stop_and_target_are_the_labels(session: Session) -> None:
     assert (sell.stop, sell.target) == (want.short_stop[0], want.short_target[0])
     assert buy.stop < 100 - 0.3 < 100 + 0.3 < buy.target
     assert sell.target < 100 < sell.stop
+
+
+@pytest.mark.parametrize("kind", [Kind.FIXED_HORIZON, Kind.TREND_SCANNING])
+def test_labels_without_barriers_have_no_stop_to_tell(session: Session, kind: Kind) -> None:
+    spec = replace(SPEC, label=LabelSpec(kind=kind))
+    buy, sell = decide(session, 30, [UP, DOWN], spec=spec)
+    assert (buy.action, sell.action) == (Action.BUY, Action.SELL)
+    assert np.isnan([buy.stop, buy.target, sell.stop, sell.target]).all()
+    assert "no stop or target, leave when the horizon is over" in signal_text(buy, "RELIANCE")
+    assert [s.action for s in decide(session, 30, [UP], sigma=float("nan"), spec=spec)] == [Action.HOLD]
 
 
 def test_costs_and_volatility_decide_with_the_probabilities(session: Session) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
 
@@ -24,6 +24,7 @@ from intraday.core.function_features import FunctionCalculator, whole
 from intraday.core.labels import Labeler, LabelSpec
 from intraday.core.panel import Lists, panel_of
 from intraday.core.user_features import UserFeatures
+from intraday.core.weights import attributed_returns
 from intraday.domain.arrays import F4, F8, I8, Bars, Labels, Mask, Panel
 from intraday.domain.corporate import Action
 from intraday.domain.errors import NotEnoughData
@@ -31,6 +32,7 @@ from intraday.domain.ports import Progress
 from intraday.domain.session import EPOCH, SessionTable
 from intraday.model.dataset import Dataset, join
 from intraday.model.trainer import TrainSpec
+from intraday.model.weighting import Weighting
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +97,7 @@ class Audit:
         self._progress("labels and model", 0, 2)
         labels, of_labels = self._labels()
         self._progress("labels and model", 1, 2)
-        of_model = model_laws(
-            ModelCase(self._dataset(x, labels), self._names(groups), self._plan.training, self._plan.user.pipeline), self._rng
-        )
+        of_model = model_laws(self._model_case(self._dataset(x, labels), self._names(groups)), self._rng)
         self._progress("labels and model", 2, 2)
         return [*merged(found), *of_labels, *of_model]
 
@@ -139,9 +139,20 @@ class Audit:
         given = self._given
         return iter(()) if given.ticks is None else tick_day(given.ticks, group, given.bars, self._decisions)
 
+    def _minutes(self) -> Panel:
+        return panel_of(self._given.bars, self._panel.n_instruments, 1, self._plan.sessions, self._given.lists)
+
+    def _model_case(self, data: Dataset, names: tuple[str, ...]) -> ModelCase:
+        """With the weights that are configured."""
+        case = ModelCase(data, names, self._plan.training, self._plan.user.pipeline)
+        if self._plan.training.weights is not Weighting.RETURN_ATTRIBUTION:
+            return case
+        weigh = partial(attributed_returns, minutes=self._minutes())
+        return replace(case, data=replace(data, attribution=weigh(data.entry_ns, data.t1_ns, data.inst)), weigh=weigh)
+
     def _labels(self) -> tuple[Labels, list[Finding]]:
         plan, given, panel = self._plan, self._given, self._panel
-        minutes = panel_of(given.bars, panel.n_instruments, 1, plan.sessions, given.lists)
+        minutes = self._minutes()
 
         def sigma_at(t: int) -> F4:
             return FeatureCalculator(plan.sigma, given.has_volume, given.index).batch(panel.rows(0, t + 1))[t, :, 0]

@@ -18,11 +18,12 @@ from numpy.typing import NDArray
 from intraday.core.audit.functions import differs, typical
 from intraday.core.audit.result import Difference, Finding, Law, finding, not_checked
 from intraday.core.user_features import Pipeline
+from intraday.core.weights import average_uniqueness
 from intraday.domain.arrays import F8, I4, I8, Mask
 from intraday.domain.errors import ConfigError, NotEnoughData
 from intraday.model.dataset import Dataset
 from intraday.model.metrics import OutOfSample
-from intraday.model.splits import Fold, SplitSpec, uniqueness, walk_forward
+from intraday.model.splits import Fold, SplitSpec, walk_forward
 from intraday.model.trainer import LGBMTrainer, TrainSpec
 
 FOLDS, MODEL, WEIGHTS, OWN = "folds", "model", "weights", "PIPELINE"
@@ -40,7 +41,7 @@ class ModelCase:
     pipeline: Pipeline | None = None
     trainer: Callable[[TrainSpec], LGBMTrainer] = LGBMTrainer
     split: Callable[[I8, I8, I4, SplitSpec], list[Fold]] = walk_forward
-    weigh: Callable[[I8, I8, I4], F8] = uniqueness
+    weigh: Callable[[I8, I8, I4], F8] = average_uniqueness
 
 
 def model_laws(case: ModelCase, rng: np.random.Generator) -> list[Finding]:

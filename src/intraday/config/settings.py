@@ -225,6 +225,26 @@ class SyntheticSettings(Section):
     )
 
 
+class LabelSettings(Section):
+    """What a label says (docs/labels.md); entry, horizon and barriers are the trade's, above."""
+
+    kind: Literal["triple_barrier", "fixed_horizon", "trend_scanning"] = Field(
+        default="triple_barrier",
+        description="triple_barrier: which of target, stop and time came first; fixed_horizon: whether the return by the horizon "
+        "is beyond target_sigma; trend_scanning: the sign of the clearest trend. Only the first has a stop and a target: signals "
+        "of the others end with the horizon",
+    )
+    limit_ticks: int = Field(default=3, ge=0, le=1000, description="no entry so near to a circuit limit, ticks")
+    max_wait_min: int = Field(
+        default=5, ge=0, le=60, description="longest wait for a bar to enter at, and longest hole in a trade's bars, minutes"
+    )
+    trend_from_min: int = Field(
+        default=15, ge=3, le=375, description="trend_scanning: the shortest trend, minutes after the decision"
+    )
+    trend_step_min: int = Field(default=5, ge=1, le=375, description="trend_scanning: each trend is so much longer than the last")
+    trend_t: float = Field(default=2.0, ge=0, le=1000, description="trend_scanning: the least t-value that makes a trend")
+
+
 class TradingSettings(Section):
     """What is decided on, when, and how a trade ends."""
 
@@ -243,11 +263,14 @@ class TradingSettings(Section):
     horizon_min: int = Field(
         default=60, ge=1, le=375, description="longest holding time, minutes; a trade never crosses the session's end"
     )
-    target_sigma: float = Field(default=1.0, gt=0, le=20, description="target distance in volatilities of the horizon")
+    target_sigma: float = Field(
+        default=1.0, ge=0, le=20, description="target distance in volatilities of the horizon; 0 with fixed_horizon alone: the sign"
+    )
     stop_sigma: float = Field(default=1.0, gt=0, le=20, description="stop distance in volatilities of the horizon")
     square_off_buffer_min: int = Field(
         default=5, ge=0, le=120, description="exit this long before the broker's square-off, minutes"
     )
+    labels: LabelSettings = Field(default=LabelSettings(), description="what a label says")
     synthetic: SyntheticSettings = Field(default=SyntheticSettings(), description="the seeded market of the demo")
 
     @model_validator(mode="after")
@@ -256,6 +279,18 @@ class TradingSettings(Section):
             raise ValueError(f"horizon_min of at least one decision bar, but {self.horizon_min} < timeframe {self.timeframe}")
         if self.universe == ():
             raise ValueError("universe: all, or at least one symbol")
+        return self
+
+    @model_validator(mode="after")
+    def _kind(self) -> TradingSettings:
+        labels = self.labels
+        if self.target_sigma == 0.0 and labels.kind != "fixed_horizon":
+            raise ValueError(f"target_sigma above 0, but it is 0 with labels.kind {labels.kind}; 0 is for fixed_horizon alone")
+        if labels.kind == "trend_scanning" and labels.trend_from_min > self.horizon_min:
+            raise ValueError(
+                f"labels.trend_from_min within the horizon, but {labels.trend_from_min} > horizon_min {self.horizon_min}: no trend "
+                "would fit"
+            )
         return self
 
 
@@ -302,6 +337,17 @@ class ModelSettings(Section):
         ge=0,
         description="BUY and SELL of all instruments together that a session shows on average; a model that sees fewer worth "
         "taking shows its best ones (observe mode)",
+    )
+    weights: Literal["uniqueness", "return_attribution", "none"] = Field(
+        default="uniqueness",
+        description="how rows weigh in training (docs/labels.md): by how few labels of the instrument they overlap with, by the "
+        "return that is theirs alone, or all the same",
+    )
+    time_decay: float = Field(
+        default=1.0,
+        gt=-1,
+        le=1,
+        description="weight of the oldest row to that of the newest, along a line; 1: no decay; below 0: that share is forgotten",
     )
     seed: int = Field(default=7, ge=0, description="same data and seed, same model")
     threads: int = Field(default=2, ge=1, le=256, description="threads for training; the trees do not depend on it")

@@ -72,7 +72,11 @@ class LabelSpec:
     trend_t: float = 2.0
 
     def __post_init__(self) -> None:
-        Kind(self.kind)  # ValueError names the unknown one
+        kind = Kind(self.kind)  # ValueError names the unknown one
+        if kind == Kind.TREND_SCANNING and self.trend_from_min > self.horizon_min:
+            raise ValueError(f"trend_from_min: expected at most the horizon of {self.horizon_min}, found {self.trend_from_min}")
+        if not self.target_sigma > 0.0 and kind != Kind.FIXED_HORIZON:
+            raise ValueError(f"target_sigma: expected above 0, found {self.target_sigma}; 0 is for {Kind.FIXED_HORIZON} alone")
 
     @property
     def rules(self) -> FillRules:

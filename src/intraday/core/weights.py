@@ -35,25 +35,30 @@ def concurrency(start: I8, end: I8, at: I8) -> I8:
 
 
 def return_attribution(labels: Labels, minutes: Panel) -> F8:
-    """``|sum over the life of log return / labels then alive|`` of each label, scaled to a mean of 1, float64 [n].
+    """``attributed_returns`` of labels, scaled to a mean of 1, float64 [n]; all zero where no price moved. Source: section 4.6."""
+    return _mean_one(attributed_returns(labels["entry_ns"], labels["t1_ns"], labels["inst"], minutes))
 
-    ``minutes``: the one-minute panel the labels were made from. The entry minute's return is from its open, so the sum over a lone
-    label's life is its log return. All zero where no price moved. Source: section 4.6.
+
+def attributed_returns(entry_ns: I8, t1_ns: I8, inst: I4, minutes: Panel) -> F8:
+    """``|sum over the life of log return / labels of the instrument then alive|`` of each label, float64 [n].
+
+    ``inst``: columns of ``minutes``, the one-minute panel the labels were made from. The entry minute's return is from its open,
+    so the sum over a lone label's life is its log return.
     """
-    out = np.zeros(len(labels), dtype=np.float64)
-    for inst in np.unique(labels["inst"]):
-        rows = np.flatnonzero(labels["inst"] == inst)
-        start, end = labels["entry_ns"][rows], labels["t1_ns"][rows]
-        seen = np.flatnonzero(minutes.mask[:, inst])
+    out = np.zeros(len(inst), dtype=np.float64)
+    for column in np.unique(inst):
+        rows = np.flatnonzero(inst == column)
+        start, end = entry_ns[rows], t1_ns[rows]
+        seen = np.flatnonzero(minutes.mask[:, column])
         ts = minutes.ts_ns[seen]
         alive = concurrency(start, end, ts)
-        close, opened = np.log(minutes.close[seen, inst]), np.log(minutes.open[seen, inst])
+        close, opened = np.log(minutes.close[seen, column]), np.log(minutes.open[seen, column])
         part = np.empty(len(rows), dtype=np.float64)
         kernel.attribute(
             np.searchsorted(ts, start), np.searchsorted(ts, end), close - opened, np.diff(close, prepend=np.nan), alive, part
         )
         out[rows] = part
-    return _mean_one(out)
+    return out
 
 
 def time_decay(uniqueness: F8, last: float) -> F8:

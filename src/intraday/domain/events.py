@@ -86,8 +86,8 @@ class Signal:
     p_hold: float
     p_up: float
     price: float  # close of the decision bar
-    stop: float  # NaN for HOLD
-    target: float  # NaN for HOLD
+    stop: float  # NaN for HOLD, and where the labels have no barriers: the trade ends with the horizon
+    target: float  # likewise
     valid_until_ns: int
     observe: bool  # True: the model's verdict is not "edge", do not trade on it
     model_id: str

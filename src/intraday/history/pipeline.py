@@ -8,7 +8,7 @@ from are held together, since LightGBM wants them so. Run twice on the same bars
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import date, timedelta
 from functools import partial
 from itertools import groupby
@@ -18,7 +18,8 @@ import numpy as np
 from intraday.core.anchor import EPOCH, Segment
 from intraday.core.costs import Costs
 from intraday.core.decision import latest_bars_ns
-from intraday.core.panel import Lists
+from intraday.core.panel import Lists, panel_of
+from intraday.core.weights import attributed_returns
 from intraday.domain.arrays import F4, I8, Bars, Mask, Panel
 from intraday.domain.errors import NotEnoughData
 from intraday.domain.instruments import Instrument, Kind
@@ -39,6 +40,7 @@ from intraday.history.steps import StepTimer
 from intraday.model.artifacts import Artifact, Lineage, save
 from intraday.model.dataset import Dataset, join
 from intraday.model.trainer import LGBMTrainer, Trained
+from intraday.model.weighting import Weighting
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +213,8 @@ class HistoricalPipeline:
         offset = 0
         for done, block in enumerate(blocks):
             self._progress("dataset", done, len(blocks))
-            parts.append(_renumbered(of_members(self._rows(block, span), block, membership), offset))
+            rows = self._attributed(of_members(self._rows(block, span), block, membership), block, span)
+            parts.append(_renumbered(rows, offset))
             offset += len(block)
         self._progress("dataset", len(blocks), len(blocks))
         if membership is not None and not any(map(len, parts)):
@@ -226,6 +229,13 @@ class HistoricalPipeline:
         lists = plan.lists(block, span.first, span.last)
         latest = partial(self._latest, n=len(block), lists=lists)
         return join(ts, inst, x, labels, lambda number: self._cost(number, kind), latest)
+
+    def _attributed(self, rows: Dataset, block: list[Instrument], span: _Range) -> Dataset:
+        """With the returns that are each row's alone, where rows weigh by them; the bars of a block take less than its features."""
+        if self._plan.training.weights is not Weighting.RETURN_ATTRIBUTION:
+            return rows
+        minutes = panel_of(self._read(block, span.start_ns, span.end_ns), len(block), 1, self._sessions)
+        return replace(rows, attribution=attributed_returns(rows.entry_ns, rows.t1_ns, rows.inst, minutes))
 
     def _cost(self, number: int, kind: Kind) -> float:
         return self._costs.round_trip_bps(EPOCH + timedelta(days=number), self._plan.notional, kind) * 1e-4

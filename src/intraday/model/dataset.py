@@ -19,6 +19,7 @@ class Dataset:
     ``x`` float32 [n, F], NaN where a feature has no value. ``label`` -1, 0, 1. ``ret_long`` and ``ret_short`` are gross. ``cost``
     is the round trip's charges. ``entry_ns`` is when the trade opens, ``t1_ns`` when the label became known. ``eligible`` is
     False where a signal would come too late in the session to be given: such rows train the model but are never traded.
+    ``attribution`` is ``core.weights.attributed_returns`` of the rows, NaN where nobody asked for it.
     """
 
     x: F4
@@ -33,6 +34,7 @@ class Dataset:
     session: I4
     inst: I4
     eligible: Mask
+    attribution: F8
 
     def __len__(self) -> int:
         """n, the number of rows."""
@@ -78,6 +80,7 @@ def join(
         session=session,
         inst=found["inst"].astype(np.int32),
         eligible=eligible,
+        attribution=np.full(len(found), np.nan),
     )
 
 

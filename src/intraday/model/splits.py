@@ -17,7 +17,7 @@ from enum import StrEnum
 
 import numpy as np
 
-from intraday.domain.arrays import F8, I4, I8
+from intraday.domain.arrays import I4, I8
 from intraday.domain.errors import NotEnoughData
 
 
@@ -100,29 +100,3 @@ def _fold(ts_ns: I8, t1_ns: I8, session: I4, sessions: I4, at: int, spec: SplitS
         (int(sessions[at]), int(sessions[stop_end - 1])),
         purged=int(fit.size - kept_fit.size + stop.size - kept_stop.size),
     )
-
-
-def uniqueness(entry_ns: I8, t1_ns: I8, inst: I4) -> F8:
-    """Average uniqueness of each label, float64 [n] in (0, 1]: the mean over its life of 1 / (labels of its instrument then alive).
-
-    It corrects for labels that overlap on one instrument; that instruments move together is not in it (the metrics take the
-    session as their unit for that reason). A label of no length has uniqueness 1. Source: López de Prado 2018, section 4.4.
-    """
-    out = np.ones(entry_ns.size, dtype=np.float64)
-    for row in np.unique(inst):
-        at = np.flatnonzero(inst == row)
-        out[at] = _uniqueness_of_one(entry_ns[at], t1_ns[at])
-    return out
-
-
-def _uniqueness_of_one(start: I8, end: I8) -> F8:
-    times = np.unique(np.concatenate([start, end]))
-    i, j = np.searchsorted(times, start), np.searchsorted(times, end)
-    change = np.zeros(times.size, dtype=np.int64)
-    np.add.at(change, i, 1)
-    np.add.at(change, j, -1)
-    alive = np.maximum(np.cumsum(change)[:-1], 1)  # between times[k] and times[k + 1]
-    integral = np.concatenate([[0.0], np.cumsum(np.diff(times) / alive)])
-    length = (end - start).astype(np.float64)
-    out: F8 = np.divide(integral[j] - integral[i], length, out=np.ones(length.size), where=length > 0)
-    return out

@@ -20,8 +20,9 @@ from intraday.domain.ports import Progress
 from intraday.model.calibration import Calibrator, fit_temperature, log_prior_of
 from intraday.model.dataset import Dataset
 from intraday.model.metrics import BPS, Metrics, OutOfSample, log_losses, measure
-from intraday.model.splits import Fold, SplitSpec, uniqueness, walk_forward
+from intraday.model.splits import Fold, SplitSpec, walk_forward
 from intraday.model.thresholds import choose_threshold, payoffs, shows_enough, sides_and_trades
+from intraday.model.weighting import Weighting, row_weights, uniqueness
 
 if TYPE_CHECKING:
     import lightgbm as lgb
@@ -42,7 +43,8 @@ class TrainSpec:
     feature_fraction: float = 0.7
     bagging_fraction: float = 0.7
     lambda_l2: float = 10.0
-    uniqueness_weights: bool = True  # rows weigh by average uniqueness (splits.uniqueness)
+    weights: Weighting = Weighting.UNIQUENESS
+    time_decay: float = 1.0  # weight of the oldest row learned from to the newest one's (core.weights.time_decay)
     seed: int = 7
     threads: int = 2
     min_signals_per_session: float = 10.0  # over all instruments; the threshold is lowered until at least this many show
@@ -142,25 +144,25 @@ class LGBMTrainer:
                 "no row has both features and a label: import more history, shorten the horizon, or set model.anchor to a day"
             )
         folds = walk_forward(dataset.ts_ns, dataset.t1_ns, dataset.session, self._spec.split)
-        weight = uniqueness(dataset.entry_ns, dataset.t1_ns, dataset.inst)
+        unique = uniqueness(dataset)
         parts: list[OutOfSample] = []
         figures: list[FoldFigures] = []
         for k in range(len(folds)):
             report("walk-forward training", k, len(folds) + 1)
-            part, figure = self._run_fold(dataset, weight, feature_names, folds[: k + 1], parts)
+            part, figure = self._run_fold(dataset, unique, feature_names, folds[: k + 1], parts)
             parts.append(part)
             figures.append(figure)
         report("walk-forward training", len(folds), len(folds) + 1)
-        trained = self._finish(dataset, weight, feature_names, _concatenate(parts), tuple(figures))
+        trained = self._finish(dataset, unique, feature_names, _concatenate(parts), tuple(figures))
         report("walk-forward training", len(folds) + 1, len(folds) + 1)
         return trained
 
     def _run_fold(
-        self, data: Dataset, weight: F8, names: tuple[str, ...], folds: list[Fold], parts: list[OutOfSample]
+        self, data: Dataset, unique: F8, names: tuple[str, ...], folds: list[Fold], parts: list[OutOfSample]
     ) -> tuple[OutOfSample, FoldFigures]:
         """Fit, calibrate and choose the threshold on the past; score the last of ``folds``. ``parts`` are the earlier ones'."""
         fold = folds[-1]
-        booster = self._boost(data, weight, names, fold)
+        booster = self._boost(data, unique, names, fold)
         training = data.rows(np.concatenate([fold.fit, fold.stop]))
         score = data.rows(fold.score)
         seen, past = _known_before(data, folds[:-1], parts, int(score.ts_ns.min()))
@@ -181,12 +183,12 @@ class LGBMTrainer:
         best = choose_threshold(rule, seen_p, seen, least)
         return replace(rule, threshold=min(best, shows_enough(rule, own_p, own, least)))
 
-    def _boost(self, data: Dataset, weight: F8, names: tuple[str, ...], fold: Fold) -> lgb.Booster:
+    def _boost(self, data: Dataset, unique: F8, names: tuple[str, ...], fold: Fold) -> lgb.Booster:
         """Fit with early stopping; bins are made from the fit rows alone."""
         import lightgbm as lgb  # loaded where it is used: most commands need none of it
 
-        fit = self._lgb_rows(data, weight, names, fold.fit)
-        stop = self._lgb_rows(data, weight, names, fold.stop, fit)
+        fit = self._lgb_rows(data, unique, names, fold.fit)
+        stop = self._lgb_rows(data, unique, names, fold.stop, fit)
         booster = lgb.train(
             self._spec.parameters(),
             fit,
@@ -197,24 +199,24 @@ class LGBMTrainer:
         return lgb.Booster(model_str=booster.model_to_string(num_iteration=max(booster.best_iteration, 1)))
 
     def _lgb_rows(
-        self, data: Dataset, weight: F8, names: tuple[str, ...], at: NDArray[Any], like: lgb.Dataset | None = None
+        self, data: Dataset, unique: F8, names: tuple[str, ...], at: NDArray[Any], like: lgb.Dataset | None = None
     ) -> lgb.Dataset:
         import lightgbm as lgb  # loaded where it is used: most commands need none of it
 
-        weights = weight[at] if self._spec.uniqueness_weights else None
+        weights = row_weights(self._spec.weights, self._spec.time_decay, data, unique, at)
         return lgb.Dataset(
             data.x[at], label=data.label[at] + 1, weight=weights, reference=like, feature_name=list(names), params={"verbosity": -1}
         )
 
     def _finish(
-        self, data: Dataset, weight: F8, names: tuple[str, ...], oos: OutOfSample, figures: tuple[FoldFigures, ...]
+        self, data: Dataset, unique: F8, names: tuple[str, ...], oos: OutOfSample, figures: tuple[FoldFigures, ...]
     ) -> Trained:
         """Fit the final model on all sessions and sum up."""
         import lightgbm as lgb  # loaded where it is used: most commands need none of it
 
         spec = self._spec
         rounds = max(1, int(np.median([f.rounds for f in figures])))
-        booster = lgb.train(spec.parameters(), self._lgb_rows(data, weight, names, np.arange(len(data))), num_boost_round=rounds)
+        booster = lgb.train(spec.parameters(), self._lgb_rows(data, unique, names, np.arange(len(data))), num_boost_round=rounds)
         calibrator = Calibrator(_temperature(oos), log_prior_of(data.label))
         rule = payoffs(data)
         scored = data.rows(np.isin(data.session, oos.session))
@@ -233,7 +235,7 @@ class LGBMTrainer:
             sessions=(int(data.session.min()), int(data.session.max())),
             rows=len(data),
             label_counts=(int(counts[0]), int(counts[1]), int(counts[2])),
-            effective_rows=float(weight.sum()),
+            effective_rows=float(unique.sum()),
             folds=figures,
             oos=oos,
             calibrator=calibrator,

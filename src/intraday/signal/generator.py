@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import inf
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,9 +45,9 @@ class SignalGenerator:
         """Signals in order of ``bars`` (BAR[b], one decision bar); ``sigma`` float32 [b], ``p`` float64 [b, 3] (down, hold, up).
 
         A row whose probabilities are not finite gets no signal at all. HOLD where the rule says so, where sigma is not a
-        positive number (then there is no stop), and when the horizon no longer fits into the session. A HOLD has NaN stop and
-        target. Confidence is the calibrated probability of what is said. A signal is valid until the last entry its label
-        allows, at most until the session's close.
+        positive number, and when the horizon no longer fits into the session. A HOLD has NaN stop and target, and so has a signal
+        of labels without barriers: its trade ends with the horizon. Confidence is the calibrated probability of what is said. A
+        signal is valid until the last entry its label allows, at most until the session's close.
         """
         spec = self._spec
         wide = np.where(sigma > 0.0, sigma, np.nan).astype(np.float64)
@@ -54,7 +55,8 @@ class SignalGenerator:
         side = decide_sides(spec.rule, p, wide, spec.cost[bars["inst"]])
         side[bars["ts_ns"] > latest_bar_ns(spec.label, session)] = 0
         label = spec.label
-        levels = barriers(close, wide, spec.tick_rupees[bars["inst"]], label.horizon_bars, label.target_sigma, label.stop_sigma)
+        target = label.target_sigma if label.has_barriers else inf
+        levels = barriers(close, wide, spec.tick_rupees[bars["inst"]], label.horizon_bars, target, label.stop_sigma)
         side[~_priced(levels)] = 0
         usable = np.isfinite(p).all(axis=1)
         return [
@@ -86,17 +88,20 @@ class SignalGenerator:
 
 
 def _priced(levels: Barriers) -> NDArray[np.bool_]:
-    """Rows with all four prices; they are NaN without a close or a volatility."""
+    """Rows with all four prices, infinite where there are no barriers; they are NaN without a close or a volatility."""
     ok = np.ones(levels.long_stop.shape[0], dtype=np.bool_)
     for price in levels:
-        ok &= np.isfinite(price)
+        ok &= ~np.isnan(price)
     return ok
 
 
 def _levels(levels: Barriers, i: int) -> dict[int, tuple[float, float]]:
-    """(stop, target) of row ``i`` by side."""
+    """(stop, target) of row ``i`` by side, NaN where there is none."""
+    none = (float("nan"), float("nan"))
+    if not np.isfinite(levels.long_target[i]):
+        return {1: none, -1: none, 0: none}
     return {
         1: (float(levels.long_stop[i]), float(levels.long_target[i])),
         -1: (float(levels.short_stop[i]), float(levels.short_target[i])),
-        0: (float("nan"), float("nan")),
+        0: none,
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta, timezone
+from math import isnan
 
 from intraday.domain.arrays import IST_NS
 from intraday.domain.events import Action, Alert, Signal
@@ -34,7 +35,10 @@ class AlertPolicy:
 
 def signal_text(signal: Signal, symbol: str) -> str:
     """One line a person can act on, or is told not to: everything in rupees and IST."""
-    said = f"{signal.action} {symbol} at {signal.price:.2f}, stop {signal.stop:.2f}, target {signal.target:.2f}"
+    levels = f"stop {signal.stop:.2f}, target {signal.target:.2f}"
+    if isnan(signal.stop):
+        levels = "no stop or target, leave when the horizon is over"
+    said = f"{signal.action} {symbol} at {signal.price:.2f}, {levels}"
     text = f"{said}, confidence {signal.confidence:.0%}, enter by {clock_text(signal.valid_until_ns)} IST"
     return f"{OBSERVE}: {text}" if signal.observe else text
 

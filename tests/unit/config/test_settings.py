@@ -1,19 +1,23 @@
 from __future__ import annotations
 
 import re
+from dataclasses import asdict
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
+from pydantic import ValidationError
 
+from intraday.app import label_spec, train_spec
 from intraday.config.loading import env_name, leaves, load_metrics, load_rate_limits, load_settings, read_yaml
-from intraday.config.settings import MetricSettings, Mode, RateLimits, Settings
+from intraday.config.settings import MetricSettings, Mode, RateLimits, Settings, TradingSettings
 from intraday.core.labels import LabelSpec
 from intraday.core.synthetic import DEFAULT_EDGE
 from intraday.domain.errors import ConfigError
-from intraday.model.splits import SplitSpec
 from intraday.model.trainer import TrainSpec
+from intraday.model.weighting import Weighting
 
 FILES = {"config.yaml": Settings, "rate_limit_config.yaml": RateLimits, "metrics.yaml": MetricSettings}
 
@@ -67,25 +71,41 @@ def test_every_key_has_a_description() -> None:
 
 def test_defaults_are_those_of_the_code_they_configure() -> None:
     settings = Settings()
-    label, split = LabelSpec(), SplitSpec()
-    trading, walk = settings.trading, settings.model.walk_forward
-    assert trading.synthetic.edge == DEFAULT_EDGE
-    assert (trading.timeframe, trading.horizon_min, trading.entry_delay_s) == (
-        label.timeframe,
-        label.horizon_min,
-        label.entry_delay_s,
-    )
-    assert (trading.target_sigma, trading.stop_sigma) == (label.target_sigma, label.stop_sigma)
-    assert trading.square_off_buffer_min == label.square_off_buffer_min
-    assert (walk.scheme, walk.min_train_sessions, walk.test_sessions, walk.embargo_sessions) == (
-        split.scheme.value,
-        split.min_train,
-        split.test,
-        split.embargo,
-    )
-    train = TrainSpec()
-    for name in ("num_boost_round", "early_stopping_rounds", "learning_rate", "num_leaves", "min_data_in_leaf", "seed", "threads"):
-        assert getattr(settings.model, name) == getattr(train, name), name
+    assert settings.trading.synthetic.edge == DEFAULT_EDGE
+    assert label_spec(settings.trading) == LabelSpec()
+    assert train_spec(settings.model) == TrainSpec()
+
+
+def test_every_field_of_the_labels_has_a_key() -> None:
+    own = {
+        "kind": "trend_scanning", "limit_ticks": 7, "max_wait_min": 2, "trend_from_min": 20, "trend_step_min": 3, "trend_t": 4.0
+    }  # fmt: skip
+    trade = {
+        "timeframe": 15, "horizon_min": 45, "target_sigma": 2.0, "stop_sigma": 3.0, "entry_delay_s": 7, "square_off_buffer_min": 9
+    }  # fmt: skip
+    found = label_spec(TradingSettings.model_validate({**trade, "labels": own}))
+    assert asdict(found) == {**trade, **own}
+    model = Settings().model.model_copy(update={"weights": "return_attribution", "time_decay": 0.5})
+    assert (train_spec(model).weights, train_spec(model).time_decay) == (Weighting.RETURN_ATTRIBUTION, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"labels": {"kind": "martingale"}}, "'triple_barrier', 'fixed_horizon' or 'trend_scanning'"),
+        ({"target_sigma": 0}, "0 is for fixed_horizon alone"),
+        ({"horizon_min": 10, "labels": {"kind": "trend_scanning"}}, "trend_from_min within the horizon, but 15 > horizon_min 10"),
+        ({"labels": {"trend_step_min": 0}}, "greater than or equal to 1"),
+    ],
+)
+def test_labels_that_cannot_be_are_named(wrong: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValidationError, match=re.escape(said)):
+        TradingSettings.model_validate(wrong)
+
+
+def test_the_plain_sign_needs_no_target() -> None:
+    trading = TradingSettings.model_validate({"target_sigma": 0, "labels": {"kind": "fixed_horizon"}})
+    assert label_spec(trading).target_sigma == 0.0
 
 
 def test_shipped_configuration_loads(root: Path) -> None:

@@ -19,7 +19,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3 python; do \
   if $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' >/dev/null 2>&1; then echo $$p; break; fi; done)
 
 .PHONY: help install-dev lock format lint type-check contracts security quality check test test-fast test-integration test-timescale validate \
-  db-init db-migrate run-historical run-live sim logs demo bench bench-db bench-backfill fuzz torture-db validate-data docs docs-serve clean
+  db-init db-migrate run-historical run-live sim logs demo bench bench-db bench-memory bench-backfill fuzz torture-db validate-data docs docs-serve clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -106,13 +106,16 @@ logs: ## Follow the program's log
 demo: $(STAMP) ## The whole system on a synthetic market, or on real data with DATA=../shared/data
 	@$(BIN)/intraday demo $(if $(DATA),--data "$(DATA)")
 
-bench: $(STAMP) ## Every benchmark but bench-db's; each ends with one JSON line
-	@for b in $(filter-out benchmarks/bench_db%,$(wildcard benchmarks/bench_*.py)); do echo "== $$b"; $(BIN)/python "$$b"; done
+bench: $(STAMP) ## Every benchmark but bench-db's and bench-memory's; each ends with one JSON line
+	@for b in $(filter-out benchmarks/bench_db% benchmarks/bench_memory%,$(wildcard benchmarks/bench_*.py)); do echo "== $$b"; $(BIN)/python "$$b"; done
 
 bench-db: $(STAMP) ## The database in bulk, a live minute, a billion feature values; INTRADAY_BENCH_DSN names a second server
 	@$(BIN)/python benchmarks/bench_db.py
 	@$(BIN)/python benchmarks/bench_db_live.py
 	@$(BIN)/python benchmarks/bench_db_features.py
+
+bench-memory: $(STAMP) ## Peak memory of features and labels over 1, 3 and 10 million bars (half an hour, 12 GB of disk)
+	@$(BIN)/python benchmarks/bench_memory.py --picture docs/images/bench-memory.png
 
 bench-backfill: $(STAMP) ## A year of minutes of 200 instruments from the simulator, in virtual time (minutes)
 	@$(BIN)/python benchmarks/bench_backfill.py --instruments 200 --kills 10

@@ -28,7 +28,7 @@ GROUPS = {
     "Instruments": ["instruments", "instrument_history", "instrument_listings", "instrument_tokens", "instrument_former_symbols",
                     "instrument_changes", "instrument_flags", "universe_members", "member_lists", "instrument_dumps", "sessions"],
     "Candles": ["ohlcv_1min", "bar_superseded", "ohlcv_5min", "ohlcv_15min", "ohlcv_60min", "candle_gaps", "candle_fetches",
-                "corporate_actions", "quarantine", "rollup_pending", "kept_from", "broker_origin"],
+                "corporate_actions", "price_limits", "quarantine", "rollup_pending", "kept_from", "broker_origin"],
     "Decisions": ["feature_sets", "features", "label_sets", "labels", "models", "signals", "signal_outcomes"],
     "Runs": ["runs", "run_days", "tick_rejects", "alerts", "events", "run_locks", "alembic_version"],
 }  # fmt: skip

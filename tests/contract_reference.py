@@ -5,10 +5,13 @@ from __future__ import annotations
 from datetime import date, timedelta
 from pathlib import Path
 
+import numpy as np
+
 from contract_cases import Recorder
 from intraday.domain.broker import Listing
 from intraday.domain.corporate import Action, ActionKind
 from intraday.domain.instruments import Instrument, Kind
+from intraday.domain.limits import LIMIT
 from intraday.domain.listings import Dump, Roll
 from intraday.domain.membership import Span
 from intraday.domain.ports import FeatureSetRecord, ModelRecord, RunDay, Source
@@ -165,3 +168,22 @@ def tell_corporate(stores: Recorder, ids: tuple[int, ...]) -> None:
     for known_ns in (None, at - 1_000, at, at + 2_000, at + 3_000):
         s.actions(None, known_ns)
     s.actions(ids[1:])
+
+
+def tell_limits(stores: Recorder, ids: tuple[int, ...]) -> None:
+    """Circuit limits: of a morning, the same again, moved within the day, one told wrongly; and dated ticks."""
+    s, numbers = stores.limits, [SESSIONS.get(day).number for day in DAYS[3:5]]
+    at = midnight_ns(DAYS[3]) + 3_000_000
+    told = np.array([(i, n, 9_000 + k, 11_000, at) for n in numbers for k, i in enumerate(ids[::2])], LIMIT)
+    s.write(told, "Kite")
+    later = told.copy()
+    later["known_ns"] += 1_000_000
+    s.write(later, "Kite")
+    later["upper"][:1] = 12_000
+    s.write(later, "Kite")
+    told["lower"][1] = 8_500
+    s.write(told, "list.csv")
+    s.read(ids, DAYS[3], DAYS[4])
+    s.read(ids[1:], DAYS[4], DAYS[5])
+    s.read([], DAYS[3], DAYS[4])
+    stores.instruments.tick_sizes(ids[::-1])

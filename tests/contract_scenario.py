@@ -19,6 +19,7 @@ from contract_reference import (
     SESSIONS,
     SET,
     tell_corporate,
+    tell_limits,
     tell_lists,
     tell_memberships,
     tell_models,
@@ -61,6 +62,7 @@ class Scenario:
         self.minutes()
         self.fetches()
         tell_corporate(self.stores, self.ids)
+        tell_limits(self.stores, self.ids)
         self.vectors()
         self.labels()
         tell_models(self.stores)

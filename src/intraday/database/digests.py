@@ -15,7 +15,7 @@ DATA_TABLES: tuple[str, ...] = (
     "candle_gaps", "candle_fetches", "quarantine", "feature_sets", "features", "label_sets", "labels", "models", "signals",
     "signal_outcomes",
     "alerts", "instrument_listings", "instrument_tokens", "instrument_former_symbols", "instrument_changes", "instrument_dumps",
-    "member_lists", "universe_members", "instrument_flags", "corporate_actions",
+    "member_lists", "universe_members", "instrument_flags", "corporate_actions", "price_limits",
 )  # fmt: skip
 
 

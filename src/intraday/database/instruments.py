@@ -12,6 +12,7 @@ from intraday.database.copying import stamp
 from intraday.database.listings import load_former, load_listed_ids
 from intraday.database.pool import Connection, Database
 from intraday.domain.instruments import Instrument, Kind
+from intraday.domain.limits import TickSize
 from intraday.domain.session import Session
 
 
@@ -43,6 +44,19 @@ class InstrumentRepository:
         """Every instrument, ordered by id."""
         with self._db.autocommit() as connection:
             return _all(connection)
+
+    def tick_sizes(self, ids: Sequence[int]) -> list[TickSize]:
+        """What was in force from when on, ordered by instrument and time; the first holds for all time before.
+
+        A later state holds from the day of the broker's list that said so, or else from the day it was stored.
+        """
+        with self._db.autocommit() as connection:
+            rows = connection.execute(
+                """SELECT instrument_id, version, coalesce(valid_from, (recorded_at AT TIME ZONE 'Asia/Kolkata')::date), tick_size
+                   FROM instrument_history WHERE instrument_id = ANY (%s) ORDER BY instrument_id, version""",
+                (list(ids),),
+            ).fetchall()
+        return [TickSize(i, None if version == 1 else since, paise) for i, version, since, paise in rows]
 
     def save_sessions(self, sessions: Sequence[Session]) -> int:
         """Store what is new or changed; returns how many rows that was."""

@@ -9,6 +9,7 @@ from intraday.database.features import FeatureRepository
 from intraday.database.fetches import FetchRepository
 from intraday.database.instruments import InstrumentRepository
 from intraday.database.labels import LabelRepository
+from intraday.database.limits import LimitRepository
 from intraday.database.listings import ListingRepository
 from intraday.database.live_writer import LiveWriter
 from intraday.database.membership import MembershipRepository
@@ -33,6 +34,7 @@ class Stores:
         self.universes = UniverseRepository(database)
         self.bars = BarRepository(database)
         self.corporate = CorporateRepository(database)
+        self.limits = LimitRepository(database)
         self.rollups = RollupRepository(database)
         self.fetches = FetchRepository(database, self.bars)
         self.features = FeatureRepository(database)

@@ -13,7 +13,7 @@ from intraday.domain.arrays import BAR, DAY_NS, MINUTE_NS, Bars, empty, session_
 from intraday.domain.broker import Fetched, Interval
 from intraday.domain.clock import Clock
 from intraday.domain.errors import SpanTooLong
-from intraday.domain.ports import Gap, Quarantined, WriteReport
+from intraday.domain.ports import Gap, Quarantined, Source, WriteReport
 from intraday.domain.session import EPOCH, SessionTable
 
 SESSIONS = SessionTable.load()
@@ -77,7 +77,7 @@ class PlainBroker:
 
 
 class MemoryFetches:
-    """``FetchStore`` and ``BarStore.quarantine`` in memory, with the database's promises."""
+    """``FetchStore`` and what of ``BarStore`` the backfill uses, in memory, with the database's promises."""
 
     def __init__(self) -> None:
         self.days: dict[tuple[int, date], Fetched] = {}
@@ -107,6 +107,11 @@ class MemoryFetches:
 
     def fetched(self, ids: Sequence[int], first: date, last: date) -> list[Fetched]:
         return [f for (i, day), f in sorted(self.days.items()) if i in ids and first <= day <= last]
+
+    def read(self, ids: Sequence[int], start_ns: int, end_ns: int, source: Source | None = None) -> Bars:
+        (number,) = ids
+        found = sorted((ts, row) for ts, row in self.bars.get(number, {}).items() if start_ns <= ts < end_ns)
+        return np.frombuffer(b"".join(row for _, row in found), dtype=BAR).copy()
 
     def quarantine(self, rows: Sequence[Quarantined]) -> int:
         before = len(self.refused)

@@ -75,6 +75,14 @@ def short_session(open_at: str, minutes: int) -> Session:
     return replace(SESSIONS.get(DAY), open_ns=open_ns, close_ns=close_ns, square_off_ns=close_ns - MINUTE_NS)
 
 
+def hours(session: Session, rows: Sequence[SimInstrument]) -> Day:
+    """The short session, as long as each of the instruments trades."""
+    ends = [min(session.close_ns, SESSIONS.get(DAY, auction=row.auction).close_ns) for row in rows]
+    day = regular_day(session, len(rows))
+    day.minutes[:] = [(end - session.open_ns) / MINUTE_NS for end in ends]
+    return day
+
+
 class Nothing:
     """Features, predictions and decisions of an engine that is here for its candles."""
 
@@ -211,7 +219,8 @@ async def _log_in(at: str, clock: Clock, exchange: Exchange, tokens: list[str]) 
 
 async def _run_feed(world: World, clock: Clock, outcome: Outcome, server: SimServer, rest: RESTClient, tokens: list[str]) -> None:
     session = outcome.session
-    targets = [(Instrument("NSE", row.symbol, Kind.INDEX if row.is_index else Kind.EQUITY), row.token) for row in world.rows]
+    kinds = {True: Kind.INDEX, False: Kind.EQUITY}
+    targets = [(Instrument("NSE", row.symbol, kinds[row.is_index], id=k + 1), row.token) for k, row in enumerate(world.rows)]
     rows = {token: i for i, (_, token) in enumerate(targets)}
     link = LinkSpec(trading_hours(session))
     spec = ConnectionSpec(
@@ -224,10 +233,10 @@ async def _run_feed(world: World, clock: Clock, outcome: Outcome, server: SimSer
     )
     jitter = random.Random(world.seed)
     connections = ConnectionManager(spec, subscription(rows, world.mode), clock, jitter.random)
-    repair = MinuteRepair(rest, targets, SESSIONS, clock)
+    repair = MinuteRepair(rest, targets, SESSIONS, clock, auction=lambda number, _: world.rows[number - 1].auction)
     timed = world.mode is Mode.FULL
     feed = KiteFeed(session, connections, rows, clock, GRACE_NS, repair.repair, outcome.alerts.append, timed=timed)
-    engine = Engine(session, regular_day(session, len(targets)), EngineSpec(1, GRACE_NS, 0), Nothing(), Nothing(), Nothing())
+    engine = Engine(session, hours(session, world.rows), EngineSpec(1, GRACE_NS, 0), Nothing(), Nothing(), Nothing())
     async with aclosing(feed.events()) as events:
         async for event in events:
             _take(outcome, feed, engine, event)

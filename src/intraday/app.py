@@ -44,7 +44,7 @@ from intraday.core.costs import Costs
 from intraday.core.feature_set import FeatureSet
 from intraday.core.features import FeatureCalculator
 from intraday.core.labels import LabelSpec
-from intraday.core.lists import index_row, lists_of, stand_in
+from intraday.core.lists import index_row, lists_of, longest_day, stand_in
 from intraday.core.panel import Lists
 from intraday.core.registry import default_registry
 from intraday.core.synthetic import SyntheticMarket, SyntheticSpec
@@ -410,11 +410,11 @@ def build_connections(
 def shared_hours(system: System, instruments: Sequence[Instrument], session: Session) -> Callable[[int], bool]:
     """Whether anything of ``instruments`` is in continuous trading at a moment: silence then is worth an alarm.
 
-    With closing-auction stocks and indices alone it ends at 15:15, where the rest trades on.
+    With closing-auction stocks and indices alone it ends at 15:15, where the rest trades on; with futures among them at 15:40.
     """
     rule = closing_auction(system)
     auction = all(i.kind is Kind.INDEX or rule(i.id, session.day) for i in instruments)
-    return trading_hours(system.sessions.get(session.day, auction=auction))
+    return trading_hours(longest_day(system.sessions.get(session.day, auction=auction), instruments, system.sessions))
 
 
 def build_feed(

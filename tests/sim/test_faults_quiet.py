@@ -84,6 +84,17 @@ def test_the_day_of_auction_stocks_ends_at_its_own_close() -> None:
     keep(Row(QUIET, "Server frozen from 15:15:01 on, the end of continuous trading of auction stocks", None, "", None, 0))
 
 
+def test_an_outage_across_the_auctions_start_asks_nothing_of_auction_stocks_after_it() -> None:
+    """15:12 to 15:17, the feed gone from 15:14:30 to 15:15:30: their day is over at 15:15, that of others goes on."""
+    rows = [row for row in ROWS if not row.is_index]
+    outcome = closing(rows, fault_at="15:14:30", scenario="at 15:14:30 freeze for 60 s")
+    assert (outcome.lost(), outcome.wrong()) == ([], [])
+    for inst, row in enumerate(rows):
+        kept = [ts for i, ts in [*outcome.live, *outcome.backfilled] if i == inst]
+        assert max(kept) == at_ns("15:14") if row.auction else at_ns("15:16"), row.symbol
+    assert any(row.auction for row in rows) and not all(row.auction for row in rows)
+
+
 def test_depth_is_empty_after_the_close_and_nobody_minds() -> None:
     rows = [row for row in ROWS if not row.auction and not row.is_index]
     outcome = closing(list(rows), start="15:26:50", open="15:27", minutes=3, fault_at="15:30:00")

@@ -14,7 +14,7 @@ from intraday.core import suspects
 from intraday.core.validate import CandleValidator, FlagReason, RejectReason, Validation
 from intraday.domain.arrays import BAR, F8, MINUTE_NS, Bars, empty
 from intraday.domain.instruments import Instrument
-from intraday.domain.session import SessionTable
+from intraday.domain.session import Segment, SessionTable
 
 TABLE = SessionTable.load()
 VALIDATOR = CandleValidator(TABLE)
@@ -256,7 +256,7 @@ def test_the_brokers_candles_are_judged_by_the_same_rules() -> None:
     scale(bars, slice(1_875, None), 0.5)
     bars["volume"][1_875:] *= 2
     scale(bars, 1_000, 3.0)
-    judged = judge(stock, SESSIONS[:8], bars, end_ns, end_ns, {}, VALIDATOR)
+    judged = judge(stock, SESSIONS[:8], bars, end_ns, end_ns, {}, {Segment.EQUITY: VALIDATOR})
     assert [(row.reason, row.ts_ns) for row in judged.rejected] == [("outlier", bars["ts_ns"][1_000])]
     assert judged.odd == (FlagReason.CORPORATE_ACTION,)
     assert judged.bars.size == bars.size - 1

@@ -1,14 +1,20 @@
 """The rules of usable ticks one by one, as docs/sessions.md lists them, and the closing auction on the simulated exchange."""
 
+from dataclasses import replace
 from datetime import date
 
 import numpy as np
 import pytest
 
+from fault_cases import Nothing
 from intraday.core.candles import HistoricalAggregator, LiveAggregator, TickReject, closes
-from intraday.core.panel import regular_day
+from intraday.core.panel import Lists, day_of, regular_day
 from intraday.domain.arrays import MINUTE_NS, TICK, BarFlag
+from intraday.domain.events import SaveBars
 from intraday.domain.session import Segment, SessionTable
+from intraday.live.engine import Engine, EngineSpec
+from intraday.live.recorded import frames
+from intraday.live.sources import timed_events
 from intraday.live.validate import TickValidator
 from intraday.sim.listing import synthetic_listing
 from intraday.sim.market import SyntheticTape
@@ -175,17 +181,41 @@ def test_closing_auction_stocks_have_360_minutes_since_its_day(tape, day, n):
         assert own["volume"].sum() == bars[k]["volume"].sum()
 
 
-def test_decision_bars_of_auction_stocks_close_at_a_quarter_past_three(tape):
+def mixed(tape):
+    """A closing-auction stock, a stock and a future on one day, as the engine sees it."""
+    rows = rows_of(tape, "INFY", "SYN006", "INFY26SEPFUT")
     session = TABLE.get(WITH_AUCTION)
-    rows = rows_of(tape, "INFY", "SYN006")
-    hours = regular_day(session, 2)
-    hours.minutes[0] = TABLE.get(WITH_AUCTION, auction=True).minutes
-    live = LiveAggregator(hours, 48)  # a timeframe whose last bar is short for both: it would end at 15:39
-    live.fold(TickValidator(session, hours).check(tape_ticks(tape, [row.token for row in rows], WITH_AUCTION)))
-    quarter_past = live.close(int(closes(hours)[0]))
-    last = session.open_ns + 336 * MINUTE_NS
-    assert [int(b["inst"]) for b in quarter_past.decisions if b["ts_ns"] == last] == [0]
-    assert live.close(session.close_ns).decisions[["ts_ns", "inst"]].tolist() == [(last, 1)]
+    hours = day_of(session, 3, TABLE, Lists(auction=((0, 0, 1 << 30),), futures=(2,)))
+    assert hours.minutes.tolist() == [360.0, 375.0, 385.0]
+    return session, hours, tape_ticks(tape, [row.token for row in rows], WITH_AUCTION)
+
+
+def test_each_instrument_keeps_the_hours_of_its_own_segment(tape):
+    """Live: ticks of a future count to 15:40, whoever else is subscribed; history makes the same candles."""
+    session, hours, ticks = mixed(tape)
+    validator = TickValidator(session, hours)
+    kept = validator.check(ticks).copy()
+    closed = HistoricalAggregator(3).fold_day(session, hours, kept, GRACE_NS)
+    assert np.bincount(closed.minutes["inst"]).tolist() == [360, 375, 385]
+    found = validator.take_rejects(0)
+    assert "auction" in {r for r, i in zip(found.reason, found.inst, strict=True) if i == 0}
+    engine = Engine(session, hours, EngineSpec(5, GRACE_NS, 0), Nothing(), Nothing(), Nothing())
+    feed = replace(session, close_ns=TABLE.get(WITH_AUCTION, segment=Segment.DERIVATIVES).close_ns)
+    effects = [e for event in timed_events(feed, frames(ticks), GRACE_NS, 1 << 60) for e in engine.process(event)]
+    saved = [effect.bars for effect in effects if isinstance(effect, SaveBars)]
+    assert np.concatenate(saved).tobytes() == closed.minutes.tobytes()
+
+
+def test_decision_bars_of_one_slot_come_together(tape):
+    """The hour from 15:15 ends at 15:30 for a stock and at 15:40 for a future: features compare them, in history at one row."""
+    session, hours, ticks = mixed(tape)
+    live = LiveAggregator(hours, 60)
+    live.fold(TickValidator(session, hours).check(ticks))
+    auction, regular, future = closes(hours).tolist()
+    last = auction
+    assert [int(b["inst"]) for b in live.close(auction).decisions if b["ts_ns"] == last - 60 * MINUTE_NS] == [0, 1, 2]
+    assert len(live.close(regular).decisions) == 0
+    assert live.close(future).decisions[["ts_ns", "inst"]].tolist() == [(last, 1), (last, 2)]
 
 
 def test_futures_trade_on_to_twenty_to_four(tape):

@@ -67,7 +67,7 @@ def slow_candles(session: Session, closes: Sequence[int], events: Iterable[Event
         elif isinstance(event, Backfilled):
             candles += [_given(bar) for bar in event.bars.tolist()]
         elif isinstance(event, Timer):
-            until = min((event.now_ns - grace_ns) // MINUTE * MINUTE, session.close_ns)
+            until = min((event.now_ns - grace_ns) // MINUTE * MINUTE, max(closes))
             if until > session.open_ns:
                 candles += _hand_out(instruments, waiting, handed, through, until)
                 through = max(through, until)

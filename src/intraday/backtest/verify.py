@@ -20,7 +20,7 @@ import numpy as np
 from intraday.backtest.compare import Difference, Rows, compare, feature_rows, newest, no_features, signal_rows
 from intraday.backtest.corrected import CandleDifference, Cause, Evidence, RowDifferences, explain_candles, explain_rows, keys_of
 from intraday.backtest.known import Check, KnownVerifier, Rowset
-from intraday.core.candles import HistoricalAggregator
+from intraday.core.candles import HistoricalAggregator, day_end
 from intraday.core.features import FeatureCalculator
 from intraday.core.labels import SIGMA
 from intraday.core.panel import panel_of
@@ -172,16 +172,18 @@ class Verifier:
         decider = model.decider(np.array(header.costs), header.instruments)
         i_sigma = model.feature_set.column(SIGMA)
         signals: list[Signal] = []
+        hours = header.hours(self._sessions)
+        end_ns = day_end(hours)
         # A decision is as late as its timer was: on a live feed that is a little after the end of the grace.
         timers = np.array([e.now_ns for e in journal.events() if isinstance(e, Timer)], np.int64)
         for t, ts_ns in enumerate(panel.ts_ns):
             bars = decisions[decisions["ts_ns"] == ts_ns]
             rows = x[t, bars["inst"]]
-            due_ns = min(int(ts_ns) + run.timeframe * MINUTE_NS, session.close_ns) + header.grace_ns
+            due_ns = min(int(ts_ns) + run.timeframe * MINUTE_NS, end_ns) + header.grace_ns
             i_timer = int(np.searchsorted(timers, due_ns))
             now_ns = int(timers[i_timer]) if i_timer < len(timers) else due_ns
             p = model.predictor.predict(rows)
-            signals += decide_each(decider, session, header.hours(self._sessions), bars, rows[:, i_sigma], p, now_ns)
+            signals += decide_each(decider, session, hours, bars, rows[:, i_sigma], p, now_ns)
         t_row, inst = np.nonzero(panel.mask)
         features = feature_rows(panel.ts_ns[t_row], inst.astype(np.int32), x[t_row, inst], names)
         return Rowset(best, features, newest(signal_rows(signals)))

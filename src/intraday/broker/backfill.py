@@ -7,26 +7,28 @@ asks for nothing again that was complete. The pace is the api's; workers only ke
 from __future__ import annotations
 
 import asyncio
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import TypeVar
 
-from intraday.broker.candles import Auction, Judged, judge, no_auction, own_sessions, untried, worth_asking
+import numpy as np
+
+from intraday.broker.candles import Auction, Judged, judge, no_auction, own_sessions, untried, validators_of, worth_asking
 from intraday.broker.chunks import Chunk, plan, recut
-from intraday.core.validate import CandleValidator
-from intraday.domain.arrays import BAR, MINUTE_NS, Bars, empty
+from intraday.domain.arrays import BAR, DAY_NS, IST_NS, MINUTE_NS, Bars, empty
 from intraday.domain.broker import SPAN_DAYS, CandleApi, Fetched, FetchStore, Interval
 from intraday.domain.clock import Clock
 from intraday.domain.errors import AuthError, BrokerError, IntradayError, RequestRefused, SpanTooLong
 from intraday.domain.instruments import Instrument
 from intraday.domain.ports import BarStore, Progress, WriteReport
-from intraday.domain.session import SessionTable, day_of
+from intraday.domain.session import SessionTable, day_of, midnight_ns
 
 REFUSED = "refused by the broker"
 NO_ANSWER = "no answer from the broker"
 FAILURES_MAX = 10  # requests in a row without an answer, their retries included, after which the broker counts as down
+EARLIER_NS = 16 * DAY_NS  # stored bars of so long before an answer, some ten sessions, say what is usual
 REASON_MAX = 200  # characters of a refusal kept with a gap
 
 Target = tuple[Instrument, int]  # a stored instrument and the broker's token of it today
@@ -71,6 +73,7 @@ class _Run:
     targets: Sequence[Target]
     queue: deque[Chunk]
     before: Mapping[tuple[int, date], Fetched]  # what earlier answers said of (instrument, day)
+    asked: Mapping[int, Sequence[int]]  # session numbers by target
     cap_days: int
     planned: int
     requests: int = 0
@@ -124,7 +127,7 @@ class BackfillManager:
         self._settle_ns = round(settle_s * 1e9)
         self._auction = auction
         self._in_thread = in_thread
-        self._validator = CandleValidator(sessions)
+        self._validators = validators_of(sessions)
 
     def plan(self, targets: Sequence[Target], first: date, last: date, *, again: bool = False) -> list[Chunk]:
         """The requests that ``run`` would make, in order; ``again``: for everything, fetched before or not.
@@ -144,7 +147,10 @@ class BackfillManager:
         fetched = self._fetched(targets, first, last)
         chunks = self._plan(targets, fetched, first, last, again=again)
         before = {(f.instrument_id, f.day): f for f in fetched}
-        run = _Run(targets, deque(chunks), before, SPAN_DAYS[Interval.MINUTE], len(chunks))
+        asked: dict[int, list[int]] = defaultdict(list)
+        for chunk in chunks:
+            asked[chunk.target] += [session.number for session in chunk.sessions]
+        run = _Run(targets, deque(chunks), before, asked, SPAN_DAYS[Interval.MINUTE], len(chunks))
         self._progress("backfill", 0, run.planned)
         async with asyncio.TaskGroup() as group:
             for _ in range(min(self._workers, len(chunks))):
@@ -204,7 +210,9 @@ class BackfillManager:
 
     async def _keep(self, run: _Run, chunk: Chunk, answer: Bars, final_ns: int) -> None:
         instrument = run.targets[chunk.target][0]
-        judged = judge(instrument, chunk.sessions, answer, final_ns + self._settle_ns, final_ns, run.before, self._validator)
+        earlier = await self._offload(lambda: self._earlier(run, chunk))
+        asked_ns = final_ns + self._settle_ns
+        judged = judge(instrument, chunk.sessions, answer, asked_ns, final_ns, run.before, self._validators, earlier)
         known_ns = self._clock.now_ns()
 
         def store() -> WriteReport:
@@ -218,6 +226,12 @@ class BackfillManager:
         run.bars += judged.bars.shape[0]
         run.rejected += judged.n_rejected
         _count(run, judged)
+
+    def _earlier(self, run: _Run, chunk: Chunk) -> Bars:
+        """Stored bars of the sessions before the request; none of a day this run asks for, or the order of answers would decide."""
+        start_ns = midnight_ns(chunk.sessions[0].day)
+        bars = self._bars.read([run.targets[chunk.target][0].id], start_ns - EARLIER_NS, start_ns)
+        return bars[~np.isin((bars["ts_ns"] + IST_NS) // DAY_NS, run.asked[chunk.target])]
 
     async def _give_up(self, run: _Run, chunk: Chunk, final_ns: int, reason: str, *, whole: bool) -> None:
         """Nothing came: remember that as gaps. ``whole``: nor will it for the instrument's other requests."""
@@ -250,10 +264,10 @@ class BackfillManager:
             if not again and not worth_asking(row, now_ns):
                 done[row.instrument_id].add(row.day)
         begun_ns = now_ns - self._settle_ns - MINUTE_NS  # a session that opened later has no final candle yet
-        plain, auction = (
-            [s for s in self._sessions.between(first, last, early) if s.open_ns <= begun_ns] for early in (False, True)
-        )
-        hours = [own_sessions(plain, auction, i, self._auction) for i in done]
+        begun = [s.day for s in self._sessions.between(first, last) if s.open_ns <= begun_ns]
+        if not begun:
+            return []
+        hours = own_sessions(self._sessions, (instrument for instrument, _ in targets), begun[0], begun[-1], self._auction)
         return plan(hours, list(done.values()), SPAN_DAYS[Interval.MINUTE])
 
     def _today(self) -> date:

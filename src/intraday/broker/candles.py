@@ -8,23 +8,24 @@ from datetime import date
 
 import numpy as np
 
-from intraday.core.validate import REASONS, CandleValidator, FlagReason, RejectReason, Validation
+from intraday.core.validate import NO_BARS, REASONS, CandleValidator, FlagReason, RejectReason, Validation
 from intraday.domain.arrays import DAY_NS, I8, MINUTE_NS, Bars
 from intraday.domain.broker import Fetched
 from intraday.domain.gaps import NO_CANDLE, NO_SESSION, SCATTERED, expected_minutes, runs
 from intraday.domain.instruments import Instrument
 from intraday.domain.membership import Span
 from intraday.domain.ports import Gap, Quarantined
-from intraday.domain.session import Session, midnight_ns
+from intraday.domain.session import Segment, Session, SessionTable, midnight_ns
 
 RUNS_MAX = 5  # more runs of missing minutes in one session are one gap: a thinly traded stock would fill the table
-KEPT_MAX = 100  # rejected rows of one reason kept of one answer; more of them tell nothing new, such as futures' last minutes
+KEPT_MAX = 100  # rejected rows of one reason kept of one answer; more of them tell nothing new
 ORIGIN = "broker, minute candles"
 FINAL_NS = DAY_NS + 6 * 60 * MINUTE_NS  # from the midnight before a session until its candles are revised no more
 EMPTY_NS = 60 * MINUTE_NS  # a session without a candle is believed when it has none at least so much later either
 AGAIN_NS = 10 * MINUTE_NS  # and is not asked for again before
 OLD_NS = 7 * DAY_NS  # after the midnight before a session it is believed at once, if other sessions of the answer have candles
 
+Validators = Mapping[Segment, CandleValidator]
 Auction = Callable[[int, date], bool]  # whether this instrument's day ends with the closing auction
 
 
@@ -69,11 +70,13 @@ def judge(
     asked_ns: int,
     final_ns: int,
     before: Mapping[tuple[int, date], Fetched],
-    validator: CandleValidator,
+    validators: Validators,
+    earlier: Bars = NO_BARS,
 ) -> Judged:
     """Judge the minutes of these sessions. ``final_ns``: a candle that ends later is left out, since it may still be running.
-    ``before``: what is known of (instrument, day) from earlier answers; a session without a candle is only believed in the end."""
-    rows, found = check(instrument, sessions, answer, sessions[0].open_ns, final_ns, validator)
+    ``before``: what is known of (instrument, day) from earlier answers; a session without a candle is only believed in the end.
+    ``earlier``: stored bars of the sessions before, which say what is usual."""
+    rows, found = check(instrument, sessions, answer, sessions[0].open_ns, final_ns, validators, earlier)
     bars, seen = rows[found.accepted], _seen(rows, found)
     fetched: list[Fetched] = []
     gaps: list[Gap] = []
@@ -119,16 +122,24 @@ def _rest(session: Session, known: Fetched | None) -> Session:
 
 
 def check(
-    instrument: Instrument, sessions: Sequence[Session], answer: Bars, start_ns: int, final_ns: int, validator: CandleValidator
+    instrument: Instrument,
+    sessions: Sequence[Session],
+    answer: Bars,
+    start_ns: int,
+    final_ns: int,
+    validators: Validators,
+    earlier: Bars = NO_BARS,
 ) -> tuple[Bars, Validation]:
     """The rows of the answer that open at or after ``start_ns``, end by ``final_ns`` and are of these sessions' days, and what is
-    to be thought of each. ``sessions`` are the instrument's own: those of closing-auction stocks end before the validator's."""
+    to be thought of each. ``sessions`` are the instrument's own: those of closing-auction stocks end before the validator's.
+    ``earlier``: bars from before the answer that are believed."""
     ts = answer["ts_ns"]
     inside = (ts >= start_ns) & (ts + MINUTE_NS <= min(final_ns, midnight_ns(sessions[-1].day) + DAY_NS))
     rows = answer[inside]
     if not instrument.has_volume:
         rows["volume"] = np.nan
-    found = validator.check(rows, instrument.has_volume)
+    last = float(earlier["close"][-1]) if len(earlier) else None
+    found = validators[instrument.segment].check(rows, instrument.has_volume, last, earlier)
     close_ns = np.array([s.close_ns for s in sessions], dtype=np.int64)
     at = np.searchsorted([s.open_ns for s in sessions], rows["ts_ns"], side="right") - 1
     late = (found.code == 0) & (rows["ts_ns"] >= close_ns[at])
@@ -136,9 +147,24 @@ def check(
     return rows, replace(found, code=code, accepted=found.accepted[~late[found.accepted]])
 
 
-def own_sessions(plain: Sequence[Session], auction: Sequence[Session], instrument_id: int, rule: Auction) -> list[Session]:
-    """The sessions of one instrument, out of those of everybody and those of closing-auction stocks on the same days."""
-    return [b if b.close_ns != a.close_ns and rule(instrument_id, a.day) else a for a, b in zip(plain, auction, strict=True)]
+def own_sessions(
+    table: SessionTable, instruments: Iterable[Instrument], first: date, last: date, rule: Auction
+) -> list[list[Session]]:
+    """The sessions of each instrument with ``first <= day <= last``: futures and closing-auction stocks have hours of their own."""
+    plain, early = (table.between(first, last, auction) for auction in (False, True))
+    late = table.between(first, last, segment=Segment.DERIVATIVES)
+
+    def own(i: Instrument) -> list[Session]:
+        if i.segment is Segment.DERIVATIVES:
+            return late
+        return [b if b.close_ns != a.close_ns and rule(i.id, a.day) else a for a, b in zip(plain, early, strict=True)]
+
+    return [own(i) for i in instruments]
+
+
+def validators_of(table: SessionTable) -> Validators:
+    """One for each segment."""
+    return {segment: CandleValidator(table, segment=segment) for segment in Segment}
 
 
 def last_final_ns(session: Session, final_ns: int) -> int:

@@ -96,7 +96,7 @@ class KiteFeed:
         insts = sorted(set(token_to_inst.values()))
         self._repairs = Repairs(session, insts, repair, clock, repairs or RepairSpec(), tell, self._repaired)
         self._bars: deque[Bars] = deque()  # fetched, not yet handed out
-        self._timers = deque(end_ns + grace_ns for end_ns in minute_ends(session))
+        self._timers = deque(end_ns + grace_ns for end_ns in minute_ends(session.open_ns, session.close_ns))
         self._timers.append(self._timers[-1] + MINUTE_NS)  # hands out what came late
         self._now_ns = 0
         self._down = {i: _Down("not connected yet", session.open_ns) for i in range(len(connections))}

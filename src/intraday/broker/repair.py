@@ -11,9 +11,8 @@ import numpy as np
 from loguru import logger
 
 from intraday.broker.backfill import Target
-from intraday.broker.candles import Auction, check, no_auction, own_sessions
+from intraday.broker.candles import Auction, check, no_auction, own_sessions, validators_of
 from intraday.broker.repairs import Repaired
-from intraday.core.validate import CandleValidator
 from intraday.domain.arrays import BAR, MINUTE_NS, Bars, empty
 from intraday.domain.broker import CandleApi, Interval
 from intraday.domain.clock import Clock
@@ -60,7 +59,7 @@ class MinuteRepair:
         self._settle_ns = round(settle_s * 1e9)
         self._auction = auction
         self._sessions = sessions
-        self._validator = CandleValidator(sessions)
+        self._validators = validators_of(sessions)
 
     async def repair(self, start_ns: int, end_ns: int, insts: Sequence[int] = ()) -> Repaired:
         """BAR[n] with ``start_ns <= open`` and ``end <= end_ns`` of these rows (all when empty), ordered by (ts, inst).
@@ -110,9 +109,8 @@ class MinuteRepair:
         instrument, token = self._targets[inst]
         answer = await self._api.fetch_historical_data(token, Interval.MINUTE, start_ns, end_ns - MINUTE_NS)
         day = day_of(start_ns)
-        plain, auction = ([self._sessions.get(day, early)] for early in (False, True))
-        hours = own_sessions(plain, auction, instrument.id, self._auction)
-        rows, found = check(instrument, hours, answer, max(start_ns, hours[0].open_ns), end_ns, self._validator)
+        (hours,) = own_sessions(self._sessions, [instrument], day, day, self._auction)
+        rows, found = check(instrument, hours, answer, max(start_ns, hours[0].open_ns), end_ns, self._validators)
         bars = rows[found.accepted]
         bars["inst"] = inst
         return bars

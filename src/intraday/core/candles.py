@@ -54,6 +54,11 @@ def closes(day: Day) -> I8:
     return np.asarray(day.open_ns + day.minutes.astype(np.int64) * MINUTE_NS, np.int64)
 
 
+def day_end(day: Day) -> int:
+    """When the last of the day's instruments ends its continuous trading."""
+    return int(closes(day).max())
+
+
 def sort_bars(bars: Bars) -> Bars:
     """The same rows ordered by (ts, inst)."""
     return bars[np.lexsort((bars["inst"], bars["ts_ns"]))]
@@ -62,13 +67,13 @@ def sort_bars(bars: Bars) -> Bars:
 class LiveAggregator:
     """One session's candles of the S instruments of ``day``, a frame at a time.
 
-    State is per instrument, so the result depends neither on how ticks are cut into frames nor on which other instruments there
-    are.
+    State is per instrument, so candles depend neither on how ticks are cut into frames nor on which other instruments there are. A
+    last short decision bar waits for the last instrument to end its day: those of one slot are decided on together, as in history.
     """
 
     def __init__(self, day: Day, timeframe: int) -> None:
         n_instruments = len(day.minutes)
-        self._close_ns = closes(day)
+        self._end_ns = np.full(n_instruments, day_end(day))
         self._fold = empty(candle.FOLD, n_instruments)
         self._fold["minute_ns"] = -1
         self._bucket = _empty_buckets(n_instruments)
@@ -94,7 +99,7 @@ class LiveAggregator:
         self._fold["cut"] = 1
 
     def close(self, boundary_ns: int) -> ClosedBars:
-        """Hand out every minute that ends at or before ``boundary_ns``; a last short bucket ends with its instrument's trading."""
+        """Hand out every minute that ends at or before ``boundary_ns``; a last short bucket comes at the end of the day."""
         n = candle.close_minutes(self._fold, boundary_ns, self._scratch)
         rows = np.concatenate([*self._pending, self._scratch[:n]])
         due = rows["ts_ns"] + MINUTE_NS <= boundary_ns
@@ -108,7 +113,7 @@ class LiveAggregator:
     def _decide(self, minutes: Bars, boundary_ns: int) -> Bars:
         out = empty(BAR, len(minutes) + len(self._bucket))
         n = candle.fold_minutes(self._bucket, minutes, GRID_ORIGIN_NS, self._frame_ns, out)
-        n += candle.close_buckets(self._bucket, boundary_ns, self._frame_ns, self._close_ns, out[n:])
+        n += candle.close_buckets(self._bucket, boundary_ns, self._frame_ns, self._end_ns, out[n:])
         return sort_bars(out[:n])
 
     def _room(self, n: int) -> Bars:
@@ -132,13 +137,13 @@ class HistoricalAggregator:
         live = LiveAggregator(day, timeframe)
         closed: list[ClosedBars] = []
         start = 0
-        for boundary_ns in minute_ends(session):
+        for boundary_ns in minute_ends(session.open_ns, day_end(day)):
             stop = start + int(np.searchsorted(ticks["recv_ns"][start:], boundary_ns + grace_ns, side="left"))
             live.fold(ticks[start:stop])
             closed.append(live.close(boundary_ns))
             start = stop
         live.fold(ticks[start:])
-        closed.append(live.close(session.close_ns))
+        closed.append(live.close(day_end(day)))
         return ClosedBars(
             np.concatenate([c.minutes for c in closed]),
             sort_bars(np.concatenate([c.late for c in closed])),
@@ -162,9 +167,9 @@ class HistoricalAggregator:
         return sort_bars(out[:n])
 
 
-def minute_ends(session: Session) -> Iterator[int]:
+def minute_ends(open_ns: int, close_ns: int) -> Iterator[int]:
     """The boundaries at which a session's minutes end, ascending; the last is its close."""
-    return iter(range(session.open_ns + MINUTE_NS, session.close_ns + 1, MINUTE_NS))
+    return iter(range(open_ns + MINUTE_NS, close_ns + 1, MINUTE_NS))
 
 
 def _empty_buckets(n: int) -> NDArray[np.void]:

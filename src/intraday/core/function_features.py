@@ -255,7 +255,7 @@ def whole(functions: FunctionSet, panel: Panel, index: int | None = None) -> tup
     """
     traded = panel.ts_ns[panel.mask.any(axis=1)]
     sessions, frame_ns = functions.sessions, panel.timeframe * MINUTE_NS
-    grid = slots(sessions, frame_ns, _midnight(int(traded[0])), int(traded[-1]) + 1)
+    grid = np.union1d(slots(sessions, frame_ns, _midnight(int(traded[0])), int(traded[-1]) + 1), traded)  # futures trade longer
     at = np.searchsorted(grid, panel.ts_ns)
     rows = np.full((FIELDS, len(grid), panel.n_instruments), np.nan)
     for row, name in zip(rows, PRICES, strict=False):

@@ -11,7 +11,7 @@ from intraday.core.panel import Lists, Spans
 from intraday.domain.arrays import Mask
 from intraday.domain.instruments import Instrument, Kind
 from intraday.domain.membership import Membership, Span
-from intraday.domain.session import EPOCH
+from intraday.domain.session import EPOCH, Segment, Session, SessionTable
 
 FOREVER = 1 << 30  # a session number after every session
 INDEX = "NIFTY 50"  # the market's, where nothing else is configured
@@ -35,7 +35,14 @@ def lists_of(
     spans: Spans = tuple((row_of[i], 0, FOREVER) for i in sorted(stocks, key=row_of.__getitem__))
     if membership is not None:
         spans = tuple((row_of[i], first, last) for i, first, last in membership.spans if i in stocks)
-    return Lists(tuple(_early(auction, auction_from, row_of)), spans, out)
+    futures = tuple(row for row, i in enumerate(instruments) if i.segment is Segment.DERIVATIVES)
+    return Lists(tuple(_early(auction, auction_from, row_of)), spans, out, futures)
+
+
+def longest_day(session: Session, instruments: Iterable[Instrument], sessions: SessionTable) -> Session:
+    """The session as long as any of ``instruments`` trades: how long a feed of them has to last."""
+    late = any(i.segment is Segment.DERIVATIVES for i in instruments)
+    return sessions.get(session.day, segment=Segment.DERIVATIVES) if late else session
 
 
 def index_row(instruments: Sequence[Instrument], name: str | None) -> int | None:

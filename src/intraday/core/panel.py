@@ -9,7 +9,7 @@ import numpy as np
 
 from intraday.domain.arrays import DAY_NS, F8, IST_NS, MINUTE_NS, Bars, Mask, Panel
 from intraday.domain.errors import CalendarError
-from intraday.domain.session import Session, SessionTable
+from intraday.domain.session import Segment, Session, SessionTable
 
 Spans = tuple[tuple[int, int, int], ...]  # (dense row, first, last session number), both inclusive
 
@@ -21,11 +21,13 @@ class Lists:
     ``auction``: when a stock took part in the closing auction, so that its continuous trading ended earlier. ``member``: when it
     was in the universe that cross-sections compare; None: always. Others get features, but are compared with nobody. ``out``: when
     it sits out, as after a corporate action (``core.actions.excluded``): it has no bars in panels, so no features and no labels.
+    ``futures``: rows that keep the derivatives segment's hours.
     """
 
     auction: Spans = ()
     member: Spans | None = None
     out: Spans = ()
+    futures: tuple[int, ...] = ()
 
     def auction_on(self, number: int, n: int) -> Mask:
         """bool [n]: who is on the closing-auction list on a session number."""
@@ -70,6 +72,7 @@ def day_of(session: Session, n: int, sessions: SessionTable, lists: Lists = NO_L
     auction = lists.auction_on(session.number, n)
     regular, early = (float(sessions.get(session.day, auction=each).minutes) for each in (False, True))
     minutes = np.where(auction, early, regular)
+    minutes[list(lists.futures)] = sessions.get(session.day, segment=Segment.DERIVATIVES).minutes
     out = _on(lists.out, session.number, n) if lists.out else None
     return Day(session.number, session.open_ns, minutes, lists.members_on(session.number, n), out)
 

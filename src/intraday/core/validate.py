@@ -14,11 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from intraday.core import suspects
-from intraday.domain.arrays import DAY_NS, F8, I8, IST_NS, MINUTE_NS, Bars, Mask
+from intraday.domain.arrays import BAR, DAY_NS, F8, I8, IST_NS, MINUTE_NS, Bars, Mask, empty
 from intraday.domain.gaps import PADDING, runs
-from intraday.domain.session import EPOCH, SessionTable
+from intraday.domain.session import EPOCH, Segment, SessionTable
 
 UNIT_RATIO = 50.0  # paise for rupees is 100; no split or circuit limit moves a price by 50 from one bar to the next
+NO_BARS = empty(BAR)
 ZERO_TIME_BEFORE_NS = 365 * DAY_NS  # a stamp in 1970 is a zero, in whatever zone
 
 
@@ -132,19 +133,20 @@ class Validation:
 
 
 class CandleValidator:
-    """Checks one-minute bars against the session table. ``auction``: hours of closing-auction stocks."""
+    """Checks one-minute bars against the session table: those of a segment, or (``auction``) of closing-auction stocks."""
 
-    def __init__(self, sessions: SessionTable, auction: bool = False) -> None:
-        self._number, self._open_ns, self._close_ns = sessions.arrays(auction)
+    def __init__(self, sessions: SessionTable, auction: bool = False, segment: Segment = Segment.EQUITY) -> None:
+        self._number, self._open_ns, self._close_ns = sessions.arrays(auction, segment)
         self._pauses = sessions.pauses()
         self._first = (sessions.first - EPOCH).days
         self._last = (sessions.last - EPOCH).days
 
-    def check(self, bars: Bars, has_volume: bool, before: float | None = None) -> Validation:
+    def check(self, bars: Bars, has_volume: bool, before: float | None = None, earlier: Bars = NO_BARS) -> Validation:
         """Judge BAR[n] of one instrument, in file order. ``has_volume`` False (indices): volume is not looked at.
 
         ``before``: a close that is known to be right, from shortly before the first row; without it, the unit that most rows are in
-        counts as the right one.
+        counts as the right one. ``earlier``: BAR[k], bars believed before, ascending, all older than ``bars``: what is usual rests
+        on them, and nothing is said of them. Without any, nothing in the first sessions is called a jump or a corporate action.
         """
         code = np.zeros(bars.shape[0], dtype=np.int8)
         ts = np.ascontiguousarray(bars["ts_ns"])
@@ -161,7 +163,7 @@ class CandleValidator:
         _reject_repeats(code, bars, ts, has_volume)
         if has_volume:
             _reject_padding(code, bars, ts)
-        flags = _suspect(code, bars, ts, has_volume)
+        flags = _suspect(code, bars, ts, has_volume, earlier)
         accepted = _by_time(np.flatnonzero(code == 0), ts)
         seen = np.sort(ts[_judged(code)])
         return Validation(code, accepted, self.gaps(seen), flags)
@@ -253,22 +255,24 @@ def _reject_padding(code: NDArray[np.int8], bars: Bars, ts: I8) -> None:
     _reject_rows(code, RejectReason.NO_TRADE_PADDING, rows[flat])
 
 
-def _suspect(code: NDArray[np.int8], bars: Bars, ts: I8, has_volume: bool) -> tuple[Flag, ...]:
-    """Reject stale rows and outliers; flag what is odd of the rest, by time."""
+def _suspect(code: NDArray[np.int8], bars: Bars, ts: I8, has_volume: bool, earlier: Bars) -> tuple[Flag, ...]:
+    """Reject stale rows and outliers; flag what is odd of the rest, by time. ``earlier`` stands before them, row -1 each."""
     rows = _by_time(np.flatnonzero(code == 0), ts)
     if rows.size == 0:
         return ()
-    picked = bars[rows]
-    hangs = suspects.stale(picked, has_volume, suspects.sessions_of(picked))
+    picked = np.concatenate((earlier, bars[rows]))
+    rows = np.concatenate((np.full(len(earlier), -1), rows))
+    hangs = suspects.stale(picked, has_volume, suspects.sessions_of(picked)) & (rows >= 0)
     _reject_rows(code, RejectReason.STALE, rows[hangs])
     rows, picked = rows[~hangs], picked[~hangs]
     sessions = suspects.sessions_of(picked)
     sigma = suspects.volatility(picked, sessions, suspects.returns(picked, sessions))
     wild = suspects.outliers(picked, sessions, sigma)
+    wild = wild[rows[wild] >= 0]
     if wild.size:
         _reject_rows(code, RejectReason.OUTLIER, rows[wild])
         rows, picked, sigma = np.delete(rows, wild), np.delete(picked, wild), np.delete(sigma, wild)
-    return _flags(rows, picked, sigma, has_volume)
+    return tuple(flag for flag in _flags(rows, picked, sigma, has_volume) if flag.row >= 0)
 
 
 def _flags(rows: I8, bars: Bars, sigma: F8, has_volume: bool) -> tuple[Flag, ...]:

@@ -25,7 +25,7 @@ from intraday.database.pool import Database
 from intraday.domain.arrays import MINUTE_NS
 from intraday.domain.instruments import Instrument, Kind
 from intraday.domain.ports import Progress
-from intraday.domain.session import SessionTable
+from intraday.domain.session import Segment, SessionTable
 
 ROWS_MAX = 500_000
 _KEPT = ("bars", "features", "labels", "signals")
@@ -57,7 +57,7 @@ class Checker:
         self._sessions = sessions
         self._auction = auction
         self._rows_max = rows_max
-        self._validator = CandleValidator(sessions)
+        self._validators = {segment: CandleValidator(sessions, segment=segment) for segment in Segment}
 
     def run(self, scope: Scope, progress: Progress) -> list[Finding]:
         """What was found, one entry a rule in the order of RULES, ``n`` 0 where all is well."""
@@ -86,7 +86,7 @@ class Checker:
         progress("check", len(spans), len(spans))
 
     def _block(self, snap: Snapshot, part: Part, gaps: GapCheck, tally: Tally) -> None:
-        minutes = check_minutes(snap, part.block, self._validator, tally)
+        minutes = check_minutes(snap, part.block, self._validators, tally)
         check_timeframes(snap, part.block, minutes, _next_hour(part.bars_ns), part.notes, tally)
         gaps.check(snap, part.block, minutes, tally)
         check_features(snap, part.block, minutes, part.sets, part.bars_ns, tally)

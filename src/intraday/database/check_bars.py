@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -13,7 +13,9 @@ from intraday.database.check_rules import Spot, Tally
 from intraday.database.check_snapshot import Snapshot
 from intraday.database.copying import ints, times
 from intraday.domain.arrays import I8, MINUTE_NS, Bars, Mask
+from intraday.domain.session import Segment
 
+Validators = Mapping[Segment, CandleValidator]
 _COLUMNS = (
     "instrument_id, ts, open, high, low, close, volume::double precision AS volume, flags, n_ticks, "
     "source = 'import' AS by_import, source = 'broker' AS by_broker, version"
@@ -27,13 +29,13 @@ WHERE s.{where} AND (b.ts IS NULL OR s.source < b.source OR (s.source, s.version
 ORDER BY s.ts, s.instrument_id"""
 
 
-def check_minutes(snap: Snapshot, block: Block, validator: CandleValidator, tally: Tally) -> Minutes:
-    """Look at every version of every minute of the block."""
+def check_minutes(snap: Snapshot, block: Block, validators: Validators, tally: Tally) -> Minutes:
+    """Look at every version of every minute of the block; ``validators`` by whose hours an instrument keeps."""
     tally.looked(*_RULES)
     best = snap.arrow(f"SELECT {_COLUMNS} FROM ohlcv_1min WHERE {block.where}")  # nosec B608
     older = snap.arrow(f"SELECT {_COLUMNS}, source::text AS source FROM bar_superseded WHERE {block.where}")  # nosec B608
-    bars, sane = _judge(block, best, "ohlcv_1min", validator, tally)
-    superseded, _ = _judge(block, older, "bar_superseded", validator, tally)
+    bars, sane = _judge(block, best, "ohlcv_1min", validators, tally)
+    superseded, _ = _judge(block, older, "bar_superseded", validators, tally)
     if older.num_rows:
         _versions(snap, block, tally)
     keys, more = keys_of(block, bars), keys_of(block, superseded)
@@ -45,7 +47,7 @@ def check_minutes(snap: Snapshot, block: Block, validator: CandleValidator, tall
     return Minutes(bars[order], sane[order], distinct(np.concatenate((keys, more))), of("by_import"), of("by_broker"))
 
 
-def _judge(block: Block, table: pa.Table, name: str, validator: CandleValidator, tally: Tally) -> tuple[Bars, Mask]:
+def _judge(block: Block, table: pa.Table, name: str, validators: Validators, tally: Tally) -> tuple[Bars, Mask]:
     """The rows as bars, and which of them a timeframe can be made of."""
     bars = bars_of(table, block.ids)
     ts, volume = bars["ts_ns"], bars["volume"]
@@ -56,7 +58,7 @@ def _judge(block: Block, table: pa.Table, name: str, validator: CandleValidator,
     surplus = index & ~np.isnan(volume)
     found = {
         "not_a_minute": odd,
-        "outside_session": ~odd & ~validator.in_session(ts),
+        "outside_session": ~odd & ~_in_session(block, bars, validators),
         "bad_price": price,
         "bad_volume": negative & ~index,
         "index_volume": surplus,
@@ -67,6 +69,14 @@ def _judge(block: Block, table: pa.Table, name: str, validator: CandleValidator,
             rows = rows[_order(table, name, bars, rows)]
             tally.add(rule, _spots(block, table, name, bars, rows), _texts(block, bars, rows), rows.size)
     return bars, ~(price | negative | surplus)
+
+
+def _in_session(block: Block, bars: Bars, validators: Validators) -> Mask:
+    inside = np.zeros(len(bars), dtype=np.bool_)
+    for segment, validator in validators.items():
+        rows = np.array([i.segment is segment for i in block.instruments], dtype=np.bool_)[bars["inst"]]
+        inside[rows] = validator.in_session(bars["ts_ns"][rows])
+    return inside
 
 
 def _order(table: pa.Table, name: str, bars: Bars, rows: I8) -> I8:

@@ -22,7 +22,7 @@ from intraday.database.copying import nanoseconds
 from intraday.domain.arrays import DAY_NS, I8, IST_NS, MINUTE_NS
 from intraday.domain.gaps import NO_CANDLE, NOT_IN_FILE, PADDING, expected_minutes, minutes_of, runs
 from intraday.domain.instruments import Instrument
-from intraday.domain.session import EPOCH, Session, SessionTable, midnight_ns
+from intraday.domain.session import EPOCH, Segment, Session, SessionTable, midnight_ns
 
 Auction = Callable[[int, date], bool]  # whether the instrument's day ends with the closing auction
 PADDED_MAX = 100  # a broker's answer leaves at most so many of its padding rows in quarantine (broker.candles.KEPT_MAX)
@@ -70,17 +70,19 @@ class GapCheck:
         tally.looked("gap_missing", "gap_stale", "fetch_empty")
         first, last = _days(block)
         first = max(first, _day(self._floor_ns))
-        plain = self._sessions(first, last, auction=False)
+        plain = self._sessions(first, last)
         early = self._sessions(first, last, auction=True)
-        everything = expected_minutes(plain.values())
+        late = self._sessions(first, last, segment=Segment.DERIVATIVES)
+        everything = {Segment.EQUITY: expected_minutes(plain.values()), Segment.DERIVATIVES: expected_minutes(late.values())}
         for books in _books(snap, block, minutes):
-            self._stale(books, everything, tally)
-            own = {day: early[day] if self._auction(books.instrument.id, day) else plain[day] for day in plain}
-            self._missing(books, own, tally)
+            i = books.instrument
+            self._stale(books, everything[i.segment], tally)
+            own = {day: early[day] if self._auction(i.id, day) else plain[day] for day in plain}
+            self._missing(books, late if i.segment is Segment.DERIVATIVES else own, tally)
 
-    def _sessions(self, first: date, last: date, auction: bool) -> dict[date, Session]:
+    def _sessions(self, first: date, last: date, auction: bool = False, segment: Segment = Segment.EQUITY) -> dict[date, Session]:
         first, last = max(first, self._table.first), min(last, self._table.last)
-        return {} if first > last else {s.day: s for s in self._table.between(first, last, auction)}
+        return {} if first > last else {s.day: s for s in self._table.between(first, last, auction, segment)}
 
     def _stale(self, books: Books, everything: I8, tally: Tally) -> None:
         for claim in books.claims:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from intraday.domain.session_rules import Segment
+
 
 class Kind(StrEnum):
     """What is traded, as far as bars and costs care."""
@@ -33,6 +35,11 @@ class Instrument:
     def has_volume(self) -> bool:
         """False for indices."""
         return self.kind is not Kind.INDEX
+
+    @property
+    def segment(self) -> Segment:
+        """Whose hours it keeps: futures trade longer than the cash market."""
+        return Segment.DERIVATIVES if self.kind is Kind.FUTURE else Segment.EQUITY
 
     @property
     def key(self) -> str:

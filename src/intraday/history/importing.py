@@ -19,7 +19,7 @@ from intraday.domain.errors import InputError
 from intraday.domain.gaps import NOT_IN_FILE
 from intraday.domain.instruments import Instrument, Kind
 from intraday.domain.ports import BarStore, Gap, GapStore, InstrumentStore, Progress, Quarantined, Source, WriteReport
-from intraday.domain.session import SessionTable, day_of, midnight_ns
+from intraday.domain.session import Segment, SessionTable, day_of, midnight_ns
 from intraday.history.manifest import BarFile, discover, is_index_name
 from intraday.history.readers import RawBars, ReadOptions, read_bars
 from intraday.history.timezone import clock_is_wrong, explain_bad_hours
@@ -107,7 +107,7 @@ class Importer:
         self._instruments = instruments
         self._bars = bars
         self._sessions = sessions
-        self._validator = CandleValidator(sessions)
+        self._validators = {segment: CandleValidator(sessions, segment=segment) for segment in Segment}
         self._now_ns = now_ns
         self._progress = progress
         self._gaps = gaps
@@ -166,10 +166,11 @@ class Importer:
             raise InputError(
                 f"{path}: expected a volume column; map one with --map volume=NAME, or say --kind index if it has none"
             )
-        found = self._validator.check(raw.bars, instrument.has_volume, self._close_before(instrument, raw.bars))
+        validator = self._validators[instrument.segment]
+        found = validator.check(raw.bars, instrument.has_volume, self._close_before(instrument, raw.bars))
         outside = found.counts().get(RejectReason.OUT_OF_SESSION, 0)
-        if outside and clock_is_wrong(raw.bars["ts_ns"], outside, self._validator.in_session):
-            raise InputError(explain_bad_hours(path, raw.bars["ts_ns"], raw.zone, outside, self._validator.in_session))
+        if outside and clock_is_wrong(raw.bars["ts_ns"], outside, validator.in_session):
+            raise InputError(explain_bad_hours(path, raw.bars["ts_ns"], raw.zone, outside, validator.in_session))
         unknown = found.counts().get(RejectReason.UNKNOWN_DAY, 0)
         if unknown == raw.bars.shape[0]:
             raise InputError(

@@ -11,6 +11,7 @@ from intraday.app import System, build_alerts, build_connections, build_day_runn
 from intraday.app_broker import Endpoint, build_rest
 from intraday.broker.connection import ConnectionReport
 from intraday.config.settings import RateLimits, Settings
+from intraday.core.lists import longest_day
 from intraday.domain.arrays import MINUTE_NS, TICK
 from intraday.domain.clock import Clock
 from intraday.domain.errors import CalendarError, NotEnoughData
@@ -112,7 +113,8 @@ async def _over_the_wire(
             write(f"warning: {warning}")
         alerts = build_alerts(system.settings, model, instruments, write)
         connections = build_connections(system, endpoint, limits, targets, session, rest)
-        feed = build_feed(system, endpoint, rest, session, connections, targets, alerts.offer)
+        hours = longest_day(session, instruments, system.sessions)
+        feed = build_feed(system, endpoint, rest, hours, connections, targets, alerts.offer)
         source = Source.TICK if endpoint.own_prices else Source.REPLAY  # a day played back is no live day
         runner = build_day_runner(system, model, instruments, source, run_id)
         watched = Watched(feed, session, f"live {session.day}", progress)

@@ -13,6 +13,7 @@ from pathlib import Path
 from intraday.app import System, build_alerts, build_day_runner, build_market, load_model, open_system
 from intraday.config.settings import Settings
 from intraday.core.candles import HistoricalAggregator
+from intraday.core.lists import longest_day
 from intraday.domain.arrays import DAY_NS, MINUTE_NS, Ticks
 from intraday.domain.clock import Clock
 from intraday.domain.errors import ConfigError, InputError, NotEnoughData
@@ -111,7 +112,8 @@ def run_days(
     results = []
     for session in plan.days:
         ticks = plan.ticks(session)
-        feed = RecordedSource(session, frames(ticks), live.grace_ms * 1_000_000, int(live.outage_s * 1e9), system.clock, plan.speed)
+        hours = longest_day(session, plan.instruments, system.sessions)
+        feed = RecordedSource(hours, frames(ticks), live.grace_ms * 1_000_000, int(live.outage_s * 1e9), system.clock, plan.speed)
         alerts = build_alerts(system.settings, model, plan.instruments, write)
         what = f"{'live' if plan.source is Source.TICK else 'replay'} {session.day}"
         results.append(asyncio.run(runner.run(session, Watched(feed, session, what, progress), alerts)))

@@ -13,7 +13,7 @@ from typing import Protocol
 
 import numpy as np
 
-from intraday.core.candles import ClosedBars, LiveAggregator, closes
+from intraday.core.candles import ClosedBars, LiveAggregator, closes, day_end
 from intraday.core.panel import Day
 from intraday.domain.arrays import F4, F8, MINUTE_NS, BarFlag, Bars
 from intraday.domain.events import (
@@ -70,7 +70,10 @@ class EngineSpec:
 
 
 class Engine:
-    """One session of the S instruments of ``day``: ``process(event) -> effects``."""
+    """One session of the S instruments of ``day``: ``process(event) -> effects``.
+
+    ``session``: the cash market's; ``day`` says how long each instrument trades.
+    """
 
     def __init__(
         self, session: Session, day: Day, spec: EngineSpec, features: Features, predictor: Predictor, decider: Decider
@@ -78,6 +81,7 @@ class Engine:
         self._session = session
         self._day = day
         self._spec = spec
+        self._end_ns = day_end(day)
         self._validator = TickValidator(session, day)
         self._aggregator = LiveAggregator(day, spec.timeframe)
         self._features = features
@@ -108,7 +112,7 @@ class Engine:
     def _close(self, now_ns: int) -> list[Effect]:
         """Every minute that ended at least the grace ago."""
         end_ns = now_ns - self._spec.grace_ns
-        boundary_ns = min(end_ns - end_ns % MINUTE_NS, self._session.close_ns)
+        boundary_ns = min(end_ns - end_ns % MINUTE_NS, self._end_ns)
         if boundary_ns <= self._session.open_ns:
             return []
         closed = self._aggregator.close(boundary_ns)
@@ -164,7 +168,7 @@ class Engine:
 
 def decide_each(decider: Decider, session: Session, day: Day, bars: Bars, sigma: F4, p: F8, now_ns: int) -> Sequence[Signal]:
     """Signals of one decision bar in order of ``bars``, each by the hours of its own instrument: those of closing-auction stocks
-    end earlier, and so do their last entries and exits."""
+    end earlier, and so do their last entries and exits. Futures are decided on, as they are labelled, by the cash market's."""
     early = with_auction(session)
     first = (closes(day)[bars["inst"]] == early.close_ns) & early.auction
     parts = [(early, first), (session, ~first)]

@@ -75,9 +75,14 @@ class JournalHeader:
         return cls(**raw)
 
 
-def _lists(auction: Sequence[Sequence[int]], member: Sequence[Sequence[int]] | None, out: Sequence[Sequence[int]] = ()) -> Lists:
+def _lists(
+    auction: Sequence[Sequence[int]],
+    member: Sequence[Sequence[int]] | None,
+    out: Sequence[Sequence[int]] = (),
+    futures: Sequence[int] = (),
+) -> Lists:
     """JSON has no tuples."""
-    return Lists(_spans(auction), None if member is None else _spans(member), _spans(out))
+    return Lists(_spans(auction), None if member is None else _spans(member), _spans(out), tuple(futures))
 
 
 def _spans(rows: Sequence[Sequence[int]]) -> Spans:

@@ -20,7 +20,7 @@ def timed_events(session: Session, frames: Iterable[tuple[int, Ticks]], grace_ns
     ``outage_ns`` inside the session the link counts as lost until the next frame: silence of every instrument is an outage, not
     a quiet market. One more timer at the end hands out what came late.
     """
-    timers = deque(end_ns + grace_ns for end_ns in minute_ends(session))
+    timers = deque(end_ns + grace_ns for end_ns in minute_ends(session.open_ns, session.close_ns))
     last_ns = session.open_ns
     for now_ns, ticks in frames:
         silent_ns = max(last_ns, session.open_ns) + outage_ns

@@ -11,9 +11,9 @@ import numpy as np
 from intraday.core.candles import HistoricalAggregator
 from intraday.core.features import FeatureCalculator
 from intraday.core.panel import NO_LISTS, Lists, panel_of
-from intraday.domain.arrays import Panel
+from intraday.domain.arrays import DAY_NS, Panel
 from intraday.domain.ports import BarStore
-from intraday.domain.session import Session, SessionTable
+from intraday.domain.session import Session, SessionTable, midnight_ns
 
 BLOCK = 5  # sessions read at once: bounds memory, changes no bit
 
@@ -31,7 +31,7 @@ def decision_panels(
     aggregator = HistoricalAggregator(len(ids))
     for i in range(0, len(days), block):
         part = days[i : i + block]
-        rows = bars.read(ids, part[0].open_ns, part[-1].close_ns)
+        rows = bars.read(ids, midnight_ns(part[0].day), midnight_ns(part[-1].day) + DAY_NS)
         if len(rows):
             yield panel_of(aggregator.aggregate(rows, timeframe), len(ids), timeframe, sessions, lists)
 

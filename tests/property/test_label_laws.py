@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from intraday.core.candles import HistoricalAggregator
 from intraday.core.fills import Bands, last_exit_ns
-from intraday.core.labels import Barrier, Labeler, LabelSpec
+from intraday.core.labels import Barrier, Kind, Labeler, LabelSpec
 from intraday.core.panel import panel_of
 from intraday.core.synthetic import SyntheticMarket, SyntheticSpec
 from intraday.domain.arrays import BAR, F4, MINUTE_NS, Bars, Labels, Panel
@@ -214,14 +214,15 @@ def _end(bits: Barrier, target: Barrier, stop: Barrier) -> str:
 
 
 @settings(max_examples=25, deadline=None)
-@given(case=cases, spec=specs, cut=st.integers(0, 749))
-def test_the_future_changes_no_label_known_before(case: Case, spec: LabelSpec, cut: int) -> None:
-    """Labels with t1 <= cut stay bit for bit when everything after is cut off, and when it is something else."""
+@given(case=cases, spec=specs, cut=st.integers(0, 749), kind=st.sampled_from(Kind), limits=st.none() | st.integers(0, 2**32 - 1))
+def test_the_future_changes_no_label_known_before(case: Case, spec: LabelSpec, cut: int, kind: Kind, limits: int | None) -> None:
+    """Labels of any kind with t1 <= cut stay bit for bit when everything after is cut off, and when it is something else."""
+    spec, case = replace(spec, kind=kind), case if limits is None else with_limits(case, limits)
     at = min(cut, len(case.minutes) - 1)
     cut_ns = int(case.minutes.ts_ns[at]) + MINUTE_NS
     full = label(case, spec)
     d = int(np.searchsorted(case.decisions.ts_ns + spec.timeframe * MINUTE_NS, cut_ns, side="right"))
-    short = Case(case.minutes.rows(0, at + 1), case.decisions.rows(0, d), case.sigma[:d], case.bars)
+    short = Case(case.minutes.rows(0, at + 1), case.decisions.rows(0, d), case.sigma[:d], case.bars, case.bands)
     np.testing.assert_array_equal(label(short, spec, known_ns=cut_ns), full[full["t1_ns"] <= cut_ns])
     for column in (case.minutes.open, case.minutes.high, case.minutes.low, case.minutes.close):
         column[at + 1 :] *= 3.0

@@ -65,7 +65,7 @@ def test_the_horizon_is_the_barrier_label_without_barriers() -> None:
 def slow_trend(bars: Bars, closed: int, spec: LabelSpec) -> tuple[float, int, float] | None:
     """(t, end, return to the vertical barrier) by numpy's least squares over every span."""
     minute = (bars["ts_ns"] - SESSION.open_ns) // MINUTE_NS
-    due, end = closed + 1, min(closed + spec.horizon_min, 360)
+    due, end = closed + spec.entry_delay_s // 60, min(closed + spec.horizon_min, 360)
     late = np.flatnonzero((minute >= due) & (minute <= due + spec.max_wait_min) & (minute < end))
     if not len(late):
         return None
@@ -91,9 +91,11 @@ def slow_trend(bars: Bars, closed: int, spec: LabelSpec) -> tuple[float, int, fl
     return best
 
 
+@pytest.mark.parametrize("delay_s", [60, 300, 540, 600, 900])
 @pytest.mark.parametrize(("seed", "missing"), [(0, 0.0), (1, 0.25), (2, 0.5), (3, 0.6)])
-def test_trend_scanning_is_least_squares(seed: int, missing: float) -> None:
-    spec = LabelSpec(kind=Kind.TREND_SCANNING, horizon_min=40, trend_from_min=10, trend_t=6.0)
+def test_trend_scanning_is_least_squares(seed: int, missing: float, delay_s: int) -> None:
+    """Also when the first spans end before somebody so late is in the market."""
+    spec = LabelSpec(kind=Kind.TREND_SCANNING, horizon_min=40, trend_from_min=10, trend_t=5.0, entry_delay_s=delay_s)
     bars = walk(seed, missing=missing)
     minutes, decisions, sigma = panels(bars)
     got = Labeler(spec, TICK).scan(minutes, decisions, sigma, TABLE)
@@ -107,7 +109,7 @@ def test_trend_scanning_is_least_squares(seed: int, missing: float) -> None:
             row, t, end_ns = rows[ts]
             assert (t, row["ret_long"]) == (pytest.approx(expected[0], rel=1e-6), pytest.approx(expected[2]))
             assert end_ns == SESSION.open_ns + expected[1] * MINUTE_NS
-            assert row["label"] == (np.sign(t) if abs(t) >= 6.0 else 0)
+            assert row["label"] == (np.sign(t) if abs(t) >= 5.0 else 0)
             assert row["t1_ns"] == SESSION.open_ns + min(closed + 40, 360) * MINUTE_NS  # until then another span could have won
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from intraday.core.decision import latest_bar_ns, latest_bars_ns
 from intraday.core.fills import Bands, Exit, FillRules, TickSizes, fill_trade
-from intraday.core.labels import Barrier, Labeler, LabelSpec, tally
+from intraday.core.labels import Barrier, Kind, Labeler, LabelSpec, tally
 from intraday.core.panel import Lists, panel_of
 from intraday.domain.arrays import BAR, MINUTE_NS, Bars, Labels
 from intraday.domain.session import Session, SessionTable
@@ -57,6 +57,17 @@ def test_no_entry_within_three_ticks_of_a_limit(price: float, entered: bool) -> 
     assert (got["barrier"][0] & Barrier.SKIPPED == 0) == entered
     if not entered:
         assert (got["label"][0], got["ret_long"][0], got["ret_short"][0], minute_of(got, "t1_ns")) == (0, 0.0, 0.0, 7)
+
+
+@pytest.mark.parametrize("kind", list(Kind))
+def test_a_trade_that_nobody_could_enter_has_no_class(kind: Kind) -> None:
+    """Whatever the kind: at the limit by the entry, and rising or falling for an hour after it."""
+    for slope in (0.05, -0.05):
+        rows = {m: (100.0 + slope * m,) * 4 for m in range(7, 70)} | {6: (101.0,) * 4}
+        got = label_at(rows, spec=replace(SPEC, kind=kind), limits=(50.0, 101.0))
+        assert Barrier(int(got["barrier"][0])) == Barrier.SKIPPED
+        assert (got["label"][0], got["ret_long"][0], got["ret_short"][0], minute_of(got, "t1_ns")) == (0, 0.0, 0.0, 7)
+        assert label_at(rows, spec=replace(SPEC, kind=kind), limits=(50.0, 150.0))["label"][0] != 0
 
 
 def test_how_near_is_a_setting() -> None:

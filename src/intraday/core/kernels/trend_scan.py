@@ -10,7 +10,7 @@ import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
-from intraday.core.kernels.barrier import CLOSE, END, MINUTE_NS
+from intraday.core.kernels.barrier import ANY_SKIPPED, CLOSE, END, MINUTE_NS
 
 F8 = NDArray[np.float64]
 I8 = NDArray[np.int64]
@@ -35,10 +35,12 @@ def t_value(n: float, x: float, y: float, xx: float, xy: float, yy: float) -> fl
 def scan(close: F8, entry: int, first: int, step: int, end: int, least: int, hole: int) -> tuple[float, int]:
     """Of the spans from row ``entry`` to before rows ``first``, ``first + step`` .. up to ``end`` that hold ``least`` bars: (t, row
     of its end) of the one with the largest absolute t, the shortest of equals. Row 0: unknown, for a hole of more than ``hole``
-    rows or because there is no such span.
+    rows or because there is no such span: those that end before the entry hold nothing.
     """
     n, x, y, xx, xy, yy = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
     best, row, seen, due = 0.0, 0, entry, first
+    while due <= entry:  # spans that are over before somebody so late is in the market
+        due += step
     for m in range(entry, end):
         if close[m] == close[m]:
             if m - seen - 1 > hole:
@@ -65,13 +67,17 @@ def scan_session(
 
     grid, clock: as ``barrier.label_session`` has them; from_rows int64 [D]: where each decision's first span ends. Sets the label,
     ``t`` float64 and ``end_ns`` int64 [D, S]; clears ``done`` where there is no trend to be known. The returns stay those of the
-    trade held to the vertical barrier: nobody knows at the entry which span will be chosen.
+    trade held to the vertical barrier: nobody knows at the entry which span will be chosen. A trade that was not entered is known at
+    its entry, and so is its row, whatever comes later: label 0, t NaN, no end (0).
     """
     for i, s in enumerate(keep):
         for d in range(clock.shape[1]):
             if not done[d, s]:
                 continue
             it = out[d, s]
+            if it["barrier"] & ANY_SKIPPED:
+                it["label"], t[d, s], end_ns[d, s] = 0, np.nan, 0
+                continue
             entry = (it["entry_ns"] - open_ns) // MINUTE_NS
             best, row = scan(grid[i, CLOSE], entry, from_rows[d], step, clock[END, d], least, hole)
             done[d, s] = row > 0

@@ -67,8 +67,8 @@ def scan_session(
 
     grid, clock: as ``barrier.label_session`` has them; from_rows int64 [D]: where each decision's first span ends. Sets the label,
     ``t`` float64 and ``end_ns`` int64 [D, S]; clears ``done`` where there is no trend to be known. The returns stay those of the
-    trade held to the vertical barrier: nobody knows at the entry which span will be chosen. A trade that was not entered is known at
-    its entry, and so is its row, whatever comes later: label 0, t NaN, no end (0).
+    trade held to the vertical barrier: nobody knows at the entry which span will be chosen. A trade that was not entered is known
+    at its entry, and so is its row, whatever comes later: label 0, t NaN, no end (0).
     """
     for i, s in enumerate(keep):
         for d in range(clock.shape[1]):

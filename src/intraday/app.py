@@ -27,6 +27,7 @@ from pathlib import Path
 from loguru import logger
 
 from intraday.app_broker import Endpoint
+from intraday.app_models import feature_set, label_spec, stored_price_rules, train_spec, user_features
 from intraday.backtest.verify import Verifier
 from intraday.broker.backfill import BackfillManager
 from intraday.broker.candles import Auction, auction_rule
@@ -37,7 +38,7 @@ from intraday.broker.link import LinkSpec
 from intraday.broker.link_events import Mode
 from intraday.broker.repair import MinuteRepair
 from intraday.broker.rest import RESTClient
-from intraday.config.settings import ModelSettings, RateLimits, Settings, TradingSettings
+from intraday.config.settings import RateLimits, Settings, TradingSettings
 from intraday.core.actions import excluded
 from intraday.core.anchor import AnchorRule, resolve_anchor
 from intraday.core.costs import Costs
@@ -46,9 +47,9 @@ from intraday.core.features import FeatureCalculator
 from intraday.core.labels import LabelSpec
 from intraday.core.lists import index_row, lists_of, longest_day, stand_in
 from intraday.core.panel import Lists
+from intraday.core.price_rules import tick_sizes_of
 from intraday.core.registry import default_registry
 from intraday.core.synthetic import SyntheticMarket, SyntheticSpec
-from intraday.core.user_features import UserFeatures, load_user_features, no_user_features
 from intraday.database.kept import kept_from
 from intraday.database.moving_tables import unfinished
 from intraday.database.pool import Database, open_database
@@ -72,9 +73,6 @@ from intraday.history.plan import Stores as HistoryStores
 from intraday.live.assembly import LoadedModel
 from intraday.live.day import DayPlan, DayRunner
 from intraday.model.predictor import ModelPredictor
-from intraday.model.splits import Scheme, SplitSpec
-from intraday.model.trainer import TrainSpec
-from intraday.model.weighting import Weighting
 from intraday.signal.alerts import AlertSystem, ConsoleChannel, LogChannel
 from intraday.signal.policy import AlertPolicy
 
@@ -167,56 +165,6 @@ def build_market(settings: TradingSettings, sessions: SessionTable) -> Synthetic
     return SyntheticMarket(SyntheticSpec(instruments=s.instruments, seed=s.seed, edge=s.edge), days)
 
 
-def feature_set(settings: Settings, anchor: AnchorRule, sessions: SessionTable, universe: str = "") -> FeatureSet:
-    """The configured features, the user's own among them."""
-    model, user = settings.model, user_features(settings, sessions)
-    names = None if model.features == "all" else model.features
-    return FeatureSet.of(settings.trading.timeframe, names, user.joined(default_registry()), anchor, user.functions, universe)
-
-
-def user_features(settings: Settings, sessions: SessionTable) -> UserFeatures:
-    """Those of the file that ``model.user_features`` names. Raises ConfigError."""
-    path = settings.model.user_features
-    return no_user_features(sessions) if path is None else load_user_features(path, sessions)
-
-
-def label_spec(t: TradingSettings) -> LabelSpec:
-    """The configured labels."""
-    own = t.labels
-    return LabelSpec(
-        timeframe=t.timeframe,
-        horizon_min=t.horizon_min,
-        target_sigma=t.target_sigma,
-        stop_sigma=t.stop_sigma,
-        entry_delay_s=t.entry_delay_s,
-        square_off_buffer_min=t.square_off_buffer_min,
-        max_wait_min=own.max_wait_min,
-        limit_ticks=own.limit_ticks,
-        kind=own.kind,
-        trend_from_min=own.trend_from_min,
-        trend_step_min=own.trend_step_min,
-        trend_t=own.trend_t,
-    )
-
-
-def train_spec(m: ModelSettings) -> TrainSpec:
-    """The configured training."""
-    w = m.walk_forward
-    return TrainSpec(
-        split=SplitSpec(Scheme(w.scheme), w.min_train_sessions, w.test_sessions, w.embargo_sessions),
-        num_boost_round=m.num_boost_round,
-        early_stopping_rounds=m.early_stopping_rounds,
-        learning_rate=m.learning_rate,
-        num_leaves=m.num_leaves,
-        min_data_in_leaf=m.min_data_in_leaf,
-        min_signals_per_session=m.min_signals_per_session,
-        weights=Weighting(m.weights),
-        time_decay=m.time_decay,
-        seed=m.seed,
-        threads=m.threads,
-    )
-
-
 def build_historical(system: System, progress: Progress, first: date | None = None, last: date | None = None) -> HistoricalPipeline:
     """HISTORICAL_MODE from stored bars to a model artifact; ``first`` and ``last`` bound the days (None: all that is stored).
 
@@ -241,6 +189,7 @@ def build_historical(system: System, progress: Progress, first: date | None = No
         membership=universe.between,
         lists=lambda chosen, first, last: lists(system, chosen, universe.between(first, last), anchor),
         index=lambda instruments: index_row(instruments, settings.model.index),
+        prices=lambda chosen, first, last: stored_price_rules(stores, system.sessions, chosen, first, last),
     )
     kept = HistoryStores(stores.bars, stores.features, stores.labels, stores.models)
     return HistoricalPipeline(plan, kept, system.sessions, system.costs, system.clock.monotonic_ns, progress)
@@ -342,6 +291,7 @@ def build_day_runner(
             system, instruments, system.membership().between(system.sessions.first, system.sessions.last), model.feature_set.anchor
         ),
         index=index_row(instruments, system.settings.model.index),
+        ticks=tick_sizes_of(stores.instruments.tick_sizes([i.id for i in instruments]), instruments),
     )
     return DayRunner(plan, model, stores.bars, stores.days, stores.runs, system.sessions, stores.writer, system.clock.now_ns)
 

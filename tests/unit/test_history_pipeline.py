@@ -14,6 +14,7 @@ import pytest
 from history_cases import ANCHORS, FIRST, LAST, market_of, plan_of
 from intraday.core.anchor import Segment
 from intraday.core.costs import Costs
+from intraday.core.price_rules import PriceRules, tick_sizes_of
 from intraday.domain.arrays import Bars
 from intraday.domain.clock import SystemClock
 from intraday.domain.errors import NotEnoughData
@@ -199,7 +200,8 @@ def test_progress_reaches_its_total_in_every_step(tmp_path: Path, market: Any, s
 def test_no_bars_in_a_piece_is_no_rows(tmp_path: Path, market: Any, sessions: SessionTable) -> None:
     plan = plan_of(tmp_path)
     segment = Segment(FIRST, FIRST, LAST)
-    run = SegmentRun(SegmentSpec(segment, np.array([True]), np.array([0.05]), plan.features, plan.labels), sessions)
+    spec = SegmentSpec(segment, np.array([True]), PriceRules(tick_sizes_of((), market[0][:1])), plan.features, plan.labels)
+    run = SegmentRun(spec, sessions)
     piece = run.advance(market[1][0][:0])
     assert len(piece.ts_ns) == len(piece.labels) == 0
     assert piece.x.shape == (0, len(plan.features.names))

@@ -23,9 +23,10 @@ from intraday.core.features import FeatureCalculator
 from intraday.core.function_features import FunctionCalculator, whole
 from intraday.core.labels import Labeler, LabelSpec
 from intraday.core.panel import Lists, panel_of
+from intraday.core.price_rules import PriceRules
 from intraday.core.user_features import UserFeatures
 from intraday.core.weights import attributed_returns
-from intraday.domain.arrays import F4, F8, I8, Bars, Labels, Mask, Panel
+from intraday.domain.arrays import F4, I8, Bars, Labels, Mask, Panel
 from intraday.domain.corporate import Action
 from intraday.domain.errors import NotEnoughData
 from intraday.domain.ports import Progress
@@ -61,7 +62,7 @@ class AuditBars:
 
     bars: Bars
     has_volume: Mask
-    tick_rupees: F8
+    prices: PriceRules
     lists: Lists
     index: int | None
     actions: Sequence[Action] = ()
@@ -158,7 +159,7 @@ class Audit:
             return FeatureCalculator(plan.sigma, given.has_volume, given.index).batch(panel.rows(0, t + 1))[t, :, 0]
 
         sigma = np.ascontiguousarray(FeatureCalculator(plan.sigma, given.has_volume, given.index).batch(panel)[:, :, 0])
-        labeler = Labeler(plan.labels, given.tick_rupees, given.lists)
+        labeler = Labeler(plan.labels, given.prices.ticks, given.lists, given.prices.bands)
         case = LabelCase(plan.labels, labeler, minutes, panel, sigma, sigma_at, plan.sessions, given.lists)
         labels = case.labels()
         return labels, label_laws(case, labels, self._rng)

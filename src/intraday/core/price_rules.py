@@ -3,16 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 import numpy as np
 
-from intraday.core.fills import Bands, TickSizes
+from intraday.core.fills import Bands, TickSizes, tick_paise
 from intraday.domain.instruments import Instrument
 from intraday.domain.limits import Limits, TickSize
 from intraday.domain.session import EPOCH, SessionTable
 
 BEGINNING = -(1 << 31)  # a session number before every session
+
+
+@dataclass(frozen=True, slots=True)
+class PriceRules:
+    """What trades of S instruments keep to, by day. ``late``: of how many sessions of an instrument the limits came too late."""
+
+    ticks: TickSizes
+    bands: Bands | None = None
+    late: int = 0
+
+
+def price_rules(instruments: Sequence[Instrument], ticks: Sequence[TickSize], limits: Limits, sessions: SessionTable) -> PriceRules:
+    """Those of stored tick sizes and limits; with nothing stored each instrument's own tick, and no limits."""
+    bands, late = bands_of(limits, [i.id for i in instruments], sessions)
+    return PriceRules(tick_sizes_of(ticks, instruments), bands, late)
+
+
+def dated(instruments: Sequence[Instrument], ticks: TickSizes, number: int) -> tuple[Instrument, ...]:
+    """The instruments with their tick sizes of a session."""
+    paise = tick_paise(ticks.on(number))
+    return tuple(replace(i, tick_size=int(p)) for i, p in zip(instruments, paise, strict=True))
 
 
 def bands_of(limits: Limits, ids: Sequence[int], sessions: SessionTable) -> tuple[Bands | None, int]:

@@ -14,8 +14,8 @@ PARTS = "move_parts"  # on the target, while a move is under way
 OTHERS = (
     "alerts", "broker_origin", "candle_fetches", "candle_gaps", "corporate_actions", "events", "feature_sets", "instrument_changes",
     "instrument_dumps", "instrument_flags", "instrument_former_symbols", "instrument_history", "instrument_listings",
-    "instrument_tokens", "instruments", "kept_from", "label_sets", "member_lists", "models", "price_limits", "quarantine", "run_days",
-    "runs", "sessions", "signal_outcomes", "tick_rejects", "universe_members",
+    "instrument_tokens", "instruments", "kept_from", "label_sets", "member_lists", "models", "price_limits", "quarantine",
+    "run_days", "runs", "sessions", "signal_outcomes", "tick_rejects", "universe_members",
 )  # fmt: skip
 STAYING = ("alembic_version", "rollup_pending", "run_locks")
 _WEEK = timedelta(days=7)

@@ -142,18 +142,22 @@ class HistoricalPipeline:
 
     def _compute(self, universe: list[Instrument], span: _Range, timer: StepTimer) -> tuple[str, ...]:
         """Candles, features and labels of every segment, stored piece by piece; returns the warnings."""
-        plan, warnings = self._plan, list[str]()
+        plan, warnings, late = self._plan, list[str](), 0
         segments = plan.features.anchor.segments(span.first, span.last, self._sessions)
         work = [(segment, self._cuts(segment, len(universe))) for segment in segments]
         done, total = 0, sum(len(cuts) for _, cuts in work)
         for segment, cuts in work:
-            run = SegmentRun(self._segment(universe, segment, span), self._sessions)
+            spec = self._segment(universe, segment, span)
+            late += spec.prices.late
+            run = SegmentRun(spec, self._sessions)
             for days in cuts:
                 self._progress("candles, features, labels", done, total)
                 self._advance(run, universe, days, segment, timer)
                 done += 1
             warnings += _warnings(segment, segment.anchor in span.stored, int(run.no_anchor.sum()))
         self._progress("candles, features, labels", total, total)
+        if late:
+            warnings.append(f"{late:,} circuit limits were known only after the open of their session, so labels do without them")
         return tuple(warnings)
 
     def _cuts(self, segment: Segment, n_instruments: int) -> list[Sequence[Session]]:
@@ -161,9 +165,10 @@ class HistoricalPipeline:
         return list(pieces(days, n_instruments, self._plan.features, self._plan.piece_mib))
 
     def _segment(self, universe: Sequence[Instrument], segment: Segment, span: _Range) -> SegmentSpec:
-        plan, tick = self._plan, np.array([i.tick_size / 100.0 for i in universe])
+        plan = self._plan
+        prices = plan.prices(universe, segment.first, segment.last)
         return SegmentSpec(
-            segment, _has_volume(universe), tick, plan.features, plan.labels,
+            segment, _has_volume(universe), prices, plan.features, plan.labels,
             plan.lists(universe, segment.anchor, segment.last), plan.index(universe), segment.anchor in span.stored, plan.known_ns,
         )  # fmt: skip
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from intraday.core.feature_set import FeatureSet
 from intraday.core.labels import LabelSpec
 from intraday.core.panel import NO_LISTS, Lists
+from intraday.core.price_rules import PriceRules, tick_sizes_of
 from intraday.domain.instruments import Instrument
 from intraday.domain.membership import Membership
 from intraday.domain.ports import BarStore, FeatureStore, LabelStore, ModelStore, Source
@@ -20,6 +21,10 @@ from intraday.model.trainer import Trained, TrainSpec
 
 def _no_lists(universe: Sequence[Instrument], first: date, last: date) -> Lists:
     return NO_LISTS
+
+
+def _own_ticks(universe: Sequence[Instrument], first: date, last: date) -> PriceRules:
+    return PriceRules(tick_sizes_of((), universe))
 
 
 def _no_index(universe: Sequence[Instrument]) -> int | None:
@@ -48,6 +53,7 @@ class HistoricalPlan:
     coverage: Sequence[tuple[int, date, int]] | None = None  # BarStore.coverage() where it was asked already: it reads every bar
     lists: Callable[[Sequence[Instrument], date, date], Lists] = _no_lists  # closing auction and universe of the days between
     index: Callable[[Sequence[Instrument]], int | None] = _no_index  # place of the market index among the instruments
+    prices: Callable[[Sequence[Instrument], date, date], PriceRules] = _own_ticks  # ticks and limits of the days between
     piece_mib: int = 256  # memory of what is worked on at once
     golden_instruments: int = 8
 

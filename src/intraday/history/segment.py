@@ -17,7 +17,8 @@ from intraday.core.feature_set import FeatureSet
 from intraday.core.features import FeatureCalculator
 from intraday.core.labels import SIGMA, Labeler, LabelSpec
 from intraday.core.panel import NO_LISTS, Lists, panel_of
-from intraday.domain.arrays import BAR, DAY_NS, F4, F8, I4, I8, IST_NS, LABEL, Bars, Labels, Mask
+from intraday.core.price_rules import PriceRules
+from intraday.domain.arrays import BAR, DAY_NS, F4, I4, I8, IST_NS, LABEL, Bars, Labels, Mask
 from intraday.domain.session import Session, SessionTable
 
 _MINUTE_BYTES = 2 * BAR.itemsize + 7 * 8  # a bar, its copy in order, and its cell of a panel
@@ -26,7 +27,7 @@ _DECISION_BYTES = BAR.itemsize + 9 * 8 + LABEL.itemsize  # the same of a decisio
 
 @dataclass(frozen=True, slots=True)
 class SegmentSpec:
-    """S instruments: ``has_volume`` bool [S], ``tick_rupees`` float64 [S], ``lists`` by dense row, ``index`` that of the index.
+    """S instruments: ``has_volume`` bool [S], ``prices`` and ``lists`` by dense row, ``index`` that of the index.
 
     ``anchored`` False: no bars of the anchor session are stored at all, so every feature of the segment is missing. Labels of
     trades still open at ``known_ns`` are left out (None: no such).
@@ -34,7 +35,7 @@ class SegmentSpec:
 
     segment: Segment
     has_volume: Mask
-    tick_rupees: F8
+    prices: PriceRules
     features: FeatureSet
     labels: LabelSpec
     lists: Lists = NO_LISTS
@@ -83,7 +84,8 @@ class SegmentRun:
         self._seen |= decisions.mask.any(axis=0)
         minutes = panel_of(bars[session_numbers(bars) >= self._start], n, 1, self._sessions, spec.lists)
         sigma = np.ascontiguousarray(x[:, :, spec.features.column(SIGMA)])
-        labels = Labeler(spec.labels, spec.tick_rupees, spec.lists).label(minutes, decisions, sigma, self._sessions, spec.known_ns)
+        labeler = Labeler(spec.labels, spec.prices.ticks, spec.lists, spec.prices.bands)
+        labels = labeler.label(minutes, decisions, sigma, self._sessions, spec.known_ns)
         row, inst = np.nonzero(decisions.mask)
         return Piece(decisions.ts_ns[row], inst.astype(np.int32), x[row, inst], labels)
 

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from intraday.app import System, build_market, label_spec, lists, open_system, train_spec
+from intraday.app import System, build_market, lists, open_system
+from intraday.app_models import label_spec, stored_price_rules, train_spec
 from intraday.backtest.audit import Audit, AuditBars, AuditPlan
 from intraday.backtest.audit_live import TickDay, verified_days
 from intraday.config.settings import Settings
@@ -25,6 +26,7 @@ from intraday.core.costs import Costs
 from intraday.core.feature_set import FeatureSet
 from intraday.core.kernels import SOURCE_HASH
 from intraday.core.lists import index_row, lists_of
+from intraday.core.price_rules import PriceRules, tick_sizes_of
 from intraday.core.registry import default_registry
 from intraday.core.user_features import load_user_features, no_user_features
 from intraday.domain.arrays import Bars
@@ -123,7 +125,7 @@ def _simulated(settings: Settings, request: AuditRequest, sessions: SessionTable
     known = AuditBars(
         bars,
         _has_volume(instruments),
-        _tick_sizes(instruments),
+        PriceRules(tick_sizes_of((), instruments)),
         known_lists,
         index_row(instruments, settings.model.index),
         (),
@@ -150,8 +152,9 @@ def _stored(system: System, request: AuditRequest, progress: Progress) -> _Found
     bars = system.stores.bars.read(ids, midnight_ns(chosen[0]), midnight_ns(chosen[-1] + timedelta(days=1)))
     membership = system.membership().between(chosen[0], chosen[-1])
     anchor = resolve_anchor(str(system.settings.model.anchor), [day for _, day in stored])
+    prices = stored_price_rules(system.stores, system.sessions, instruments, chosen[0], chosen[-1])
     known = AuditBars(
-        bars, _has_volume(instruments), _tick_sizes(instruments), lists(system, instruments, membership, anchor),
+        bars, _has_volume(instruments), prices, lists(system, instruments, membership, anchor),
         index_row(instruments, system.settings.model.index), _actions(system, ids),
     )  # fmt: skip
     return _Found(instruments, known, "the database, best version of each bar", _live(system, progress), anchor)
@@ -187,10 +190,6 @@ def _has_volume(instruments: Sequence[Instrument]) -> np.ndarray[tuple[int], np.
     return np.array([i.has_volume for i in instruments], np.bool_)
 
 
-def _tick_sizes(instruments: Sequence[Instrument]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    return np.array([i.tick_size / 100.0 for i in instruments])
-
-
 def _facts(plan: AuditPlan, found: _Found, request: AuditRequest) -> list[tuple[str, str]]:
     """What was audited, by what: enough to do it again and to tell another result from another input."""
     bars = found.bars.bars
@@ -207,12 +206,20 @@ def _facts(plan: AuditPlan, found: _Found, request: AuditRequest) -> list[tuple[
         ("Anchor", f"{found.anchor.text} (of the set; audited from the first bar on)"),
         ("User features", f"{user.path.name}, sha256 {user.digest}" if user.digest else "none"),
         ("Label set", plan.labels.id),
+        ("Circuit limits", _limits(found.bars.prices)),
         ("Kernels", SOURCE_HASH),
         ("Seed", str(request.seed)),
         ("Program", f"intraday {importlib.metadata.version('intraday')}, Python {platform.python_version()}"),
         ("Libraries", ", ".join(f"{name} {importlib.metadata.version(name)}" for name in LIBRARIES)),
         ("Machine", f"{platform.machine()}, {platform.system()}"),
     ]
+
+
+def _limits(prices: PriceRules) -> str:
+    """How many labels may know of, in words."""
+    known = 0 if prices.bands is None else int(np.isfinite(prices.bands.upper).sum())
+    late = f", {prices.late:,} known too late to be used" if prices.late else ""
+    return f"of {known:,} sessions of an instrument{late}"
 
 
 def _digest(bars: Bars) -> str:

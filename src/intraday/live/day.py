@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from intraday.core.features import FeatureCalculator
+from intraday.core.fills import TickSizes
 from intraday.core.panel import NO_LISTS, Lists, day_of
+from intraday.core.price_rules import dated
 from intraday.domain.arrays import DAY_NS
 from intraday.domain.errors import StorageError
 from intraday.domain.events import Alert
@@ -39,6 +41,11 @@ class DayPlan:
     fsync: str
     lists: Lists = NO_LISTS
     index: int | None = None  # dense row of the market index
+    ticks: TickSizes | None = None  # dated; None: the instruments' own, on every day
+
+    def instruments_on(self, session: Session) -> tuple[Instrument, ...]:
+        """With the tick sizes of that day: prices of its signals are rounded to them."""
+        return self.instruments if self.ticks is None else dated(self.instruments, self.ticks, session.number)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +132,7 @@ class DayRunner:
         self._days.clear(plan.source, max(start_ns, run.from_ns), start_ns + DAY_NS)
         cost = self._model.cost(session, plan.instruments)
         day = day_of(session, len(plan.instruments), self._sessions, plan.lists)
-        engine = self._model.engine(session, day, calculator, plan.instruments, cost, plan.grace_ns)
+        engine = self._model.engine(session, day, calculator, plan.instruments_on(session), cost, plan.grace_ns)
         header = self._header(session, tuple(cost.tolist()), start.digests)
         journal = JournalWriter(Path(run.journal), header, calculator.snapshot(), plan.fsync)
         try:
@@ -184,7 +191,7 @@ class DayRunner:
             grace_ns=plan.grace_ns,
             feature_set_id=self._model.feature_set.id,
             model_id=self._model.id,
-            instruments=plan.instruments,
+            instruments=plan.instruments_on(session),
             costs=costs,
             warmup=warmup,
             lists=plan.lists,

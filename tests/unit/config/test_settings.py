@@ -10,7 +10,7 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from intraday.app import label_spec, train_spec
+from intraday.app_models import label_spec, train_spec
 from intraday.config.loading import env_name, leaves, load_metrics, load_rate_limits, load_settings, read_yaml
 from intraday.config.settings import MetricSettings, Mode, RateLimits, Settings, TradingSettings
 from intraday.core.labels import LabelSpec

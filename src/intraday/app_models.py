@@ -1,0 +1,78 @@
+"""COMPOSITION ROOT, the part that says what is learned: features, labels, training, and the price rules of stored instruments."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+
+from intraday.config.settings import ModelSettings, Settings, TradingSettings
+from intraday.core.anchor import AnchorRule
+from intraday.core.feature_set import FeatureSet
+from intraday.core.labels import LabelSpec
+from intraday.core.price_rules import PriceRules, price_rules
+from intraday.core.registry import default_registry
+from intraday.core.user_features import UserFeatures, load_user_features, no_user_features
+from intraday.database.stores import Stores
+from intraday.domain.instruments import Instrument
+from intraday.domain.session import SessionTable
+from intraday.model.splits import Scheme, SplitSpec
+from intraday.model.trainer import TrainSpec
+from intraday.model.weighting import Weighting
+
+
+def feature_set(settings: Settings, anchor: AnchorRule, sessions: SessionTable, universe: str = "") -> FeatureSet:
+    """The configured features, the user's own among them."""
+    model, user = settings.model, user_features(settings, sessions)
+    names = None if model.features == "all" else model.features
+    return FeatureSet.of(settings.trading.timeframe, names, user.joined(default_registry()), anchor, user.functions, universe)
+
+
+def user_features(settings: Settings, sessions: SessionTable) -> UserFeatures:
+    """Those of the file that ``model.user_features`` names. Raises ConfigError."""
+    path = settings.model.user_features
+    return no_user_features(sessions) if path is None else load_user_features(path, sessions)
+
+
+def label_spec(t: TradingSettings) -> LabelSpec:
+    """The configured labels."""
+    own = t.labels
+    return LabelSpec(
+        timeframe=t.timeframe,
+        horizon_min=t.horizon_min,
+        target_sigma=t.target_sigma,
+        stop_sigma=t.stop_sigma,
+        entry_delay_s=t.entry_delay_s,
+        square_off_buffer_min=t.square_off_buffer_min,
+        max_wait_min=own.max_wait_min,
+        limit_ticks=own.limit_ticks,
+        kind=own.kind,
+        trend_from_min=own.trend_from_min,
+        trend_step_min=own.trend_step_min,
+        trend_t=own.trend_t,
+    )
+
+
+def train_spec(m: ModelSettings) -> TrainSpec:
+    """The configured training."""
+    w = m.walk_forward
+    return TrainSpec(
+        split=SplitSpec(Scheme(w.scheme), w.min_train_sessions, w.test_sessions, w.embargo_sessions),
+        num_boost_round=m.num_boost_round,
+        early_stopping_rounds=m.early_stopping_rounds,
+        learning_rate=m.learning_rate,
+        num_leaves=m.num_leaves,
+        min_data_in_leaf=m.min_data_in_leaf,
+        min_signals_per_session=m.min_signals_per_session,
+        weights=Weighting(m.weights),
+        time_decay=m.time_decay,
+        seed=m.seed,
+        threads=m.threads,
+    )
+
+
+def stored_price_rules(
+    stores: Stores, sessions: SessionTable, instruments: Sequence[Instrument], first: date, last: date
+) -> PriceRules:
+    """Dated tick sizes of ``instruments``, and the circuit limits that are known of ``first .. last``."""
+    ids = [i.id for i in instruments]
+    return price_rules(instruments, stores.instruments.tick_sizes(ids), stores.limits.read(ids, first, last), sessions)

@@ -23,7 +23,7 @@ from intraday.backtest.known import Check, KnownVerifier, Rowset
 from intraday.core.candles import HistoricalAggregator, day_end
 from intraday.core.features import FeatureCalculator
 from intraday.core.labels import SIGMA
-from intraday.core.panel import panel_of
+from intraday.core.panel import kept_of, panel_of
 from intraday.domain.arrays import DAY_NS, I8, MINUTE_NS, TICK, Bars, Ticks, empty
 from intraday.domain.errors import JournalError, SkewError, VerifyError
 from intraday.domain.events import Frame, Signal, Timer
@@ -107,7 +107,7 @@ class Verifier:
             state, cost = calculator(reader).columns(keep), np.array(header.costs)[keep]
             session = self._sessions.get(header.day)
             day = header.hours(self._sessions)
-            day = day._replace(minutes=day.minutes[keep], member=day.member[keep])
+            day = kept_of(day, keep)
             return model.engine(session, day, state, kept, cost, header.grace_ns)
 
         return KnownVerifier(engine, calculator, self._sessions, model.feature_set.names, from_ns)

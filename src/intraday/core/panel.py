@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from intraday.domain.arrays import DAY_NS, F8, IST_NS, MINUTE_NS, Bars, Mask, Panel
+from intraday.domain.arrays import DAY_NS, F8, I8, IST_NS, MINUTE_NS, Bars, Mask, Panel
 from intraday.domain.errors import CalendarError
 from intraday.domain.session import Segment, Session, SessionTable
 
@@ -75,6 +75,12 @@ def day_of(session: Session, n: int, sessions: SessionTable, lists: Lists = NO_L
     minutes[list(lists.futures)] = sessions.get(session.day, segment=Segment.DERIVATIVES).minutes
     out = _on(lists.out, session.number, n) if lists.out else None
     return Day(session.number, session.open_ns, minutes, lists.members_on(session.number, n), out)
+
+
+def kept_of(day: Day, keep: I8) -> Day:
+    """The same session for the instruments ``keep`` alone, in that order."""
+    columns = {name: array[keep] for name, array in day._asdict().items() if isinstance(array, np.ndarray)}
+    return day._replace(**columns)
 
 
 def panel_of(bars: Bars, n_instruments: int, timeframe: int, sessions: SessionTable, lists: Lists = NO_LISTS) -> Panel:

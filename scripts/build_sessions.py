@@ -27,6 +27,7 @@ CORRECTIONS = """
 2012-03-03|special|11:15|12:45||Saturday test session: NIFTY has a close (5359.40); hours as on 2012-04-28, not checked
 2012-04-28|special|11:15|12:45||Saturday, F&O system upgrade; NSE circular 032/2012 quoted by dhanvarsha.in 2012-04-27
 2012-09-08|special|11:15|12:45||Saturday test session: NIFTY has a close (5358.70); hours as on 2012-04-28, not checked
+2012-10-05|halt|09:15|15:30|09:52-10:05|cash only, circuit filter 09:50:58 to 10:05 (NSE, businessinsider.com); see docs/sessions.md
 2012-11-13|muhurat|15:45|17:00||profit.ndtv.com 2012-11; pandas_market_calendars 5.5.0
 2013-05-11|special|11:15|12:45||Saturday test session; bars of nse_index_2013_2016
 2013-11-03|muhurat|18:15|19:30||Sunday: NIFTY has a close; hours as remembered, not checked; no bars
@@ -37,12 +38,13 @@ CORRECTIONS = """
 2015-02-28|special|09:15|15:30||Union Budget on a Saturday; bars of nse_index_2013_2016; tipsonshare.blogspot.com 2015-02-27
 2015-11-11|muhurat|17:45|18:45||planetarypositions.com 2015-11-09 quoting NSE; pandas_market_calendars 5.5.0
 2016-10-30|muhurat|18:30|19:30||Sunday; zerodha.com bulletin 53008 of 2016-10-27; hindupad.com
+2017-07-10|halt|09:15|15:30|09:25-11:15 11:18-12:30|outage, SEBI: by 09:30 to 12:30 (indianexpress.com); see docs/sessions.md
 2017-10-19|muhurat|18:30|19:30||pandas_market_calendars 5.5.0 NSE
 2018-11-07|muhurat|17:30|18:30||livemint.com 2018-11-06; moneycontrol.com 2018-11-03
 2019-10-27|muhurat|18:15|19:15||Sunday; zeenews.india.com 2019-10-27
 2020-02-01|special|09:15|15:30||Union Budget on a Saturday
-2020-03-13|halt|09:15|15:30|09:22-10:20|market-wide circuit breaker 09:20, trading again 10:20 (cnbctv18, businesstoday)
-2020-03-23|halt|09:15|15:30|10:00-10:58|market-wide circuit breaker 09:58, trading again 10:58 (businesstoday, bdnews24)
+2020-03-13|halt|09:15|15:30|09:22-10:21|market-wide circuit breaker of an hour (businesstoday.in, ndtv.com); see docs/sessions.md
+2020-03-23|halt|09:15|15:30|09:59-10:57|market-wide circuit breaker of an hour (businesstoday.in, bdnews24.com); see docs/sessions.md
 2020-11-14|muhurat|18:15|19:15||Saturday; latestly.com 2020-11-14
 2021-02-24|halt|09:15|17:00|11:40-15:45|NSE outage; livemint.com, money9.com of the day; bars of nse_index_2021_2023
 2021-11-04|muhurat|18:15|19:15||bars of nse_index_2021_2023; freepressjournal.in

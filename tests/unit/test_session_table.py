@@ -94,6 +94,22 @@ def test_regular_day(table: SessionTable, day: str, opens: str) -> None:
     assert s.number == s.day.toordinal() - date(1970, 1, 1).toordinal()
 
 
+@pytest.mark.parametrize(
+    ("day", "pauses"),
+    [
+        ("2012-10-05", ["09:52-10:05"]),  # closed at 09:50:58, what was in the system traded for some seconds more
+        ("2017-07-10", ["09:25-11:15", "11:18-12:30"]),  # one attempt to open again failed
+        ("2020-03-13", ["09:22-10:21"]),
+        ("2020-03-23", ["09:59-10:57"]),
+        ("2021-02-24", ["11:40-15:45"]),
+    ],
+)
+def test_halts_are_minutes_in_which_nothing_traded(table: SessionTable, day: str, pauses: list[str]) -> None:
+    """From the first minute without a trade of two large stocks (2012: of the index) to the first of trading again."""
+    s = table.get(date.fromisoformat(day))
+    assert (s.kind, [f"{ist(a)[-5:]}-{ist(b)[-5:]}" for a, b in s.pauses]) == ("halt", pauses)
+
+
 def test_pauses_of_the_halt_of_2021(table: SessionTable) -> None:
     s = table.get(date(2021, 2, 24))
     assert [(ist(a)[-5:], ist(b)[-5:]) for a, b in s.pauses] == [("11:40", "15:45")]

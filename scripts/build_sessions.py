@@ -43,8 +43,8 @@ CORRECTIONS = """
 2018-11-07|muhurat|17:30|18:30||livemint.com 2018-11-06; moneycontrol.com 2018-11-03
 2019-10-27|muhurat|18:15|19:15||Sunday; zeenews.india.com 2019-10-27
 2020-02-01|special|09:15|15:30||Union Budget on a Saturday
-2020-03-13|halt|09:15|15:30|09:22-10:21|market-wide circuit breaker of an hour (businesstoday.in, ndtv.com); see docs/sessions.md
-2020-03-23|halt|09:15|15:30|09:59-10:57|market-wide circuit breaker of an hour (businesstoday.in, bdnews24.com); see docs/sessions.md
+2020-03-13|halt|09:15|15:30|09:22-10:21|an hour's market-wide circuit breaker (businesstoday.in, ndtv.com); see docs/sessions.md
+2020-03-23|halt|09:15|15:30|09:59-10:57|an hour's market-wide circuit breaker (businesstoday.in, bdnews24.com); see docs/sessions.md
 2020-11-14|muhurat|18:15|19:15||Saturday; latestly.com 2020-11-14
 2021-02-24|halt|09:15|17:00|11:40-15:45|NSE outage; livemint.com, money9.com of the day; bars of nse_index_2021_2023
 2021-11-04|muhurat|18:15|19:15||bars of nse_index_2021_2023; freepressjournal.in

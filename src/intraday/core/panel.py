@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -36,6 +36,13 @@ class Lists:
     def members_on(self, number: int, n: int) -> Mask:
         """bool [n]: who is compared on a session number."""
         return np.ones(n, np.bool_) if self.member is None else _on(self.member, number, n)
+
+    def of_state(self, number: int) -> Lists:
+        """The lists of the bars that make state from its anchor on, up to a session number and later.
+
+        Who sat out until before then has bars of one scale only from the anchor on (that is why it plays again), so they count.
+        """
+        return replace(self, out=tuple(span for span in self.out if span[2] >= number))
 
     def playing(self, bars: Bars) -> Bars:
         """The rows of instruments that do not sit the row's session out."""

@@ -61,6 +61,7 @@ class SegmentRun:
         self._spec = spec
         self._sessions = sessions
         self._start = session_of(spec.segment.first)
+        self._lists = spec.lists.of_state(self._start)
         self._calculator = FeatureCalculator(spec.features, spec.has_volume, spec.index)
         if not spec.anchored:
             self._calculator.silence()
@@ -76,15 +77,15 @@ class SegmentRun:
         """Candles of the decision timeframe, features, and labels of what belongs to the segment's own days."""
         spec, n = self._spec, len(self._spec.has_volume)
         candles = HistoricalAggregator(n).aggregate(bars, spec.features.timeframe)
-        history = panel_of(candles, n, spec.features.timeframe, self._sessions, spec.lists)
+        history = panel_of(candles, n, spec.features.timeframe, self._sessions, self._lists)
         everything = self._calculator.batch(history)
         self._anchored |= reaches(history, spec.segment.anchor)
         first = int(np.searchsorted(history.session, self._start))
         decisions, x = history.rows(first, len(history)), everything[first:]
         self._seen |= decisions.mask.any(axis=0)
-        minutes = panel_of(bars[session_numbers(bars) >= self._start], n, 1, self._sessions, spec.lists)
+        minutes = panel_of(bars[session_numbers(bars) >= self._start], n, 1, self._sessions, self._lists)
         sigma = np.ascontiguousarray(x[:, :, spec.features.column(SIGMA)])
-        labeler = Labeler(spec.labels, spec.prices.ticks, spec.lists, spec.prices.bands)
+        labeler = Labeler(spec.labels, spec.prices.ticks, self._lists, spec.prices.bands)
         labels = labeler.label(minutes, decisions, sigma, self._sessions, spec.known_ns)
         row, inst = np.nonzero(decisions.mask)
         return Piece(decisions.ts_ns[row], inst.astype(np.int32), x[row, inst], labels)

@@ -66,7 +66,7 @@ def warm(
     days = [s for s in sessions.between(anchor, session.day) if s.number < session.number]
     reached = not days or bars.has_any(days[0].open_ns, days[0].close_ns)
     hashes = [hashlib.sha256() for _ in ids]
-    for panel in decision_panels(bars, ids, days, calculator.feature_set.timeframe, sessions, lists):
+    for panel in decision_panels(bars, ids, days, calculator.feature_set.timeframe, sessions, lists.of_state(session.number)):
         calculator.batch(panel)
         for inst, digest in enumerate(hashes):
             _feed(digest, panel, inst)

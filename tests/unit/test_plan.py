@@ -14,10 +14,10 @@ from intraday.core.anchor import AnchorRule
 from intraday.core.feature import Feature
 from intraday.core.feature_set import FeatureSet
 from intraday.core.features import FeatureCalculator
-from intraday.core.kernels import SOURCE_HASH
 from intraday.core.panel import Day
 from intraday.core.plan import compile_plan
 from intraday.core.registry import default_registry
+from intraday.core.sources import FEATURE_HASH
 from intraday.domain.arrays import Panel
 from intraday.domain.errors import ArtifactError, ConfigError, SkewError
 
@@ -128,7 +128,7 @@ def test_id_says_what_the_values_depend_on() -> None:
     ]
     assert len({base.id, *(o.id for o in others)}) == 5
     definition = json.loads(base.definition())
-    assert definition["kernels"] == SOURCE_HASH
+    assert definition["code"] == FEATURE_HASH
     assert [f["name"] for f in definition["features"]] == ["ret_1", "sigma"]
 
 

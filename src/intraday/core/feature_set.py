@@ -13,8 +13,8 @@ from typing import Any
 from intraday.core.anchor import AnchorRule
 from intraday.core.feature import Feature
 from intraday.core.function_features import FunctionFeature, FunctionSet
-from intraday.core.kernels import SOURCE_HASH
 from intraday.core.plan import Plan, compile_plan
+from intraday.core.sources import FEATURE_HASH
 from intraday.domain.errors import ConfigError
 
 
@@ -82,11 +82,11 @@ class FeatureSet:
     def warmup(self) -> int:
         """Bars of an instrument before every feature has had its first value, sessions apart."""
         own = 0 if self.functions is None else self.functions.window - 1
-        return max(own, *(f.expr.warmup_at(self.timeframe) for f in self.features))
+        return max([own, *(f.expr.warmup_at(self.timeframe) for f in self.features)])
 
     @cached_property
     def id(self) -> str:
-        """16 hex digits of sha256 over timeframe, names, expressions, kernel sources and anchor rule."""
+        """16 hex digits of sha256 over timeframe, names, expressions, the code that computes them and the anchor rule."""
         return hashlib.sha256(self.definition().encode()).hexdigest()[:16]
 
     def definition(self) -> str:
@@ -97,7 +97,7 @@ class FeatureSet:
             for f in self.everything
         ]  # fmt: skip
         whole: dict[str, Any] = {
-            "timeframe": self.timeframe, "anchor": self.anchor.text, "kernels": SOURCE_HASH, "features": features,
+            "timeframe": self.timeframe, "anchor": self.anchor.text, "code": FEATURE_HASH, "features": features,
             **({} if self.functions is None else {"functions": self.functions.digest}),
             **({"universe": self.universe} if self.universe else {}),
         }  # fmt: skip

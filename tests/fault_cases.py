@@ -27,6 +27,7 @@ from intraday.broker.pacing import Pacers
 from intraday.broker.repair import MinuteRepair
 from intraday.broker.rest import RESTClient
 from intraday.config.settings import RateLimits
+from intraday.core.function_features import Failure
 from intraday.core.panel import Day, regular_day
 from intraday.domain.arrays import F4, F8, MINUTE_NS, BarFlag, Bars
 from intraday.domain.broker import Credentials, Secret
@@ -88,6 +89,9 @@ class Nothing:
 
     def update(self, bars: Bars, ts_ns: int, day: Day) -> F4:
         return np.zeros((len(bars), 1), np.float32)
+
+    def take_failures(self) -> Sequence[Failure]:
+        return ()
 
     def predict(self, x: F4) -> F8:
         return np.zeros((len(x), 3))

@@ -40,7 +40,9 @@ class SmallModel:
         self.feature_set = features or feature_set(1)
 
     def calculator(self, instruments: Sequence[Instrument], index: int | None = None) -> FeatureCalculator:
-        return FeatureCalculator(self.feature_set, np.array([i.has_volume for i in instruments]), index)
+        calculator = FeatureCalculator(self.feature_set, np.array([i.has_volume for i in instruments]), index)
+        calculator.forgive()
+        return calculator
 
     def engine(
         self, session: Session, day: Day, calculator: FeatureCalculator, instruments: Sequence[Instrument], cost: F8, grace_ns: int

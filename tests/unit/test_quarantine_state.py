@@ -48,7 +48,12 @@ def minutes(days: list[date], seed: int = 0) -> Bars:
 def run(lists: Lists, bars: Bars, segment: Segment = LAST_QUARTER, cuts: tuple[date, ...] = ()) -> tuple[SegmentRun, Piece]:
     """The segment's own rows, computed in the pieces that begin on ``cuts``."""
     spec = SegmentSpec(
-        segment, np.ones(N, np.bool_), PriceRules(TickSizes(np.zeros(1, np.int32), np.full((1, N), 0.05))), FEATURES, LabelSpec(timeframe=5), lists
+        segment,
+        np.ones(N, np.bool_),
+        PriceRules(TickSizes(np.zeros(1, np.int32), np.full((1, N), 0.05))),
+        FEATURES,
+        LabelSpec(timeframe=5),
+        lists,
     )
     it, edges = SegmentRun(spec, TABLE), [TABLE.get(day).open_ns for day in cuts]
     found = [it.advance(part) for part in np.split(bars, np.searchsorted(bars["ts_ns"], edges))]

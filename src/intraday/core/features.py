@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from intraday.core.feature_set import FeatureSet
-from intraday.core.function_features import FunctionCalculator
+from intraday.core.function_features import Failure, FunctionCalculator
 from intraday.core.kernels.across import run_across
 from intraday.core.kernels.plan import SCRATCH, run_phase
 from intraday.core.panel import Day
@@ -92,6 +93,15 @@ class FeatureCalculator:
         self._run((*self._step, mask, _kernel_array(day.member[None], np.bool_)), clock, self._out, 1)
         out: F4 = np.take(self._out[0], inst, axis=0)
         return out if self._functions is None else self._joined(out, self._functions.update(bars, ts_ns, day))
+
+    def forgive(self) -> None:
+        """From now on a user's function that fails costs its own values at that bar (NaN), nothing else: for live."""
+        if self._functions is not None:
+            self._functions.forgive()
+
+    def take_failures(self) -> Sequence[Failure]:
+        """The user's functions that failed since the last call, once ``forgive`` was."""
+        return () if self._functions is None else self._functions.take_failures()
 
     def silence(self) -> None:
         """Give NaN from now on, whatever comes in: the state did not start at the anchor, so its values would match no others."""

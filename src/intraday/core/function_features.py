@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -102,7 +102,7 @@ class FunctionFeature:
             with np.errstate(all="ignore"), warnings.catch_warnings():
                 warnings.simplefilter("ignore", RuntimeWarning)  # of nanmean and its kin where nothing traded
                 found = np.asarray(self.function(bars))
-        except Exception as error:  # noqa: BLE001  it is the user's code: whatever it raises is theirs to mend
+        except (Exception, SystemExit) as error:  # noqa: BLE001  it is the user's code: whatever it raises is theirs to mend
             raise ConfigError(f"user feature {self.name!r}: {_where(error)}{type(error).__name__}: {error}") from error
         if found.shape != bars.close.shape or found.dtype.kind not in "fiub":
             raise ConfigError(
@@ -138,11 +138,19 @@ class FunctionSet:
         return FunctionSet(tuple(by_name[n] for n in names), self.digest, self.sessions)
 
 
+class Failure(NamedTuple):
+    """A function that failed at the decision bar that opened at ``ts_ns``, and how."""
+
+    name: str
+    ts_ns: int
+    text: str
+
+
 class FunctionCalculator:
     """The trailing rows of S instruments and the functions called on them.
 
     It starts empty: give it bars from the anchor on. Consecutive chunks, one call or step by step, and any empty rows in between
-    give the same bits.
+    give the same bits. A function that fails raises ConfigError, unless the calculator is told to ``forgive``.
     """
 
     def __init__(self, functions: FunctionSet, timeframe: int, n_instruments: int, index: int | None = None) -> None:
@@ -153,6 +161,18 @@ class FunctionCalculator:
         self._seen = 0  # rows pushed since the start
         self._last_ns = -1
         self._open_ns = 0  # of the session of the last row
+        self._failures: list[Failure] | None = None  # None: a failure raises
+
+    def forgive(self) -> None:
+        """From now on a function that fails gives NaN at that bar, and ``take_failures`` tells."""
+        self._failures = []
+
+    def take_failures(self) -> list[Failure]:
+        """What failed since the last call, in order."""
+        found = self._failures or []
+        if self._failures is not None:
+            self._failures = []
+        return found
 
     def batch(self, panel: Panel) -> F4:
         """Advance over the panel. Returns float32 [T, S, F]; NaN without a bar and in warm-up."""
@@ -206,6 +226,7 @@ class FunctionCalculator:
         other = FunctionCalculator(self.functions, self._timeframe, len(keep), index)
         other._rows[:] = self._rows[:, :, keep]
         other._seen, other._last_ns, other._open_ns = self._seen, self._last_ns, self._open_ns
+        other._failures = None if self._failures is None else []
         return other
 
     def _advance(self, ts_ns: int, minutes: F8, member: Mask, prices: list[F8]) -> None:
@@ -242,10 +263,21 @@ class FunctionCalculator:
         out = np.full((self._rows.shape[2], len(self.functions.features)), np.nan, np.float32)
         for f, feature in enumerate(self.functions.features):
             if self._seen >= feature.window:
-                newest = feature.evaluate(_window(self._rows[:, -feature.window :], self._timeframe, self._index))[-1]
-                newest[np.abs(newest) > LARGEST] = np.nan
-                out[:, f] = newest
+                out[:, f] = self._value(feature)
         return out
+
+    def _value(self, feature: FunctionFeature) -> F8:
+        """float64 [S] of the newest row."""
+        bars = _window(self._rows[:, -feature.window :], self._timeframe, self._index)
+        try:
+            newest: F8 = feature.evaluate(bars)[-1]
+        except ConfigError as error:
+            if self._failures is None:
+                raise
+            self._failures.append(Failure(feature.name, self._last_ns, str(error)))
+            return np.full(self._rows.shape[2], np.nan)
+        newest[np.abs(newest) > LARGEST] = np.nan
+        return newest
 
 
 def whole(functions: FunctionSet, panel: Panel, index: int | None = None) -> tuple[BarWindow, I8]:

@@ -36,8 +36,11 @@ class LoadedModel:
         return self.predictor.artifact.id
 
     def calculator(self, instruments: Sequence[Instrument], index: int | None = None) -> FeatureCalculator:
-        """A cold calculator of the model's features; ``index``: row of the market index."""
-        return FeatureCalculator(self.feature_set, np.array([i.has_volume for i in instruments], np.bool_), index)
+        """A cold calculator of the model's features; ``index``: row of the market index. A user's function that fails gives NaN:
+        whatever it does, candles are stored and other features decide."""
+        calculator = FeatureCalculator(self.feature_set, np.array([i.has_volume for i in instruments], np.bool_), index)
+        calculator.forgive()
+        return calculator
 
     def cost(self, session: Session, instruments: Sequence[Instrument]) -> F8:
         """Round trip of each instrument at the charges of the session's day, as a return."""

@@ -14,6 +14,7 @@ from typing import Protocol
 import numpy as np
 
 from intraday.core.candles import ClosedBars, LiveAggregator, closes, day_end
+from intraday.core.function_features import Failure
 from intraday.core.panel import Day
 from intraday.domain.arrays import F4, F8, MINUTE_NS, BarFlag, Bars
 from intraday.domain.events import (
@@ -34,6 +35,7 @@ from intraday.domain.events import (
 )
 from intraday.domain.session import Session, with_auction
 from intraday.live.validate import TickValidator
+from intraday.signal.policy import clock_text
 
 
 class Features(Protocol):
@@ -41,6 +43,10 @@ class Features(Protocol):
 
     def update(self, bars: Bars, ts_ns: int, day: Day) -> F4:
         """Feature vectors [b, F] of the decision bar of b instruments that opened at ``ts_ns``."""
+        ...
+
+    def take_failures(self) -> Sequence[Failure]:
+        """The user's functions that failed since the last call; their values are NaN."""
         ...
 
 
@@ -88,6 +94,7 @@ class Engine:
         self._predictor = predictor
         self._decider = decider
         self._now_ns = 0
+        self._failing: set[str] = set()  # the user's functions that failed already
         self._lost_ns: int | None = None  # since when something has been missing
 
     def process(self, event: Event) -> list[Effect]:
@@ -135,12 +142,22 @@ class Engine:
         for bar_ns in np.unique(decisions["ts_ns"]):
             bars = decisions[decisions["ts_ns"] == bar_ns]
             x = self._features.update(bars, int(bar_ns), self._day)
-            effects.append(SaveFeatures(int(bar_ns), bars["inst"].astype(np.int32), x, now_ns))
+            effects += [*self._failed(now_ns), SaveFeatures(int(bar_ns), bars["inst"].astype(np.int32), x, now_ns)]
             sigma, p = x[:, self._spec.i_sigma], self._predictor.predict(x)
             signals = decide_each(self._decider, self._session, self._day, bars, sigma, p, now_ns)
             if signals:
                 effects.append(SaveSignals(int(bar_ns), signals))
         return effects
+
+    def _failed(self, now_ns: int) -> list[Effect]:
+        """One alert for each of the user's functions that fail, however often."""
+        alerts: list[Effect] = []
+        for failure in self._features.take_failures():
+            if failure.name not in self._failing:
+                self._failing.add(failure.name)
+                text = f"{failure.text} (bar of {clock_text(failure.ts_ns)}); it is missing where it fails, the rest goes on"
+                alerts.append(Alert(now_ns, "error", "features", text))
+        return alerts
 
     def _lose(self, event: LinkLost) -> list[Effect]:
         since_ns = min(event.since_ns, event.now_ns)

@@ -70,6 +70,7 @@ def warm(
         calculator.batch(panel)
         for inst, digest in enumerate(hashes):
             _feed(digest, panel, inst)
+    calculator.take_failures()  # of days gone by: they were told then
     if not reached:
         calculator.silence()
     return WarmUp(reached, tuple(h.hexdigest()[:16] for h in hashes))

@@ -47,7 +47,7 @@ class SignalGenerator:
         A row whose probabilities are not finite gets no signal at all. HOLD where the rule says so, where sigma is not a
         positive number, and when the horizon no longer fits into the session. A HOLD has NaN stop and target, and so has a signal
         of labels without barriers: its trade ends with the horizon. Confidence is the calibrated probability of what is said. A
-        signal is valid until the last entry its label allows, at most until the session's close.
+        signal is valid until the last entry its label allows, at most until its horizon or the session ends.
         """
         spec = self._spec
         wide = np.where(sigma > 0.0, sigma, np.nan).astype(np.float64)
@@ -67,7 +67,9 @@ class SignalGenerator:
         self, bar: np.void, side: int, p: F8, levels: dict[int, tuple[float, float]], now_ns: int, session: Session
     ) -> Signal:
         label = self._spec.label
-        entry_end_ns = int(bar["ts_ns"]) + (label.timeframe + label.max_wait_min) * MINUTE_NS + label.entry_delay_s * SECOND_NS
+        closed_ns = int(bar["ts_ns"]) + label.timeframe * MINUTE_NS
+        entry_end_ns = closed_ns + label.max_wait_min * MINUTE_NS + label.entry_delay_s * SECOND_NS
+        horizon_end_ns = closed_ns + label.horizon_min * MINUTE_NS
         stop, target = levels[side]
         return Signal(
             inst=int(bar["inst"]),
@@ -81,7 +83,7 @@ class SignalGenerator:
             price=float(bar["close"]),
             stop=stop,
             target=target,
-            valid_until_ns=min(entry_end_ns, session.close_ns),
+            valid_until_ns=min(entry_end_ns, horizon_end_ns, session.close_ns),
             observe=self._spec.observe,
             model_id=self._spec.model_id,
         )

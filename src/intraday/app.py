@@ -30,7 +30,6 @@ from intraday.app_broker import Endpoint
 from intraday.app_models import feature_set, label_spec, stored_price_rules, train_spec, user_features
 from intraday.backtest.verify import Verifier
 from intraday.broker.backfill import BackfillManager
-from intraday.broker.candles import Auction, auction_rule
 from intraday.broker.connection import ConnectionManager, ConnectionSpec, subscription
 from intraday.broker.feed import KiteFeed, trading_hours
 from intraday.broker.instruments import InstrumentManager
@@ -62,7 +61,7 @@ from intraday.domain.errors import ArtifactError, ConfigError, SkewError, Storag
 from intraday.domain.events import Alert
 from intraday.domain.instruments import Instrument, Kind
 from intraday.domain.listings import ListingApi
-from intraday.domain.membership import Flag, Membership
+from intraday.domain.membership import Auction, Flag, Membership, auction_rule
 from intraday.domain.ports import AlertChannel, FeatureSetRecord, Progress, Source
 from intraday.domain.session import Session, SessionTable, day_of
 from intraday.domain.universe import Universe
@@ -155,7 +154,8 @@ def open_system(settings: Settings, clock: Clock) -> Iterator[System]:
 def build_importer(system: System, progress: Progress) -> Importer:
     """`intraday import`."""
     stores = system.stores
-    return Importer(stores.instruments, stores.bars, system.sessions, system.clock.now_ns, progress, stores.bars)
+    rule = closing_auction(system)
+    return Importer(stores.instruments, stores.bars, system.sessions, system.clock.now_ns, progress, stores.bars, rule)
 
 
 def build_market(settings: TradingSettings, sessions: SessionTable) -> SyntheticMarket:

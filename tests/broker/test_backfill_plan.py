@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from broker_cases import SESSIONS
-from intraday.broker.candles import RUNS_MAX, auction_rule, missing_minutes
+from intraday.broker.candles import RUNS_MAX, missing_minutes
 from intraday.broker.chunks import Chunk, cut, plan, recut, spans
 from intraday.domain.arrays import DAY_NS, MINUTE_NS
 from intraday.domain.gaps import NO_CANDLE
-from intraday.domain.membership import Span
+from intraday.domain.membership import Span, auction_rule
 
 FIRST, LAST = date(2025, 4, 1), date(2025, 6, 27)
 HISTORY = SESSIONS.between(FIRST, LAST)

@@ -15,6 +15,7 @@ from intraday.domain.arrays import MINUTE_NS
 from intraday.domain.clock import SimClock
 from intraday.domain.errors import InputError, StorageFull
 from intraday.domain.instruments import Instrument, Kind
+from intraday.domain.membership import Auction, Span, auction_rule, no_auction
 from intraday.domain.ports import Gap, Source
 from intraday.domain.session import SessionTable
 from intraday.history.importing import FileReport, Importer, ImportOptions
@@ -28,7 +29,7 @@ DAY = TABLE.get(date(2024, 1, 3))
 class Bench:
     """An importer over stores in memory."""
 
-    def __init__(self, room: int | None = None) -> None:
+    def __init__(self, room: int | None = None, auction: Auction = no_auction) -> None:
         self.instruments, self.bars, self.clock = MemoryInstruments(), MemoryBars(room), SimClock(10**18)
         self.progress: list[tuple[str, int, int]] = []
         self.importer = Importer(
@@ -38,6 +39,7 @@ class Bench:
             self.clock.now_ns,
             lambda what, done, total: self.progress.append((what, done, total)),
             self.bars,
+            auction,
         )
 
     def run(self, path: Path, options: ImportOptions | None = None) -> FileReport:
@@ -103,6 +105,25 @@ def test_a_clean_file_is_stored_once_and_then_unchanged(tmp_path: Path, name: st
     stored = bench.bars.read([1], 0, 2**62, Source.IMPORT)
     assert stored["volume"].tolist() == list(range(1, 376))
     assert stored["close"].tolist() == frame()["close"].to_list()
+
+
+def test_a_stock_of_the_closing_auction_ends_at_1515_on_its_days(tmp_path: Path) -> None:
+    """375 minutes in the file, from before the auction, of a day on the list and of one after it: the 15 of one day are none."""
+    days = [date(2026, 7, 31), date(2026, 8, 3), date(2026, 8, 4)]
+    rows = pl.concat([frame(day_open=TABLE.get(day).open_ns) for day in days]).with_columns(volume=pl.int_range(1, 1126))
+    rule = auction_rule([Span(1, date(2026, 8, 3), date(2026, 8, 4))], date(2026, 8, 3))
+    bench = Bench(auction=rule)
+    bench.instruments.upsert([Instrument("NSE", "RELIANCE"), Instrument("NSE", "OTHER")])
+    report = bench.run(save(rows, tmp_path / "RELIANCE.parquet"))
+    assert (report.stored, dict(report.rejected), report.gap_minutes) == (1110, {"out_of_session": 15}, 0)
+    stored = bench.bars.read([1], 0, 2**62, Source.IMPORT)["ts_ns"]
+    assert [int(((stored >= s.open_ns) & (stored < s.close_ns)).sum()) for s in map(TABLE.get, days)] == [375, 360, 375]
+    assert TABLE.get(days[1], auction=True).last_minute_ns in stored
+    assert bench.run(save(rows, tmp_path / "OTHER.parquet")).stored == 1125, "not on the list"
+    afternoon = bench.run(save(rows[540:750], tmp_path / "RELIANCE.csv"))
+    assert (afternoon.error, afternoon.unchanged, dict(afternoon.rejected)) == (None, 195, {"out_of_session": 15}), "no wrong clock"
+    early = bench.run(save(rows.head(725), tmp_path / "RELIANCE.csv"))
+    assert (early.unchanged, early.gap_minutes) == (725, 10), "minutes after its own close are not missing"
 
 
 @pytest.mark.parametrize(

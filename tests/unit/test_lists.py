@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import date
 
 import numpy as np
 import pytest
 
 from engine_cases import N_INST, engine, frame, minute, tick
+from intraday.core.candles import HistoricalAggregator
 from intraday.core.lists import FOREVER, index_row, lists_of
 from intraday.core.panel import Lists, day_of, panel_of
-from intraday.domain.arrays import BAR
+from intraday.domain.arrays import BAR, DAY_NS, IST_NS, MINUTE_NS, Panel
 from intraday.domain.events import SaveFeatures
 from intraday.domain.instruments import Instrument, Kind
 from intraday.domain.membership import EPOCH, Membership, Span
-from intraday.domain.session import SessionTable
+from intraday.domain.session import Segment, SessionTable
 
 SESSIONS = SessionTable.load()
 NIFTY = Instrument("NSE", "NIFTY 50", Kind.INDEX, id=9)
@@ -59,6 +60,29 @@ def test_an_auction_stock_has_its_own_minutes_from_its_day_on() -> None:
     lists = Lists(auction=((1, 0, FOREVER),))
     assert day_of(SESSIONS.get(date(2026, 7, 31)), 2, SESSIONS, lists).minutes.tolist() == [375.0, 375.0]
     assert day_of(SESSIONS.get(date(2026, 8, 3)), 2, SESSIONS, lists).minutes.tolist() == [375.0, 360.0]
+
+
+def test_bars_after_an_instruments_own_close_are_in_no_panel() -> None:
+    """Stored before anybody said who takes part in the closing auction: the same panel as without them."""
+    lists = Lists(auction=((1, 0, FOREVER),), futures=(2,))
+    days = SESSIONS.between(date(2026, 7, 31), date(2026, 8, 4), segment=Segment.DERIVATIVES)
+    bars = np.concatenate([np.zeros(3 * s.minutes, BAR) for s in days])
+    bars["ts_ns"] = np.concatenate([np.repeat(s.open_ns + np.arange(s.minutes) * MINUTE_NS, 3) for s in days])
+    bars["inst"] = np.tile(np.arange(3), len(bars) // 3)
+    bars["close"] = 100.0 + np.arange(len(bars))
+    minute = (bars["ts_ns"] + IST_NS) % DAY_NS // MINUTE_NS - 555
+    bars, minute = (rows[(bars["inst"] == 2) | (minute < 375)] for rows in (bars, minute))
+    own = (bars["inst"] != 1) | (minute < 360) | (bars["ts_ns"] < SESSIONS.get(date(2026, 8, 3)).open_ns)
+    assert np.count_nonzero(~own) == 2 * 15
+    for timeframe in (1, 5, 15, 60):
+        late, clean = (
+            panel_of(HistoricalAggregator(3).aggregate(rows, timeframe), 3, timeframe, SESSIONS, lists)
+            for rows in (bars, bars[own])
+        )
+        for field in fields(Panel):
+            np.testing.assert_array_equal(getattr(late, field.name), getattr(clean, field.name), field.name)
+    only = panel_of(bars[bars["inst"] == 1], 3, 1, SESSIONS, lists)
+    assert only.mask.any(axis=1).all() and int(only.minute.max()) == 374 and only.minute[-1] == 359.0
 
 
 def test_who_sits_out_has_no_bars_in_panels() -> None:

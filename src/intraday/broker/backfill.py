@@ -15,13 +15,14 @@ from typing import TypeVar
 
 import numpy as np
 
-from intraday.broker.candles import Auction, Judged, judge, no_auction, own_sessions, untried, validators_of, worth_asking
+from intraday.broker.candles import Judged, judge, own_sessions, untried, validators_of, worth_asking
 from intraday.broker.chunks import Chunk, plan, recut
 from intraday.domain.arrays import BAR, DAY_NS, IST_NS, MINUTE_NS, Bars, empty
 from intraday.domain.broker import SPAN_DAYS, CandleApi, Fetched, FetchStore, Interval
 from intraday.domain.clock import Clock
 from intraday.domain.errors import AuthError, BrokerError, IntradayError, RequestRefused, SpanTooLong
 from intraday.domain.instruments import Instrument
+from intraday.domain.membership import Auction, no_auction
 from intraday.domain.ports import BarStore, Progress, WriteReport
 from intraday.domain.session import SessionTable, day_of, midnight_ns
 

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 
 import numpy as np
 
-from intraday.core.validate import NO_BARS, REASONS, CandleValidator, FlagReason, RejectReason, Validation
+from intraday.core.validate import NO_BARS, CandleValidator, FlagReason, Validation
 from intraday.domain.arrays import DAY_NS, I8, MINUTE_NS, Bars
 from intraday.domain.broker import Fetched
 from intraday.domain.gaps import NO_CANDLE, NO_SESSION, SCATTERED, expected_minutes, runs
 from intraday.domain.instruments import Instrument
-from intraday.domain.membership import Span
+from intraday.domain.membership import Auction
 from intraday.domain.ports import Gap, Quarantined
 from intraday.domain.session import Segment, Session, SessionTable, midnight_ns
 
@@ -26,25 +26,6 @@ AGAIN_NS = 10 * MINUTE_NS  # and is not asked for again before
 OLD_NS = 7 * DAY_NS  # after the midnight before a session it is believed at once, if other sessions of the answer have candles
 
 Validators = Mapping[Segment, CandleValidator]
-Auction = Callable[[int, date], bool]  # whether this instrument's day ends with the closing auction
-
-
-def no_auction(instrument_id: int, day: date) -> bool:
-    """Nobody takes part, as far as known."""
-    return False
-
-
-def auction_rule(spans: Iterable[Span], known_from: date | None) -> Auction:
-    """By the dated list of closing-auction stocks. Days before the first list go by that one: who has derivatives rarely changes,
-    and an auction's print taken for a minute of continuous trading would look like a breakout."""
-    held: dict[int, list[Span]] = {}
-    for span in spans:
-        held.setdefault(span.instrument_id, []).append(span)
-
-    def takes_part(instrument_id: int, day: date) -> bool:
-        return known_from is not None and any(span.on(max(day, known_from)) for span in held.get(instrument_id, ()))
-
-    return takes_part
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +112,7 @@ def check(
     earlier: Bars = NO_BARS,
 ) -> tuple[Bars, Validation]:
     """The rows of the answer that open at or after ``start_ns``, end by ``final_ns`` and are of these sessions' days, and what is
-    to be thought of each. ``sessions`` are the instrument's own: those of closing-auction stocks end before the validator's.
+    to be thought of each. ``sessions`` are the instrument's own, and so are the hours by which rows are judged.
     ``earlier``: bars from before the answer that are believed."""
     ts = answer["ts_ns"]
     inside = (ts >= start_ns) & (ts + MINUTE_NS <= min(final_ns, midnight_ns(sessions[-1].day) + DAY_NS))
@@ -139,12 +120,8 @@ def check(
     if not instrument.has_volume:
         rows["volume"] = np.nan
     last = float(earlier["close"][-1]) if len(earlier) else None
-    found = validators[instrument.segment].check(rows, instrument.has_volume, last, earlier)
-    close_ns = np.array([s.close_ns for s in sessions], dtype=np.int64)
-    at = np.searchsorted([s.open_ns for s in sessions], rows["ts_ns"], side="right") - 1
-    late = (found.code == 0) & (rows["ts_ns"] >= close_ns[at])
-    code = np.where(late, REASONS.index(RejectReason.OUT_OF_SESSION) + 1, found.code).astype(np.int8)
-    return rows, replace(found, code=code, accepted=found.accepted[~late[found.accepted]])
+    early = {s.day for s in sessions if s.auction}
+    return rows, validators[instrument.segment].of(early.__contains__).check(rows, instrument.has_volume, last, earlier)
 
 
 def own_sessions(

@@ -11,12 +11,13 @@ import numpy as np
 from loguru import logger
 
 from intraday.broker.backfill import Target
-from intraday.broker.candles import Auction, check, no_auction, own_sessions, validators_of
+from intraday.broker.candles import check, own_sessions, validators_of
 from intraday.broker.repairs import Repaired
 from intraday.domain.arrays import BAR, MINUTE_NS, Bars, empty
 from intraday.domain.broker import CandleApi, Interval
 from intraday.domain.clock import Clock
 from intraday.domain.errors import AuthError, IntradayError, RequestRefused
+from intraday.domain.membership import Auction, no_auction
 from intraday.domain.session import SessionTable, day_of
 
 FAILURES_MAX = 5  # requests in a row without an answer after which the rest is not asked for

@@ -93,6 +93,7 @@ def kept_of(day: Day, keep: I8) -> Day:
 def panel_of(bars: Bars, n_instruments: int, timeframe: int, sessions: SessionTable, lists: Lists = NO_LISTS) -> Panel:
     """Scatter BAR rows (any order, one per (ts, inst)) into a panel of the open times that occur.
 
+    Bars after an instrument's own close (stored before the list of closing-auction stocks was) are left out: live has none either.
     Raises CalendarError for a bar on a day without a session.
     """
     bars = lists.playing(bars)
@@ -106,20 +107,23 @@ def panel_of(bars: Bars, n_instruments: int, timeframe: int, sessions: SessionTa
             f"bars on {bad}, which is no trading day of the session table: expected bars of sessions only; check the import"
         )
     shape = (len(ts_ns), n_instruments)
+    minute, minutes, member = (ts_ns - open_ns[at]) / MINUTE_NS, np.empty(shape), np.empty(shape, np.bool_)
+    for day in np.unique(session):
+        found = day_of(sessions.get(np.datetime64(int(day), "D").item()), n_instruments, sessions, lists)
+        minutes[session == day], member[session == day] = found.minutes, found.member
+    trading = (minute[:, None] < minutes)[row, bars["inst"]]
+    if not trading.all():
+        return panel_of(bars[trading], n_instruments, timeframe, sessions, lists)
     columns = {name: np.full(shape, np.nan) for name in ("open", "high", "low", "close", "volume")}
     mask = np.zeros(shape, np.bool_)
     for name, column in columns.items():
         column[row, bars["inst"]] = bars[name]
     mask[row, bars["inst"]] = True
-    minutes, member = np.empty(shape), np.empty(shape, np.bool_)
-    for day in np.unique(session):
-        found = day_of(sessions.get(np.datetime64(int(day), "D").item()), n_instruments, sessions, lists)
-        minutes[session == day], member[session == day] = found.minutes, found.member
     return Panel(
         timeframe=timeframe,
         ts_ns=ts_ns.astype(np.int64),
         session=session,
-        minute=(ts_ns - open_ns[at]) / MINUTE_NS,
+        minute=minute,
         minutes=minutes,
         member=member,
         mask=mask,

@@ -6,7 +6,10 @@ Pure and vectorised: one instrument at a time, in the order the rows stand in th
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass
+from datetime import date, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -116,6 +119,10 @@ class Validation:
         found = [flag.reason for flag in self.flags]
         return {reason: found.count(reason) for reason in FlagReason if reason in found}
 
+    def rows(self, reason: RejectReason) -> Mask:
+        """bool[n]: rows rejected for ``reason``."""
+        return np.asarray(self.code == REASONS.index(reason) + 1, dtype=np.bool_)
+
     def reason(self, row: int) -> RejectReason | None:
         """Why ``row`` was rejected; None when it was accepted."""
         code = int(self.code[row])
@@ -133,10 +140,11 @@ class Validation:
 
 
 class CandleValidator:
-    """Checks one-minute bars against the session table: those of a segment, or (``auction``) of closing-auction stocks."""
+    """Checks one-minute bars against a segment's hours in the session table."""
 
-    def __init__(self, sessions: SessionTable, auction: bool = False, segment: Segment = Segment.EQUITY) -> None:
-        self._number, self._open_ns, self._close_ns = sessions.arrays(auction, segment)
+    def __init__(self, sessions: SessionTable, segment: Segment = Segment.EQUITY) -> None:
+        self._number, self._open_ns, self._close_ns = sessions.arrays(segment=segment)
+        self._early_ns = sessions.arrays(auction=True, segment=segment)[2]
         self._pauses = sessions.pauses()
         self._first = (sessions.first - EPOCH).days
         self._last = (sessions.last - EPOCH).days
@@ -167,6 +175,16 @@ class CandleValidator:
         accepted = _by_time(np.flatnonzero(code == 0), ts)
         seen = np.sort(ts[_judged(code)])
         return Validation(code, accepted, self.gaps(seen), flags)
+
+    def of(self, takes_part: Callable[[date], bool]) -> CandleValidator:
+        """For a stock that takes part in the closing auction on some days: its continuous trading ends earlier then."""
+        own = copy(self)
+        sooner = np.flatnonzero(self._early_ns < self._close_ns)
+        days = [EPOCH + timedelta(days=number) for number in self._number[sooner].tolist()]
+        own._close_ns = self._close_ns.copy()
+        early = sooner[np.array([takes_part(day) for day in days], np.bool_)]
+        own._close_ns[early] = self._early_ns[early]
+        return own
 
     def in_session(self, ts_ns: I8) -> Mask:
         """bool[n]: whether each instant lies in continuous trading, pauses excluded."""

@@ -15,7 +15,7 @@ from intraday.database.check_bars import check_minutes
 from intraday.database.check_block import SERIES, Block, Scope, blocks, ist, months
 from intraday.database.check_catalog import check_catalog
 from intraday.database.check_derived import Sets, check_features, check_labels, registered
-from intraday.database.check_gaps import Auction, GapCheck
+from intraday.database.check_gaps import GapCheck
 from intraday.database.check_rollups import Noted, check_timeframes, noted
 from intraday.database.check_rules import RULES, Finding, Tally
 from intraday.database.check_snapshot import Snapshot, snapshot
@@ -24,6 +24,7 @@ from intraday.database.copying import nanoseconds, stamp, time_literal
 from intraday.database.pool import Database
 from intraday.domain.arrays import MINUTE_NS
 from intraday.domain.instruments import Instrument, Kind
+from intraday.domain.membership import Auction
 from intraday.domain.ports import Progress
 from intraday.domain.session import Segment, SessionTable
 

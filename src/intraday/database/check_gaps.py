@@ -8,7 +8,7 @@ their minutes without trades have no row anywhere.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import NamedTuple
@@ -22,9 +22,9 @@ from intraday.database.copying import nanoseconds
 from intraday.domain.arrays import DAY_NS, I8, IST_NS, MINUTE_NS
 from intraday.domain.gaps import NO_CANDLE, NOT_IN_FILE, PADDING, expected_minutes, minutes_of, runs
 from intraday.domain.instruments import Instrument
+from intraday.domain.membership import Auction
 from intraday.domain.session import EPOCH, Segment, Session, SessionTable, midnight_ns
 
-Auction = Callable[[int, date], bool]  # whether the instrument's day ends with the closing auction
 PADDED_MAX = 100  # a broker's answer leaves at most so many of its padding rows in quarantine (broker.candles.KEPT_MAX)
 
 

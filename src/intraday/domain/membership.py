@@ -20,6 +20,7 @@ from intraday.domain.errors import InputError
 from intraday.domain.session import EPOCH
 
 FNO = "FNO"  # the universe of stocks with derivatives
+Auction = Callable[[int, date], bool]  # whether this instrument's day ends with the closing auction
 
 
 class Flag(StrEnum):
@@ -45,6 +46,24 @@ class Span:
     def on(self, day: date) -> bool:
         """Whether it holds on ``day``."""
         return self.start <= day and (self.end is None or day < self.end)
+
+
+def no_auction(instrument_id: int, day: date) -> bool:
+    """Nobody takes part, as far as known."""
+    return False
+
+
+def auction_rule(spans: Iterable[Span], known_from: date | None) -> Auction:
+    """By the dated list of closing-auction stocks. Days before the first list go by that one: who has derivatives rarely changes,
+    and an auction's print taken for a minute of continuous trading would look like a breakout."""
+    held: dict[int, list[Span]] = {}
+    for span in spans:
+        held.setdefault(span.instrument_id, []).append(span)
+
+    def takes_part(instrument_id: int, day: date) -> bool:
+        return known_from is not None and any(span.on(max(day, known_from)) for span in held.get(instrument_id, ()))
+
+    return takes_part
 
 
 def replaced(spans: Iterable[Span], members: Mapping[int, str | None], start: date, end: date | None, source: str) -> list[Span]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from intraday.domain.arrays import DAY_NS, I8, IST_NS, MINUTE_NS, Bars
 from intraday.domain.errors import InputError
 from intraday.domain.gaps import NOT_IN_FILE
 from intraday.domain.instruments import Instrument, Kind
+from intraday.domain.membership import Auction, no_auction
 from intraday.domain.ports import BarStore, Gap, GapStore, InstrumentStore, Progress, Quarantined, Source, WriteReport
 from intraday.domain.session import Segment, SessionTable, day_of, midnight_ns
 from intraday.history.manifest import BarFile, discover, is_index_name
@@ -92,7 +94,8 @@ class _Run:
 class Importer:
     """Imports bar files through the ports. ``now_ns`` is the shell's clock: it dates new versions and times the work.
 
-    ``gaps``: where the minutes a file leaves open are remembered; without it they are only counted in the report.
+    ``gaps``: where the minutes a file leaves open are remembered; without it they are only counted in the report. ``auction``: who
+    takes part in the closing auction when; continuous trading then ends earlier.
     """
 
     def __init__(
@@ -103,6 +106,7 @@ class Importer:
         now_ns: Callable[[], int],
         progress: Progress,
         gaps: GapStore | None = None,
+        auction: Auction = no_auction,
     ) -> None:
         self._instruments = instruments
         self._bars = bars
@@ -111,6 +115,7 @@ class Importer:
         self._now_ns = now_ns
         self._progress = progress
         self._gaps = gaps
+        self._auction = auction
 
     def import_paths(self, paths: Sequence[Path], options: ImportOptions) -> list[FileReport]:
         """Import files and folders; one report a file, in order.
@@ -166,11 +171,12 @@ class Importer:
             raise InputError(
                 f"{path}: expected a volume column; map one with --map volume=NAME, or say --kind index if it has none"
             )
-        validator = self._validators[instrument.segment]
+        everybody = self._validators[instrument.segment]
+        validator = everybody.of(partial(self._auction, instrument.id))
         found = validator.check(raw.bars, instrument.has_volume, self._close_before(instrument, raw.bars))
-        outside = found.counts().get(RejectReason.OUT_OF_SESSION, 0)
-        if outside and clock_is_wrong(raw.bars["ts_ns"], outside, validator.in_session):
-            raise InputError(explain_bad_hours(path, raw.bars["ts_ns"], raw.zone, outside, validator.in_session))
+        outside = int(np.count_nonzero(found.rows(RejectReason.OUT_OF_SESSION) & ~everybody.in_session(raw.bars["ts_ns"])))
+        if outside and clock_is_wrong(raw.bars["ts_ns"], outside, everybody.in_session):
+            raise InputError(explain_bad_hours(path, raw.bars["ts_ns"], raw.zone, outside, everybody.in_session))
         unknown = found.counts().get(RejectReason.UNKNOWN_DAY, 0)
         if unknown == raw.bars.shape[0]:
             raise InputError(

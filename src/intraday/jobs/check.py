@@ -11,7 +11,6 @@ from datetime import date
 from pathlib import Path
 
 from intraday.app import open_configured
-from intraday.broker.candles import auction_rule
 from intraday.config.settings import Settings
 from intraday.database import schema
 from intraday.database.check import Checker
@@ -23,7 +22,7 @@ from intraday.database.stores import Stores
 from intraday.domain.arrays import DAY_NS
 from intraday.domain.clock import Clock
 from intraday.domain.errors import ConfigError, StorageError
-from intraday.domain.membership import Flag
+from intraday.domain.membership import Flag, auction_rule
 from intraday.domain.ports import Progress
 from intraday.domain.session import SessionTable, midnight_ns
 

@@ -7,13 +7,12 @@ from contextlib import contextmanager
 from datetime import date
 
 from intraday.app import System, open_system
-from intraday.broker.candles import auction_rule
 from intraday.config.settings import Settings
 from intraday.domain.arrays import BAR, Bars, empty
 from intraday.domain.clock import Clock
 from intraday.domain.errors import NotEnoughData
 from intraday.domain.instruments import Instrument, Kind
-from intraday.domain.membership import Flag
+from intraday.domain.membership import Flag, auction_rule
 from intraday.live.recorded import RecordedTicks
 from intraday.sim.recorded import ReadTicks, RecordedTape, listed
 

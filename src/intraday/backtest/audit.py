@@ -11,6 +11,7 @@ import numpy as np
 
 from intraday.backtest.audit_live import TickDay, tick_day
 from intraday.backtest.audit_model import ModelCase, model_laws
+from intraday.backtest.audit_pipeline import anew
 from intraday.core.audit.adjusted import AdjustedCase, adjusted_law
 from intraday.core.audit.functions import whole_panel
 from intraday.core.audit.labels import LabelCase, label_laws
@@ -145,7 +146,9 @@ class Audit:
 
     def _model_case(self, data: Dataset, names: tuple[str, ...]) -> ModelCase:
         """With the weights that are configured."""
-        case = ModelCase(data, names, self._plan.training, self._plan.user.pipeline)
+        user = self._plan.user
+        pipeline = None if user.pipeline is None else partial(anew, user, self._plan.sessions)
+        case = ModelCase(data, names, self._plan.training, pipeline)
         if self._plan.training.weights is not Weighting.RETURN_ATTRIBUTION:
             return case
         weigh = partial(attributed_returns, minutes=self._minutes())

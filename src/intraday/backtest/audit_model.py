@@ -1,59 +1,65 @@
 """The laws of what is learned: folds, weights, the trained pipeline, and a preparation of the user's own.
 
-A scaler, an encoder, an imputer, a threshold or a temperature fitted on rows that are scored later is a leak that no test of
-features can see. So the whole training is run again without the later rows, and with others in their place: what it said of the
-rows before them must be the same to the last bit.
+A scaler, an encoder, an imputer, a threshold or a temperature fitted on rows that are scored is a leak that no test of features can
+see. So the whole training is run again with other outcomes on the rows that are scored, and without or with other rows after a
+moment of a scored session: what it says of the rows that had not yet happened must be the same to the last bit.
 """
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from intraday.core.audit.functions import differs, typical
+from intraday.backtest.audit_pipeline import pipeline_law, plain_split, rotate
 from intraday.core.audit.result import Difference, Finding, Law, finding, not_checked
 from intraday.core.user_features import Pipeline
 from intraday.core.weights import average_uniqueness
 from intraday.domain.arrays import F8, I4, I8, Mask
-from intraday.domain.errors import ConfigError, NotEnoughData
+from intraday.domain.errors import NotEnoughData
 from intraday.model.dataset import Dataset
 from intraday.model.metrics import OutOfSample
 from intraday.model.splits import Fold, SplitSpec, walk_forward
 from intraday.model.trainer import LGBMTrainer, TrainSpec
 
-FOLDS, MODEL, WEIGHTS, OWN = "folds", "model", "weights", "PIPELINE"
+FOLDS, MODEL, WEIGHTS = "folds", "model", "weights"
 FOLDS_TRAINED = 2
 ROUNDS = 25  # of boosting: enough that every step of the pipeline has something to do
+PLAIN = "on a plain split of the sessions, too few for the configured folds"
+SAID = {"raw": "the score", "prior": "the prior", "p": "the probability", "side": "the signal", "trade": "the trade"}
+"""What training says of a row it has not seen, in the order it is made."""
 
 
 @dataclass(frozen=True, slots=True)
 class ModelCase:
-    """Rows to learn from, ordered by (ts, inst), how and by what, and the user's own preparation of them, if any."""
+    """Rows to learn from, ordered by (ts, inst), how and by what.
+
+    ``pipeline`` makes the user's own preparation of them anew, without anything it remembers of earlier calls; None: there is none.
+    """
 
     data: Dataset
     names: tuple[str, ...]
     spec: TrainSpec
-    pipeline: Pipeline | None = None
+    pipeline: Callable[[], Pipeline] | None = None
     trainer: Callable[[TrainSpec], LGBMTrainer] = LGBMTrainer
     split: Callable[[I8, I8, I4, SplitSpec], list[Fold]] = walk_forward
     weigh: Callable[[I8, I8, I4], F8] = average_uniqueness
 
 
 def model_laws(case: ModelCase, rng: np.random.Generator) -> list[Finding]:
-    """Every law; not checked, with the reason, where the rows do not allow one fold."""
+    """Every law; not checked, with the reason, where the rows do not allow one fold.
+
+    The user's pipeline needs no fold of the training: with too few sessions for one it is checked on a plain split of them.
+    """
     data = case.data
     try:
         folds = case.split(data.ts_ns, data.t1_ns, data.session, case.spec.split)
     except NotEnoughData as error:
-        subjects = [(FOLDS, Law.FOLDS), (WEIGHTS, Law.WEIGHTS), (MODEL, Law.TRAINED)]
-        subjects += [(OWN, Law.PIPELINE)] if case.pipeline is not None else []
-        return [not_checked(subject, law, str(error)) for subject, law in subjects]
-    own = [] if case.pipeline is None else [_own_pipeline(case.pipeline, data, folds)]
+        subjects = ((FOLDS, Law.FOLDS), (WEIGHTS, Law.WEIGHTS), (MODEL, Law.TRAINED))
+        own = [] if case.pipeline is None else [pipeline_law(case.pipeline, data, plain_split(data), rng, PLAIN)]
+        return [*(not_checked(subject, law, str(error)) for subject, law in subjects), *own]
+    own = [] if case.pipeline is None else [pipeline_law(case.pipeline, data, folds, rng)]
     return [_disjoint(data, folds), _weights(case, folds), _trained(case, folds, rng), *own]
 
 
@@ -97,87 +103,84 @@ def _weights(case: ModelCase, folds: Sequence[Fold]) -> Finding:
 
 
 def _trained(case: ModelCase, folds: Sequence[Fold], rng: np.random.Generator) -> Finding:
-    """Forecasts, probabilities and trades of scored rows, without the last scored session and with another one in its place."""
-    scored = np.unique(np.concatenate([case.data.session[fold.score] for fold in folds[:FOLDS_TRAINED]]))
-    if len(scored) < 2:
-        return not_checked(
-            MODEL, Law.TRAINED, "needs two scored sessions: import more, or lower model.walk_forward.min_train_sessions"
-        )
-    data = case.data.rows(case.data.session <= scored[-1])
-    before = data.session < scored[-1]
-    trainer = case.trainer(replace(case.spec, num_boost_round=min(case.spec.num_boost_round, ROUNDS)))
-    whole, *others = (trainer.train(d, case.names).oos for d in (data, data.rows(before), _scrambled(data, ~before, rng)))
-    n, wrong, first = 0, 0, None
-    for other in others:
-        k, bad, at = _compared(whole, other, int(data.ts_ns[before].max()))
-        n, wrong, first = n + k, wrong + bad, first or at
-    return finding(MODEL, Law.TRAINED, n, wrong, first, f"{min(len(folds), FOLDS_TRAINED)} folds, {ROUNDS} rounds at most")
+    """Forecasts, probabilities and trades of each fold, trained up to its end, and again with what nobody knew then changed."""
+    spec = replace(case.spec, num_boost_round=min(case.spec.num_boost_round, ROUNDS))
+    n, wrong, first, why = 0, 0, None, ""
+    for fold in folds[:FOLDS_TRAINED]:
+        data = case.data.rows(case.data.session <= fold.score_sessions[1])
+        whole = case.trainer(spec).train(data, case.names).oos
+        for what, other, until_ns in _otherwise(data, data.session >= fold.score_sessions[0], rng):
+            k, bad, at, where = _compared(whole, case.trainer(spec).train(other, case.names).oos, until_ns)
+            if at is not None and first is None:
+                first, why = at, f"{what}: {where} of a scored row"
+            n, wrong = n + k, wrong + bad
+    return finding(MODEL, Law.TRAINED, n, wrong, first, why or f"{len(folds[:FOLDS_TRAINED])} folds, {ROUNDS} rounds at most")
+
+
+def _otherwise(data: Dataset, scored: Mask, rng: np.random.Generator) -> Iterator[tuple[str, Dataset, int]]:
+    """What is changed, the rows with that change, and the last moment (ns) whose rows must not notice.
+
+    Outcomes of every scored row; and everything from the middle of the last scored session on.
+    """
+    end_ns = int(data.ts_ns[-1])
+    yield "it knows outcomes of scored rows", _rotated(data, scored, rng), end_ns
+    yield "it knows outcomes of scored rows", _following(data, scored), end_ns
+    times = np.unique(data.ts_ns[data.session == data.session[-1]])
+    if len(times) > 1:
+        cut_ns = int(times[len(times) // 2])
+        before = data.ts_ns < cut_ns
+        yield "it knows that there are rows later in the day", data.rows(before), cut_ns - 1
+        yield "it knows rows from later in the day", _scrambled(data, ~before, rng), cut_ns - 1
+
+
+def _rotated(data: Dataset, rows: Mask, rng: np.random.Generator) -> Dataset:
+    """Each other label, and another row's returns five times as large, where ``rows``."""
+    at = np.flatnonzero(rows)
+    mixed = rng.permutation(at)
+    label, long, short = data.label.copy(), data.ret_long.copy(), data.ret_short.copy()
+    label[at], long[at], short[at] = rotate(data.label[at]), 5.0 * data.ret_long[mixed], 5.0 * data.ret_short[mixed]
+    return replace(data, label=label, ret_long=long, ret_short=short)
+
+
+def _following(data: Dataset, rows: Mask) -> Dataset:
+    """Outcomes where ``rows`` that follow the feature which tells least of them: whoever chooses by them chooses it then."""
+    at = np.flatnonzero(rows)
+    x = np.nan_to_num(data.x.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
+    x -= x.mean(axis=0)
+    size = np.sqrt((x * x).sum(axis=0))
+    told = np.abs(x.T @ (data.label - data.label.mean())) / np.where(size > 0.0, size, 1.0)
+    least = int(np.argmin(np.where(size > 0.0, told, np.inf)))
+    rank = np.argsort(np.argsort(x[at, least], kind="stable"), kind="stable")
+    label, long, short = data.label.copy(), data.ret_long.copy(), data.ret_short.copy()
+    label[at] = 3 * rank // len(at) - 1
+    long[at], short[at] = 0.01 * label[at], -0.01 * label[at]
+    return replace(data, label=label, ret_long=long, ret_short=short)
 
 
 def _scrambled(data: Dataset, rows: Mask, rng: np.random.Generator) -> Dataset:
     """Other features, labels and returns where ``rows``."""
     x, at = data.x.copy(), np.flatnonzero(rows)
     x[at] = x[rng.permutation(at)] * np.float32(3.0)
-    mixed = rng.permutation(at)
-    label, long, short = data.label.copy(), data.ret_long.copy(), data.ret_short.copy()
-    label[at], long[at], short[at] = -data.label[mixed], 5.0 * data.ret_long[mixed], 5.0 * data.ret_short[mixed]
-    return replace(data, x=x, label=label, ret_long=long, ret_short=short)
+    return _rotated(replace(data, x=x), rows, rng)
 
 
-def _compared(whole: OutOfSample, other: OutOfSample, last_ns: int) -> tuple[int, int, Difference | None]:
-    """Rows compared, rows that differ, and the first of them, up to ``last_ns``."""
+def _compared(whole: OutOfSample, other: OutOfSample, last_ns: int) -> tuple[int, int, Difference | None, str]:
+    """Rows compared, rows that differ, the first of them up to ``last_ns``, and what differs there."""
     a, b = np.flatnonzero(whole.ts_ns <= last_ns), np.flatnonzero(other.ts_ns <= last_ns)
     assert np.array_equal(whole.ts_ns[a], other.ts_ns[b]) and np.array_equal(whole.inst[a], other.inst[b]), "the same rows scored"
-    same = np.ones(len(a), np.bool_)
-    for name in ("raw", "p", "prior", "side", "trade"):
-        ours, theirs = (np.asarray(getattr(o, name)[rows]).reshape(len(rows), -1) for o, rows in ((whole, a), (other, b)))
-        same &= (ours == theirs).all(axis=1)
-    bad = np.flatnonzero(~same)
-    if not len(bad):
-        return len(a), 0, None
-    k = int(bad[0])
-    found, expected = (f"P(up) {float(o.p[rows[k], 2])!r}" for o, rows in ((whole, a), (other, b)))
-    return len(a), len(bad), Difference(int(whole.inst[a[k]]), int(whole.ts_ns[a[k]]), found, expected)
-
-
-def _own_pipeline(pipeline: Pipeline, data: Dataset, folds: Sequence[Fold]) -> Finding:
-    """Training rows as prepared alone; scored rows whatever the others and the labels among them are."""
-    n, wrong, first, why = 0, 0, None, ""
-    for fold in folds:
-        rows = np.concatenate([fold.fit, fold.stop, fold.score])
-        x, label = data.x[rows], data.label[rows]
-        train = np.arange(len(rows)) < len(fold.fit) + len(fold.stop)
-        whole = _prepare(pipeline, x, label, train)
-        some = train | (np.arange(len(rows)) % 2 == 0)
-        for kept, labels, what in (
-            (train, label, "fitted on more than the training rows"),
-            (some, label, "a scored row depends on other scored rows"),
-            (np.ones(len(rows), np.bool_), np.where(train, label, -label), "a scored row depends on its label"),
-        ):
-            alone = _prepare(pipeline, x[kept], labels[kept].astype(np.int8), train[kept])
-            bad = _apart(whole[kept], alone)
-            n, wrong = n + int(kept.sum()), wrong + int(bad.any(axis=1).sum())
-            if bad.any() and first is None:
-                k, g = (int(i) for i in np.argwhere(bad)[0])
-                first, why = _row(data, int(rows[kept][k]), float(whole[kept][k, g]), float(alone[k, g])), f"{what}: column {g}"
-    return finding(OWN, Law.PIPELINE, n, wrong, first, why)
-
-
-def _prepare(pipeline: Pipeline, x: NDArray[np.float32], label: NDArray[np.int8], train: Mask) -> F8:
-    try:
-        with np.errstate(all="ignore"), warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)  # of nanmean and its kin where nothing is there
-            found: NDArray[Any] = np.asarray(pipeline(x.copy(), label.copy(), train.copy()))
-    except Exception as error:  # noqa: BLE001  it is the user's code: whatever it raises is theirs to mend
-        raise ConfigError(f"PIPELINE: {type(error).__name__}: {error}") from error
-    if found.ndim != 2 or len(found) != len(x) or found.dtype.kind not in "fiub":
-        raise ConfigError(f"PIPELINE: expected numbers of shape ({len(x)}, columns), found {found.dtype} of shape {found.shape}")
-    return found.astype(np.float64)
-
-
-def _apart(found: F8, expected: F8) -> Mask:
-    columns: Iterator[Mask] = (differs(f, e, typical(e)) for f, e in zip(found.T, expected.T, strict=True))
-    return np.stack(list(columns), axis=1)
+    pairs = {
+        told: [np.asarray(getattr(o, name)[rows], np.float64).reshape(len(rows), -1) for o, rows in ((whole, a), (other, b))]
+        for name, told in SAID.items()
+    }
+    different = {told: ours != theirs for told, (ours, theirs) in pairs.items()}
+    bad = np.logical_or.reduce([d.any(axis=1) for d in different.values()])
+    if not bad.any():
+        return len(a), 0, None, ""
+    k = int(np.flatnonzero(bad)[0])
+    told = next(name for name, d in different.items() if d[k].any())
+    column = int(np.flatnonzero(different[told][k])[0])
+    found, expected = (float(values[k, column]) for values in pairs[told])
+    return len(a), int(bad.sum()), Difference(int(whole.inst[a[k]]), int(whole.ts_ns[a[k]]), found, expected), told
 
 
 def _row(data: Dataset, k: int, found: float, expected: float) -> Difference:

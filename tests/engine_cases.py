@@ -83,7 +83,8 @@ def feed(seed: int, minutes: int = 30, n: int = 400, late: float = 0.05, start_n
     events += [Timer(start_ns + k * MINUTE_NS + GRACE_NS) for k in range(1, minutes + 5)]
     if rng.random() < 0.5:
         lost = int(start_ns + rng.integers(1, minutes) * MINUTE_NS)
-        events += [LinkLost(lost, "test", lost - int(rng.integers(0, 90)) * 10**9), LinkUp(lost + 40 * 10**9)]
+        gone = tuple(sorted(rng.permutation(N_INST)[: int(rng.integers(0, N_INST))].tolist()))  # nobody: everybody
+        events += [LinkLost(lost, "test", lost - int(rng.integers(0, 90)) * 10**9, gone), LinkUp(lost + 40 * 10**9)]
     return sorted(events, key=lambda e: e.now_ns)
 
 

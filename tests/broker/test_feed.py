@@ -230,6 +230,7 @@ def test_a_link_that_is_down_at_the_open_is_lost_then() -> None:
     run.go((100, lambda: setattr(run.kite, "refuse", None)))
     (lost,) = run.of(LinkLost)
     assert lost[0] == 0.0 and isinstance(lost[1], LinkLost) and "HTTP 503 not yet" in lost[1].reason
+    assert not lost[1].inst, "there is no other connection: everybody"
     assert 100 <= run.times(LinkUp)[0] <= 131
     assert run.asked[0][1] == 0.0
 
@@ -379,6 +380,7 @@ def test_a_second_connection_that_goes_meanwhile_is_told_with_its_own_time() -> 
     first, second = losses(run)
     assert (99 <= first[0] <= 100, first[1]) == (True, "connection 1 of 2")
     assert (199 <= second[0] <= 200, second[1]) == (True, "connection 2 of 2")
+    assert [event.inst for _, event in run.of(LinkLost) if isinstance(event, LinkLost)] == [(0,), (1,)]
     assert len(run.of(LinkUp)) == 1
     assert [a[1] for a in run.asked] == [60.0]
 

@@ -177,6 +177,29 @@ def test_the_minute_in_which_a_part_went_is_partial_though_the_rest_went_on():
     assert bars[bars["inst"] == 0][["ts_ns", "flags"]].tolist() == [(OPEN + MINUTE_NS, BarFlag.PARTIAL)]
 
 
+@pytest.mark.parametrize("inst", [(), (1, 2)])
+def test_a_lost_connection_cuts_only_who_came_over_it(inst: tuple[int, ...]):
+    it = engine()
+    it.process(frame(tick(1, 100, 1000), tick(1, 100, 1000, inst=1)))
+    it.process(minute(1))
+    it.process(LinkLost(OPEN + 70 * 10**9, "connection 2 of 3", OPEN + 66 * 10**9, inst))
+    request, _ = it.process(LinkUp(OPEN + 72 * 10**9))
+    it.process(frame(tick(130, 101, 9000), tick(130, 101, 9000, inst=1)))
+    bars = bars_of(it.process(minute(3)))
+    cut = (0.0, BarFlag.PARTIAL)
+    assert bars[["volume", "flags"]].tolist() == [cut if not inst else (8000.0, 0), cut]
+    assert isinstance(request, RequestBackfill) and request.inst == inst
+
+
+def test_what_is_asked_for_is_of_all_who_were_lost_since():
+    it = engine()
+    for k, inst in enumerate([(2,), (0, 2)]):
+        it.process(LinkLost(OPEN + (70 + k) * 10**9, "a connection", OPEN + 66 * 10**9, inst))
+    assert it.process(LinkUp(OPEN + 80 * 10**9))[0].inst == (0, 2)
+    it.process(LinkLost(OPEN + 90 * 10**9, "another", OPEN + 86 * 10**9, (1,)))
+    assert it.process(LinkUp(OPEN + 95 * 10**9))[0].inst == (1,)
+
+
 def auction_day():
     """A day with a closing auction of which instrument 0 takes part, and instrument 1 does not."""
     table = SessionTable.load()

@@ -46,6 +46,7 @@ def events(n=50):
         lambda i: Frame(i, ticks(i % 7, i)),
         Timer,
         lambda i: LinkLost(i, "gone — ünïcode", i - 4_000_000_000),
+        lambda i: LinkLost(i, "one of two — ünïcode", i - 4_000_000_000, (1, 3, 70_000)),
         LinkUp,
         lambda i: Backfilled(i, bars),
         lambda i: Command(i, "pause", "NSE:A"),

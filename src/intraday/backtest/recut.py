@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 import numpy as np
 
 from intraday.domain.arrays import I8
-from intraday.domain.events import Backfilled, Event, Frame
+from intraday.domain.events import Backfilled, Event, Frame, LinkLost
 
 MERGE_MAX = 1_000_000  # ticks
 
@@ -39,7 +40,7 @@ def _cut(frames: list[Frame], rng: np.random.Generator) -> Iterator[Frame]:
 
 
 def keep_instruments(events: Iterable[Event], keep: I8, n_instruments: int) -> Iterator[Event]:
-    """Only the ticks of the dense rows ``keep`` (ascending), renumbered 0..len(keep)-1."""
+    """Only the ticks, bars and losses of the dense rows ``keep`` (ascending), renumbered 0..len(keep)-1."""
     row = np.full(n_instruments, -1, np.int32)
     row[keep] = np.arange(len(keep), dtype=np.int32)
     for event in events:
@@ -53,5 +54,9 @@ def keep_instruments(events: Iterable[Event], keep: I8, n_instruments: int) -> I
             bars = event.bars[row[event.bars["inst"]] >= 0]
             bars["inst"] = row[bars["inst"]]
             yield Backfilled(event.now_ns, bars)
+        elif isinstance(event, LinkLost) and event.inst:
+            lost = tuple(int(r) for r in row[list(event.inst)] if r >= 0)
+            if lost:
+                yield replace(event, inst=lost)
         else:
             yield event

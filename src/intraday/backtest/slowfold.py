@@ -63,7 +63,8 @@ def slow_candles(session: Session, closes: Sequence[int], events: Iterable[Event
             for tick in event.ticks.tolist():
                 _tick(session, closes, instruments, waiting, tick)
         elif isinstance(event, LinkLost):
-            _lose(instruments, min(event.since_ns, event.now_ns) // MINUTE * MINUTE)
+            lost = [instruments[i] for i in event.inst] if event.inst else instruments
+            _lose(lost, min(event.since_ns, event.now_ns) // MINUTE * MINUTE)
         elif isinstance(event, Backfilled):
             candles += [_given(bar) for bar in event.bars.tolist()]
         elif isinstance(event, Timer):
@@ -74,8 +75,8 @@ def slow_candles(session: Session, closes: Sequence[int], events: Iterable[Event
     return candles
 
 
-def _lose(instruments: list[SlowInstrument], last: int) -> None:
-    """The link went in the minute ``last``."""
+def _lose(instruments: Iterable[SlowInstrument], last: int) -> None:
+    """Their link went in the minute ``last``."""
     for it in instruments:
         it.broken = True
         if it.bar is not None and it.bar.minute == last:

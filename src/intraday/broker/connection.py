@@ -183,6 +183,10 @@ class ConnectionManager:
         """``connection 2 of 3``; ``connection`` when there is one only."""
         return "connection" if len(self._clients) == 1 else f"connection {i + 1} of {len(self._clients)}"
 
+    def tokens(self, i: int) -> list[int]:
+        """What connection ``i`` is to be subscribed to."""
+        return list(self._clients[i].link.wanted)
+
     def _report(self, i: int, link: Link) -> ConnectionReport:
         notices = tuple(self._notices[i])
         return ConnectionReport(self.name(i), link.state, self._since_ns[i], len(link.wanted), link.frame_ns, link.counts, notices)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -201,14 +201,22 @@ class KiteFeed:
         news = [down for down in self._down.values() if not down.told and down.since_ns < self._session.close_ns]
         if not news or now_ns < self._session.open_ns:
             return []
+        inst = self._carried([i for i, down in self._down.items() if down in news])
         for down in news:
             down.told = True
-        return [self._lost(now_ns, "; ".join(down.text for down in news), min(down.since_ns for down in news))]
+        return [self._lost(now_ns, "; ".join(down.text for down in news), min(down.since_ns for down in news), inst)]
 
-    def _lost(self, now_ns: int, reason: str, since_ns: int) -> LinkLost:
+    def _carried(self, connections: Sequence[int]) -> tuple[int, ...]:
+        """Dense rows whose prices come over these connections; none of them means all."""
+        if len(connections) == len(self._connections):
+            return ()
+        tokens = [token for i in connections for token in self._connections.tokens(i)]
+        return tuple(sorted(self._token_to_inst[token] for token in tokens if token in self._token_to_inst))
+
+    def _lost(self, now_ns: int, reason: str, since_ns: int, inst: Sequence[int] = ()) -> LinkLost:
         since_ns = max(since_ns, self._session.open_ns)
         self._missed_ns = since_ns if self._missed_ns is None else min(self._missed_ns, since_ns)
-        return LinkLost(now_ns, reason, since_ns)
+        return LinkLost(now_ns, reason, since_ns, inst)
 
     def _backfilled(self) -> list[Event]:
         events: list[Event] = [Backfilled(self._stamp(), bars) for bars in self._bars]

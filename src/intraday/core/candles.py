@@ -6,7 +6,7 @@ for a whole recorded day at once, and longer timeframes for any number of days. 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -89,14 +89,19 @@ class LiveAggregator:
         if n:
             self._pending.append(out[:n].copy())
 
-    def lose_link(self, since_ns: int) -> None:
-        """What comes next is not continuous with what came before: the minute of ``since_ns``, when the last frame came, and the
-        next one seen are partial. If that minute was handed out already it comes once more, as late and partial."""
-        last = self._fold["minute_ns"] == since_ns - since_ns % MINUTE_NS
+    def lose_link(self, since_ns: int, inst: Sequence[int] = ()) -> None:
+        """What comes next of ``inst`` (all when empty) is not continuous with what came before.
+
+        The minute of ``since_ns``, when the last frame came, and the next one seen are partial. If that minute was handed out
+        already it comes once more, as late and partial.
+        """
+        lost = np.full(len(self._fold), len(inst) == 0)
+        lost[list(inst)] = True
+        last = lost & (self._fold["minute_ns"] == since_ns - since_ns % MINUTE_NS)
         news = last & ((self._fold["flags"] & BarFlag.PARTIAL) == 0)
         self._fold["flags"][news] |= BarFlag.PARTIAL
         self._fold["dirty"][news & (self._fold["issued"] == 1)] = 1
-        self._fold["cut"] = 1
+        self._fold["cut"][lost] = 1
 
     def close(self, boundary_ns: int) -> ClosedBars:
         """Hand out every minute that ends at or before ``boundary_ns``; a last short bucket comes at the end of the day."""

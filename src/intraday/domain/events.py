@@ -36,6 +36,7 @@ class LinkLost:
     now_ns: int
     reason: str
     since_ns: int  # when what is lost now was last heard: a loss is noticed later than it happens
+    inst: Sequence[int] = ()  # whose prices are missing now, dense rows ascending; all instruments' when empty
 
 
 @dataclass(frozen=True, slots=True)

@@ -96,6 +96,7 @@ class Engine:
         self._now_ns = 0
         self._failing: set[str] = set()  # the user's functions that failed already
         self._lost_ns: int | None = None  # since when something has been missing
+        self._lost_inst: set[int] = set()  # and of whom
 
     def process(self, event: Event) -> list[Effect]:
         """What follows from one event. Events come in order of ``now_ns``."""
@@ -161,7 +162,8 @@ class Engine:
 
     def _lose(self, event: LinkLost) -> list[Effect]:
         since_ns = min(event.since_ns, event.now_ns)
-        self._aggregator.lose_link(since_ns)
+        self._aggregator.lose_link(since_ns, event.inst)
+        self._lost_inst |= set(event.inst or range(len(self._day.minutes)))
         self._lost_ns = since_ns if self._lost_ns is None else min(self._lost_ns, since_ns)
         return [Alert(event.now_ns, "warning", "feed", f"feed lost: {event.reason}")]
 
@@ -170,9 +172,11 @@ class Engine:
             return []
         start_ns = self._lost_ns - self._spec.grace_ns  # what was traded just before may have been under way
         gap_s = (event.now_ns - self._lost_ns) / 1e9
-        self._lost_ns = None
+        end_ns = event.now_ns - event.now_ns % MINUTE_NS + MINUTE_NS
+        inst = () if len(self._lost_inst) == len(self._day.minutes) else tuple(sorted(self._lost_inst))
+        self._lost_ns, self._lost_inst = None, set()
         return [
-            RequestBackfill(start_ns - start_ns % MINUTE_NS, event.now_ns - event.now_ns % MINUTE_NS + MINUTE_NS, "feed lost"),
+            RequestBackfill(start_ns - start_ns % MINUTE_NS, end_ns, "feed lost", inst),
             Alert(event.now_ns, "info", "feed", f"feed back after {_span(gap_s)}; what was missed is asked for"),
         ]
 

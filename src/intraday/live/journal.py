@@ -31,7 +31,8 @@ MAGIC = b"INTRADAY-JOURNAL-3\n"  # 2: a loss says since when; 3: dated lists and
 RECORD = struct.Struct("<IIBq")
 TAIL = struct.Struct("<Bq")
 SINCE = struct.Struct("<q")
-HEADER, STATE, FRAME, TIMER, LINK_LOST, LINK_UP, BACKFILLED, COMMAND, END = range(9)
+PART = struct.Struct("<qI")  # since when, and of how many instruments, whose rows follow
+HEADER, STATE, FRAME, TIMER, LINK_LOST, LINK_UP, BACKFILLED, COMMAND, END, PART_LOST = range(10)
 SEGMENT_BYTES = 64 << 20
 
 
@@ -96,6 +97,9 @@ def encode(event: Event) -> tuple[int, bytes]:
             return FRAME, event.ticks.tobytes()
         case Timer():
             return TIMER, b""
+        case LinkLost() if event.inst:
+            rows = np.array(event.inst, "<i4").tobytes()
+            return PART_LOST, PART.pack(event.since_ns, len(event.inst)) + rows + event.reason.encode()
         case LinkLost():
             return LINK_LOST, SINCE.pack(event.since_ns) + event.reason.encode()
         case LinkUp():
@@ -122,7 +126,13 @@ def decode(kind: int, now_ns: int, payload: bytes) -> Event:
         case 7:  # COMMAND
             name, argument = json.loads(payload)
             return Command(now_ns, name, argument)
-    raise JournalError(f"journal record of type {kind}: expected 2 to 7; the journal was written by another version of intraday")
+        case 9:  # PART_LOST
+            since_ns, n = PART.unpack_from(payload)
+            rows = np.frombuffer(payload, "<i4", n, PART.size)
+            return LinkLost(now_ns, payload[PART.size + rows.nbytes :].decode(), since_ns, tuple(rows.tolist()))
+    raise JournalError(
+        f"journal record of type {kind}: expected 2 to 7 or 9; the journal was written by another version of intraday"
+    )
 
 
 class JournalWriter:

@@ -19,6 +19,7 @@ from intraday.domain.listings import SyncReport
 from intraday.domain.ports import Progress
 from intraday.domain.session import day_of
 from intraday.jobs.exchange import run_at
+from intraday.jobs.limits import Noted, note_limits
 
 T = TypeVar("T")
 
@@ -32,6 +33,7 @@ class Gathered:
     instruments: Sequence[Instrument]
     tokens: Mapping[int, int]
     backfill: BackfillReport
+    limits: Noted
 
     def summary(self) -> dict[str, object]:
         """JSON-ready, for the run's record and ``--json``."""
@@ -40,6 +42,7 @@ class Gathered:
             "user": self.user,
             "instruments": len(self.instruments),
             "instrument_changes": self.sync.counts(),
+            "price_limits": self.limits.told,
             "backfill_requests": b.requests,
             "backfill_failed": b.failed,
             "backfill_candles": b.bars,
@@ -53,6 +56,7 @@ class Gathered:
         unlisted = [i.symbol for i in self.instruments if i.id not in self.tokens]
         return [
             *([f"not in the broker's list today, so without candles from it: {_some(unlisted)}"] if unlisted else []),
+            *([f"no circuit limits of today, so labels of today do without: {self.limits.error}"] if self.limits.error else []),
             *(f"{symbol}: {why}" for symbol, why in sorted(self.backfill.failures.items())[:5]),
         ]
 
@@ -97,12 +101,13 @@ async def gather_through(
         tokens = await noted(progress, "instruments", _played_back(rest, system.universe()))
         instruments = wanted(system, limits, tokens)
         targets = []
+    limits_noted = await noted(progress, "circuit limits", note_limits(system, endpoint, rest, [i for i, _ in targets]))
     start = first or today - timedelta(days=system.settings.broker.backfill.days)
     start = max(start, endpoint.since, system.sessions.first, day_of(system.stores.bars.kept_ns()))
     report = await build_backfill(system, rest, endpoint.clock, progress).run(targets, start, min(last or today, today))
     if report.error is not None:
         raise report.error
-    return Gathered(user.user_name or user.user_id, sync, instruments, tokens, report)
+    return Gathered(user.user_name or user.user_id, sync, instruments, tokens, report, limits_noted)
 
 
 async def _played_back(rest: RESTClient, stored: Sequence[Instrument]) -> dict[int, int]:

@@ -16,13 +16,15 @@ from intraday.database.universe import read_text
 from intraday.domain.broker import Listing
 from intraday.domain.clock import Clock
 from intraday.domain.errors import ConfigError, InputError
+from intraday.domain.instruments import Instrument
 from intraday.domain.listings import Change, SyncReport
 from intraday.domain.membership import Flag, Row, Span, located, normal, read_list
 from intraday.domain.ports import Progress
 from intraday.domain.session import day_of
 from intraday.domain.universe import key_of
 from intraday.jobs.exchange import OVER_THE_WIRE, open_exchange, run_at
-from intraday.jobs.gather import claim, noted, refuse_playback
+from intraday.jobs.gather import claim, noted, refuse_playback, wanted
+from intraday.jobs.limits import note_limits
 from intraday.jobs.outcome import recorded_run
 
 
@@ -81,13 +83,23 @@ def sync(settings: Settings, limits: RateLimits, clock: Clock, progress: Progres
 
         async def main() -> SyncReport:
             async with build_rest(endpoint, limits, settings) as rest:
-                return await noted(progress, "instruments", build_listings(system, rest, endpoint.clock).sync())
+                done = await noted(progress, "instruments", build_listings(system, rest, endpoint.clock).sync())
+                run.summary["price_limits"] = (await note_limits(system, endpoint, rest, _watched(system, limits))).told
+                return done
 
         refuse_playback(endpoint)
         claim(system, endpoint)
         report = run_at(endpoint, main)
         run.summary |= {"day": str(report.day), "changes": report.counts(), "listed": sum(e.listed for e in report.exchanges)}
         return report
+
+
+def _watched(system: System, limits: RateLimits) -> list[Instrument]:
+    """The instruments of the universe; none where it names what is not stored, or more than a feed carries."""
+    try:
+        return wanted(system, limits)
+    except ConfigError:
+        return []
 
 
 def listed(settings: Settings, clock: Clock, search: str | None, limit: int | None) -> list[Listing]:

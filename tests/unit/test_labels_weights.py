@@ -10,12 +10,10 @@ import pytest
 from intraday.core.bootstrap import draw_probabilities, sequential_bootstrap
 from intraday.core.panel import panel_of
 from intraday.core.weights import (
+    attributed_returns,
     average_uniqueness,
     concurrency,
     effective_labels,
-    effective_weights,
-    independent_instruments,
-    return_attribution,
     time_decay,
 )
 from intraday.domain.arrays import BAR, LABEL, MINUTE_NS, Labels, Panel
@@ -84,16 +82,20 @@ def label_rows(open_ns: int, spans: list[tuple[int, int]]) -> Labels:
     return rows
 
 
+def attributed(labels: Labels, minutes: Panel) -> np.ndarray:
+    return attributed_returns(labels["entry_ns"], labels["t1_ns"], labels["inst"], minutes)
+
+
 def test_return_attribution_by_hand() -> None:
     minutes, open_ns = minutes_of([100.0, 101.0, 103.0, 99.0, 99.0, 104.0])
     move = np.diff(np.log([100.0, 101.0, 103.0, 99.0, 99.0, 104.0]))
     labels = label_rows(open_ns, [(0, 2), (1, 4), (4, 5)])
     raw = np.abs([move[0] + move[1] / 2, move[1] / 2 + move[2] + move[3], move[4]])
-    np.testing.assert_allclose(return_attribution(labels, minutes), raw * 3 / raw.sum(), rtol=1e-12)
+    np.testing.assert_allclose(attributed(labels, minutes), raw, rtol=1e-12)
     alone = label_rows(open_ns, [(1, 3)])
-    assert return_attribution(alone, minutes)[0] == 1.0
+    assert attributed(alone, minutes)[0] == pytest.approx(abs(move[1] + move[2]))
     still, at = minutes_of([100.0] * 6)
-    assert (return_attribution(label_rows(at, [(0, 2), (2, 4)]), still) == 0.0).all()
+    assert (attributed(label_rows(at, [(0, 2), (2, 4)]), still) == 0.0).all()
 
 
 def test_time_decay_by_hand() -> None:
@@ -107,10 +109,6 @@ def test_time_decay_by_hand() -> None:
 
 def test_effective_sizes() -> None:
     assert effective_labels(np.array([0.5, 0.25, 0.25])) == 1.0
-    assert effective_weights(np.full(7, 3.0)) == pytest.approx(7.0)
-    assert effective_weights(np.array([1.0, 0.0, 0.0])) == 1.0 and effective_weights(np.zeros(2)) == 0.0
-    assert independent_instruments(100, 0.0) == 100.0 and independent_instruments(100, 1.0) == 1.0
-    assert independent_instruments(50, 0.11) == pytest.approx(7.8, abs=0.05)  # the real bars of 2016: about 8
 
 
 def test_the_book_s_example() -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from intraday.core.kernels import weights as kernel
-from intraday.domain.arrays import F8, I4, I8, Labels, Panel
+from intraday.domain.arrays import F8, I4, I8, Panel
 
 
 def average_uniqueness(start: I8, end: I8, group: I4 | None = None) -> F8:
@@ -34,16 +34,11 @@ def concurrency(start: I8, end: I8, at: I8) -> I8:
     return (began - over).astype(np.int64)
 
 
-def return_attribution(labels: Labels, minutes: Panel) -> F8:
-    """``attributed_returns`` of labels, scaled to a mean of 1, float64 [n]; all zero where no price moved. Source: section 4.6."""
-    return _mean_one(attributed_returns(labels["entry_ns"], labels["t1_ns"], labels["inst"], minutes))
-
-
 def attributed_returns(entry_ns: I8, t1_ns: I8, inst: I4, minutes: Panel) -> F8:
     """``|sum over the life of log return / labels of the instrument then alive|`` of each label, float64 [n].
 
     ``inst``: columns of ``minutes``, the one-minute panel the labels were made from. The entry minute's return is from its open,
-    so the sum over a lone label's life is its log return.
+    so the sum over a lone label's life is its log return. Source: section 4.6, there scaled to a sum of n.
     """
     out = np.zeros(len(inst), dtype=np.float64)
     for column in np.unique(inst):
@@ -80,17 +75,6 @@ def effective_labels(uniqueness: F8) -> float:
     return float(np.sum(uniqueness))
 
 
-def effective_weights(weight: F8) -> float:
-    """How many equal weights average as precisely (Kish 1965, section 11.7): (sum w)^2 / sum w^2; 0 for none."""
-    square = float(np.sum(weight * weight))
-    return float(np.sum(weight)) ** 2 / square if square > 0.0 else 0.0
-
-
-def independent_instruments(n: int, correlation: float) -> float:
-    """How many uncorrelated instruments average as precisely as ``n`` with this mean pairwise correlation of returns."""
-    return n / (1.0 + (n - 1) * max(correlation, 0.0))
-
-
 def _groups(group: I4 | None, n: int) -> list[NDArray[np.intp]]:
     if group is None:
         return [np.arange(n)]
@@ -103,8 +87,3 @@ def lives(start: I8, end: I8) -> tuple[I8, I8, I8, I8]:
     """The instants at which a life begins or ends, each life's first and last of them, and how many live between."""
     at = np.unique(np.concatenate([start, end]))
     return at, np.searchsorted(at, start), np.searchsorted(at, end), concurrency(start, end, at)
-
-
-def _mean_one(weight: F8) -> F8:
-    total = float(weight.sum())
-    return np.asarray(weight * (len(weight) / total)) if total > 0.0 else weight

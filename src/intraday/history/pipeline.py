@@ -7,7 +7,7 @@ from are held together, since LightGBM wants them so. Run twice on the same bars
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import date, timedelta
 from functools import partial
@@ -18,9 +18,10 @@ import numpy as np
 from intraday.core.anchor import EPOCH, Segment
 from intraday.core.costs import Costs
 from intraday.core.decision import latest_bars_ns
+from intraday.core.labels import tally
 from intraday.core.panel import Lists, panel_of
 from intraday.core.weights import attributed_returns
-from intraday.domain.arrays import F4, I8, Bars, Mask, Panel
+from intraday.domain.arrays import F4, I8, Bars, Labels, Mask, Panel
 from intraday.domain.errors import NotEnoughData
 from intraday.domain.instruments import Instrument, Kind
 from intraday.domain.membership import Membership
@@ -90,7 +91,8 @@ class HistoricalPipeline:
         if membership is not None and not membership.spans:
             raise no_members(membership, span.first, span.last)
         self._register()
-        warnings = (*self._compute(universe, span, timer), *unknown_days(membership, span.first))
+        tallies: list[Mapping[str, int]] = []
+        warnings = (*self._compute(universe, span, timer, tallies), *unknown_days(membership, span.first))
         with timer.step("dataset") as step:
             dataset = self._dataset(universe, span, membership)
             step.rows = len(dataset)
@@ -111,6 +113,7 @@ class HistoricalPipeline:
             n_sessions=span.n_sessions,
             steps=timer.reports(),
             warnings=warnings,
+            labels=_summed(tallies),
         )
 
     def _span(self, instruments: Sequence[Instrument]) -> tuple[_Range, list[Instrument]]:
@@ -140,8 +143,10 @@ class HistoricalPipeline:
         features = self._plan.features
         return FeatureSetRecord(features.id, features.timeframe, features.names, features.definition())
 
-    def _compute(self, universe: list[Instrument], span: _Range, timer: StepTimer) -> tuple[str, ...]:
-        """Candles, features and labels of every segment, stored piece by piece; returns the warnings."""
+    def _compute(
+        self, universe: list[Instrument], span: _Range, timer: StepTimer, tallies: list[Mapping[str, int]]
+    ) -> tuple[str, ...]:
+        """Candles, features and labels of every segment, stored piece by piece; returns the warnings, adds to the tallies."""
         plan, warnings, late = self._plan, list[str](), 0
         segments = plan.features.anchor.segments(span.first, span.last, self._sessions)
         work = [(segment, self._cuts(segment, len(universe))) for segment in segments]
@@ -152,7 +157,7 @@ class HistoricalPipeline:
             run = SegmentRun(spec, self._sessions)
             for days in cuts:
                 self._progress("candles, features, labels", done, total)
-                self._advance(run, universe, days, segment, timer)
+                tallies.append(tally(self._advance(run, universe, days, segment, timer)))
                 done += 1
             warnings += _warnings(segment, segment.anchor in span.stored, int(run.no_anchor.sum()))
         self._progress("candles, features, labels", total, total)
@@ -174,8 +179,8 @@ class HistoricalPipeline:
 
     def _advance(
         self, run: SegmentRun, universe: Sequence[Instrument], days: Sequence[Session], segment: Segment, timer: StepTimer
-    ) -> None:
-        """One piece: read, computed, and what belongs to the segment's own days stored."""
+    ) -> Labels:
+        """One piece: read, computed, and what belongs to the segment's own days stored. Returns its labels."""
         with timer.step("bars") as step:
             bars = self._read(universe, midnight_ns(days[0].day), midnight_ns(days[-1].day + timedelta(days=1)))
             step.rows = len(bars)
@@ -184,6 +189,7 @@ class HistoricalPipeline:
             step.rows = len(piece.ts_ns)
         if days[-1].day >= segment.first:
             self._store([i.id for i in universe], max(segment.first, days[0].day), days[-1].day, piece, timer)
+        return piece.labels
 
     def _blocks(self, universe: list[Instrument], span: _Range) -> list[list[Instrument]]:
         """Groups of one kind (what a round trip costs depends on it), small enough for the whole span, in order."""
@@ -281,6 +287,14 @@ class HistoricalPipeline:
 
 def _has_volume(block: Sequence[Instrument]) -> Mask:
     return np.array([i.has_volume for i in block], dtype=np.bool_)
+
+
+def _summed(tallies: Sequence[Mapping[str, int]]) -> dict[str, int]:
+    """``core.labels.tally`` of all pieces together."""
+    total: dict[str, int] = {}
+    for one in tallies:
+        total = {name: total.get(name, 0) + n for name, n in one.items()}
+    return total
 
 
 def _renumbered(part: Dataset, offset: int) -> Dataset:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -87,6 +87,7 @@ class HistoricalResult:
     n_sessions: int
     steps: tuple[StepReport, ...]
     warnings: tuple[str, ...]
+    labels: Mapping[str, int]  # core.labels.tally of all that were made
 
     def summary(self) -> dict[str, object]:
         """JSON-ready, for the run's record and ``--json``."""
@@ -104,6 +105,7 @@ class HistoricalResult:
             "log_loss_prior": m.log_loss_prior,
             "net_bps_trade": m.net_bps_trade,
             "trades": m.trades,
+            "labels": dict(self.labels),
             "steps": [step.summary() for step in self.steps],
             "warnings": list(self.warnings),
         }

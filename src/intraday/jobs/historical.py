@@ -132,7 +132,7 @@ def _untraded(ids: Sequence[int], session: Session, bars: Bars) -> list[Gap]:
 def historical_report(system: System, result: HistoricalResult) -> ReportInput:
     """The page of a training run."""
     times = [(f"Time for {s.name}", f"{s.seconds:.1f} s, {s.rows:,} rows") for s in result.steps]
-    facts = [*page.facts(result.artifact), *times]
+    facts = [*page.facts(result.artifact), ("Labels", page.labels(result.labels)), *times]
     return report_of(system, result.artifact, f"HISTORICAL_MODE, {result.n_sessions} sessions", "HISTORICAL_MODE", facts)
 
 

@@ -41,6 +41,17 @@ def facts(artifact: Artifact) -> list[tuple[str, str]]:
     ]
 
 
+def labels(counts: Mapping[str, int]) -> str:
+    """What became of the trades that labels are of (``core.labels.tally``)."""
+    words = {
+        "both_in_bar": "with stop and target in one minute: the stop was assumed",
+        "skipped": "not entered: the move was over, or a circuit limit near",
+        "locked": "locked at a circuit limit",
+    }
+    shares = [f"{counts[name]:,} {said}" for name, said in words.items() if counts[name]]
+    return "; ".join([f"{counts['labels']:,}", *shares])
+
+
 def _corrected(name: str, report: VerifyReport, causes: Mapping[str, int], compared: int) -> Check:
     detail = ", ".join(f"{k} {v:,}" if v else k for k, v in causes.items())
     return Check(f"as corrected: {name}", report.run.day, compared, sum(causes.values()), not causes.get("unexplained"), detail)

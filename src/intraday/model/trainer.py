@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from intraday.core.decision import DecisionRule
+from intraday.core.weights import effective_labels
 from intraday.domain.arrays import F4, F8
 from intraday.domain.errors import NotEnoughData
 from intraday.domain.ports import Progress
@@ -235,7 +236,7 @@ class LGBMTrainer:
             sessions=(int(data.session.min()), int(data.session.max())),
             rows=len(data),
             label_counts=(int(counts[0]), int(counts[1]), int(counts[2])),
-            effective_rows=float(unique.sum()),
+            effective_rows=effective_labels(unique),
             folds=figures,
             oos=oos,
             calibrator=calibrator,

@@ -27,7 +27,7 @@ from intraday.core.panel import Day, Lists, day_of, panel_of
 from intraday.core.registry import default_registry
 from intraday.core.synthetic import SyntheticMarket, SyntheticSpec
 from intraday.core.weights import average_uniqueness
-from intraday.domain.arrays import F4, MINUTE_NS, Bars, Labels, Panel
+from intraday.domain.arrays import DAY_NS, F4, MINUTE_NS, Bars, Labels, Panel
 from intraday.domain.session import SessionTable
 from intraday.model.dataset import Dataset, join
 from intraday.model.splits import Fold, SplitSpec, walk_forward
@@ -208,6 +208,12 @@ def overnight(rows: Labels, known_ns: int | None) -> Labels:
     return rows
 
 
+def after_square_off(rows: Labels, known_ns: int | None) -> Labels:
+    """Held to the end of trading, when the broker has long squared it off."""
+    rows["t1_ns"][7] = rows["ts_ns"][7] // DAY_NS * DAY_NS + 10 * 3600 * 10**9  # 15:30
+    return rows
+
+
 def other_sigma(rows: Labels, known_ns: int | None) -> Labels:
     rows["sigma"] = rows["sigma"].mean()
     return rows
@@ -231,6 +237,7 @@ def label_case(bars: Bars, fault: Callable[[Labels, int | None], Labels]) -> Lab
         (scaled_by_all, {Law.LABEL_PREFIX}),
         (too_soon, {Law.LABEL_TIMES}),
         (overnight, {Law.LABEL_TIMES}),
+        (after_square_off, {Law.LABEL_TIMES}),
         (other_sigma, {Law.SIGMA, Law.LABEL_PREFIX}),
     ],
 )

@@ -11,6 +11,7 @@ import numpy as np
 from intraday.core.anchor import EPOCH
 from intraday.core.audit.laws import another_future
 from intraday.core.audit.result import Difference, Finding, Law, finding
+from intraday.core.fills import last_exit_ns
 from intraday.core.labels import Labeler, LabelSpec
 from intraday.core.panel import Lists
 from intraday.domain.arrays import DAY_NS, F4, I8, IST_NS, MINUTE_NS, Labels, Mask, Panel
@@ -72,30 +73,31 @@ def _moments(minutes: Panel, rng: np.random.Generator) -> list[int]:
 
 
 def _times(case: LabelCase, labels: Labels) -> Finding:
-    """Entered no sooner than a person can after the decision bar has closed; over by the end of the instrument's session."""
-    closes = _closes(case, labels)
+    """Entered no sooner than a person can after the decision bar has closed; over when every trade of the session must be."""
+    closes, last = _ends(case, labels)
     decided = np.minimum(labels["ts_ns"] + case.spec.timeframe * MINUTE_NS, closes)
     early = labels["entry_ns"] < decided + case.spec.entry_delay_s * 10**9
-    wrong = early | (labels["t1_ns"] < labels["entry_ns"]) | (labels["t1_ns"] > closes)
+    wrong = early | (labels["t1_ns"] < labels["entry_ns"]) | (labels["t1_ns"] > last)
     first = None
     if wrong.any():
         bad = labels[wrong][0]
         told = f"entry {_clock(int(bad['entry_ns']))}, known {_clock(int(bad['t1_ns']))}"
-        limits = f"entry after {_clock(int(decided[wrong][0]))}, known by {_clock(int(closes[wrong][0]))}"
+        limits = f"entry after {_clock(int(decided[wrong][0]))}, known by {_clock(int(last[wrong][0]))}"
         first = Difference(int(bad["inst"]), int(bad["ts_ns"]), told, limits)
     return finding(SUBJECT, Law.LABEL_TIMES, len(labels), int(wrong.sum()), first)
 
 
-def _closes(case: LabelCase, labels: Labels) -> I8:
-    """End of continuous trading of each row's instrument on its day, int64 [n]."""
-    out = np.empty(len(labels), np.int64)
+def _ends(case: LabelCase, labels: Labels) -> tuple[I8, I8]:
+    """Of each row's instrument on its day: the end of continuous trading, and when its trades must be over, int64 [n] each."""
+    out = np.empty((2, len(labels)), np.int64)
     numbers = (labels["ts_ns"] + IST_NS) // DAY_NS
     for number in np.unique(numbers).tolist():
         auction = case.lists.auction_on(number, case.minutes.n_instruments)
-        hours = np.array([case.sessions.get(EPOCH + timedelta(days=number), auction=each).close_ns for each in (False, True)])
+        sessions = [case.sessions.get(EPOCH + timedelta(days=number), auction=each) for each in (False, True)]
+        hours = np.array([(s.close_ns, last_exit_ns(case.spec.rules, s)) for s in sessions])
         rows = numbers == number
-        out[rows] = hours[auction[labels["inst"][rows]].astype(np.int64)]
-    return out
+        out[:, rows] = hours[auction[labels["inst"][rows]].astype(np.int64)].T
+    return out[0], out[1]
 
 
 def _sigma(case: LabelCase, labels: Labels, rng: np.random.Generator) -> Finding:

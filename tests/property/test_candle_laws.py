@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from intraday.backtest.recut import keep_instruments
 from intraday.backtest.slowfold import slow_candles
 from intraday.core.candles import HistoricalAggregator, LiveAggregator, closes
 from intraday.core.panel import regular_day
@@ -53,9 +54,10 @@ def feeds(draw):
     ticks["price"] = rng.integers(9_990, 10_010, n)
     ticks["price"][(odd > 0.95) & (odd < 0.97)] = 0
     volume = np.cumsum(rng.integers(0, 50, n)) - rng.choice([0, 0, 0, 200], n)
-    if draw(st.booleans()):  # one glitch, from which the instrument must recover
-        volume[n // 4] = 4_000_000_000
+    glitch = draw(st.sampled_from([0, 4_000_000, 4_000_000_000]))  # from which the instrument must recover
+    volume[n // 4 :][: draw(st.sampled_from([1, n]))] += glitch  # or believe it
     ticks["volume"] = np.where(ticks["inst"] == 2, -1, np.maximum(volume, 0))
+    ticks["volume"][: draw(st.sampled_from([0, n // 3]))] = -1  # not told yet
     events = [
         Timer(end + GRACE_NS)
         for end in range(DAY.open_ns + MINUTE_NS, DAY.close_ns + 1, MINUTE_NS)
@@ -63,7 +65,8 @@ def feeds(draw):
     ]
     for _ in range(draw(st.integers(0, 3))):  # the link may go again before the minute it came back in was handed out
         lost = int(recv[rng.integers(0, n)]) + int(rng.choice([0, 30 * 10**9]))
-        events += [LinkLost(lost, "test", lost - int(rng.choice([0, 4, 70])) * 10**9), LinkUp(lost + 10**9)]
+        gone = tuple(range(N_INST))[: int(rng.integers(0, N_INST))]  # of nobody means of everybody
+        events += [LinkLost(lost, "test", lost - int(rng.choice([0, 4, 70])) * 10**9, gone), LinkUp(lost + 10**9)]
     frames = [Frame(int(t["recv_ns"]), ticks[i : i + 1]) for i, t in enumerate(ticks)]
     timeline = sorted(events + frames, key=lambda e: e.now_ns)
     return [*timeline, Timer(max(timeline[-1].now_ns, DAY.close_ns) + 10**10)]
@@ -74,15 +77,11 @@ def run(events, keep=None, timeframe=5):
     day = HOURS if keep is None else HOURS._replace(minutes=HOURS.minutes[keep], member=HOURS.member[keep])
     validator, live = TickValidator(DAY, day), LiveAggregator(day, timeframe)
     minutes, decisions = [], []
-    for event in events:
+    for event in events if keep is None else keep_instruments(events, keep, N_INST):
         if isinstance(event, Frame):
-            ticks = event.ticks
-            if keep is not None:
-                ticks = ticks[np.isin(ticks["inst"], keep)].copy()
-                ticks["inst"] = np.searchsorted(keep, ticks["inst"])
-            live.fold(validator.check(ticks))
+            live.fold(validator.check(event.ticks))
         elif isinstance(event, LinkLost):
-            live.lose_link(min(event.since_ns, event.now_ns))
+            live.lose_link(min(event.since_ns, event.now_ns), event.inst)
         elif isinstance(event, Timer):
             end = event.now_ns - GRACE_NS
             boundary = min(end - end % MINUTE_NS, DAY.close_ns)

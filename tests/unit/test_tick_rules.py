@@ -87,7 +87,7 @@ def test_the_last_tick_again_is_refused_and_the_same_price_later_is_not():
 
 
 def test_every_reason_has_a_name_and_a_number_of_its_own():
-    assert sorted(TickReject) == list(range(1, 13))
+    assert sorted(TickReject) == list(range(1, 14))
 
 
 def test_a_halt_refuses_ticks():
@@ -99,10 +99,32 @@ def test_a_halt_refuses_ticks():
 
 
 def test_one_wrong_volume_does_not_silence_the_day():
-    """After a glitch of the 32-bit field nine lower volumes are refused; the tenth that agrees with them is believed."""
-    volumes = [100, 4_000_000_000, *range(101, 131)]
+    """After a glitch that could be a trade nine lower volumes are refused; the tenth that agrees with them is believed."""
+    volumes = [100, 4_000_000, *range(101, 131)]
     kept = TickValidator(DAY, ONE).check(feed(DAY.open_ns, volumes))["volume"].tolist()
-    assert kept == [100, 4_000_000_000, *range(110, 131)]
+    assert kept == [100, 4_000_000, *range(110, 131)]
+
+
+def test_a_volume_that_nobody_can_have_traded_is_refused():
+    """One packet of the 32-bit field's largest value; without a rule the minute would be handed out with it, and decided on."""
+    volumes = [0, 1_000, 4_294_967_295, 1_001, 100_001_002, 1_003]
+    assert rejected(DAY, ONE, feed(DAY.open_ns, volumes)) == ({2: "volume_leapt", 4: "volume_leapt"}, [0, 1, 3, 5])
+    day = [30_000_000, 600_000_000, 2_000_000_000]  # of a share that trades so many: each is under twenty times the one before
+    assert rejected(DAY, ONE, feed(DAY.open_ns, day)) == ({}, [0, 1, 2])
+
+
+def test_a_leap_that_ten_ticks_agree_on_is_believed():
+    volumes = [100, *range(200_000_000, 200_000_012)]
+    kept = TickValidator(DAY, ONE).check(feed(DAY.open_ns, volumes))["volume"].tolist()
+    assert kept == [100, 200_000_009, 200_000_010, 200_000_011]
+
+
+@pytest.mark.parametrize("gap_s", [1, 60])
+def test_a_volume_told_late_counts_from_where_it_was_told(gap_s):
+    ticks = feed(DAY.open_ns, [-1, 9_000, 9_010])
+    ticks["event_ns"] = ticks["recv_ns"] = DAY.open_ns + np.array([1, 1 + gap_s, 2 + gap_s]) * SECOND
+    bar = HistoricalAggregator(1).fold_day(DAY, ONE, ticks, GRACE_NS).minutes[-1]
+    assert (bar["volume"], bar["flags"]) == (10.0, BarFlag.PARTIAL)
 
 
 def test_a_few_lower_volumes_change_nothing():

@@ -41,7 +41,7 @@ class SlowInstrument:
     last: tuple[int, int, int] | None = None  # (event_ns, volume, price) of the last usable tick
     bar: SlowBar | None = None
     broken: bool = False  # the link was lost since the last tick
-    lower: list[int] = field(default_factory=list)  # volumes refused in a row because the day's volume went down
+    odd: list[int] = field(default_factory=list)  # volumes refused in a row because the day's went down, or up too far
 
 
 Waiting = tuple[int, int, SlowBar]  # a finished minute that was not handed out yet
@@ -113,10 +113,11 @@ def _tick(
     if not _possible(session, closes, tick) or not _follows(instruments[i], event_ns, volume, price):
         return
     it = instruments[i]
-    if it.last is not None and volume < it.last[1]:  # the volume held until now was wrong
+    untold = it.last is not None and it.last[1] < 0 <= volume  # the first tick with a volume
+    if it.last is not None and (untold or volume < it.last[1]):  # or the volume held until now was wrong
         it.broken = True
         if it.bar is not None:
-            it.bar.base = min(it.bar.base, volume)
+            it.bar.base = volume if untold else min(it.bar.base, volume)
     minute = event_ns // MINUTE * MINUTE
     if it.bar is None or it.bar.minute != minute:
         if it.bar is not None:
@@ -135,20 +136,21 @@ def _tick(
 
 
 def _follows(it: SlowInstrument, event_ns: int, volume: int, price: int) -> bool:
-    """Whether a tick may follow the instrument's last one. Ten in a row that agree on a lower volume may."""
+    """Whether a tick may follow the instrument's last one. Ten in a row that agree on an unlikely volume may."""
     if it.last is None:
         return True
     if event_ns < it.last[0] or (event_ns, volume, price) == it.last:
         return False
-    if volume >= it.last[1]:
-        it.lower.clear()
+    leapt = it.last[1] >= 0 and volume - it.last[1] > max(100_000_000, 20 * it.last[1])
+    if volume >= it.last[1] and not leapt:
+        it.odd.clear()
         return True
-    if it.lower and volume < it.lower[-1]:
-        it.lower.clear()
-    it.lower.append(volume)
-    if len(it.lower) < 10:
+    if it.odd and volume < it.odd[-1]:
+        it.odd.clear()
+    it.odd.append(volume)
+    if len(it.odd) < 10:
         return False
-    it.lower.clear()
+    it.odd.clear()
     return True
 
 

@@ -34,6 +34,7 @@ class TickReject(IntEnum):
     OUT_OF_ORDER = candle.OUT_OF_ORDER  # older than a tick already used
     VOLUME_REGRESSED = candle.VOLUME_REGRESSED  # the day's volume went down
     DUPLICATE = candle.DUPLICATE  # the last tick again
+    VOLUME_LEAPT = candle.VOLUME_LEAPT  # the day's volume grew by more than can be traded between two ticks
 
 
 @dataclass(frozen=True, slots=True)

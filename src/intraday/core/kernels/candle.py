@@ -16,11 +16,12 @@ MINUTE_NS = 60_000_000_000
 
 # Why a tick was refused; 0 is accepted. `core.candles.TickReject` names them.
 OK, UNKNOWN, ZERO_TIME, BAD_PRICE, OTHER_DAY, PRE_OPEN, HALT, AUCTION, OUT_OF_SESSION = range(9)
-FUTURE, OUT_OF_ORDER, VOLUME_REGRESSED, DUPLICATE = range(9, 13)
+FUTURE, OUT_OF_ORDER, VOLUME_REGRESSED, DUPLICATE, VOLUME_LEAPT = range(9, 14)
 
 PARTIAL, LATE = 1, 2  # bits of BAR.flags
 
-RECOVER = 10  # ticks in a row with a lower day's volume: then it was the held one that was wrong
+RECOVER = 10  # ticks in a row that agree on another day's volume: then it was the held one that was wrong
+LEAP, LEAP_TIMES = 100_000_000, 20  # shares from one tick to the next, and times all that was traded before: nobody trades so
 
 CHECK = np.dtype(
     [
@@ -93,6 +94,8 @@ def judge_order(state: Rows, inst: int, event_ns: int, price: int, volume: int) 
         return OUT_OF_ORDER
     if volume < state[inst]["volume"]:
         return VOLUME_REGRESSED
+    if state[inst]["volume"] >= 0 and volume - state[inst]["volume"] > max(LEAP, LEAP_TIMES * state[inst]["volume"]):
+        return VOLUME_LEAPT
     if event_ns == state[inst]["event_ns"] and volume == state[inst]["volume"] and price == state[inst]["price"]:
         return DUPLICATE
     return OK
@@ -111,7 +114,7 @@ def in_pause(event_ns: int, pauses: I8) -> bool:
 def recovers(state: Rows, inst: int, volume: int) -> bool:
     """Count a tick refused for its volume; True when enough agree with each other that the held volume must be wrong.
 
-    Without this one glitch (the wire's field is 32 bits) would silence an instrument for the rest of the day.
+    Without this one glitch would silence an instrument for the rest of the day.
     """
     agrees = state[inst]["n_low"] > 0 and volume >= state[inst]["low_volume"]
     state[inst]["n_low"] = state[inst]["n_low"] + 1 if agrees else 1
@@ -141,7 +144,7 @@ def check_ticks(
                 why = HALT
             if why == OK:
                 why = judge_order(state, inst, ticks[k]["event_ns"], ticks[k]["price"], ticks[k]["volume"])
-            if why == VOLUME_REGRESSED and recovers(state, inst, ticks[k]["volume"]):
+            if (why == VOLUME_REGRESSED or why == VOLUME_LEAPT) and recovers(state, inst, ticks[k]["volume"]):
                 why = OK
         reason[k] = why
         if why == OK:
@@ -197,10 +200,14 @@ def begin_minute(state: Rows, s: int, minute_ns: int, price: int, volume: int, i
 
 @nb.njit(cache=True, nogil=True)
 def restart_volume(state: Rows, s: int, volume: int) -> None:
-    """A lower volume is usable only after a recovery (`recovers`): what was counted from the wrong one is not known."""
-    if state[s]["seen"] == 1 and volume < state[s]["volume"]:
+    """A lower volume is usable only after a recovery (`recovers`): what was counted from the wrong one is not known.
+
+    Nor is what was traded before the first tick that tells a volume, when there were ticks without.
+    """
+    untold = state[s]["volume"] < 0 and volume >= 0
+    if state[s]["seen"] == 1 and (untold or volume < state[s]["volume"]):
         state[s]["cut"] = 1
-        if volume < state[s]["base"]:
+        if untold or volume < state[s]["base"]:
             state[s]["base"] = volume
 
 

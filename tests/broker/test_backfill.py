@@ -13,7 +13,7 @@ import pytest
 from broker_cases import SESSIONS, Asked, MemoryFetches, PlainBroker
 from intraday.broker.backfill import FAILURES_MAX, NO_ANSWER, REFUSED, BackfillManager, BackfillReport, Target
 from intraday.broker.candles import KEPT_MAX
-from intraday.domain.arrays import DAY_NS, MINUTE_NS
+from intraday.domain.arrays import BAR, DAY_NS, MINUTE_NS, Bars, empty
 from intraday.domain.clock import Clock
 from intraday.domain.errors import (
     AddressBlocked,
@@ -159,6 +159,50 @@ def test_a_single_day_that_is_too_long_is_refused(world: World) -> None:
     assert report.requests == 0
     assert list(report.failures) == ["NSE:SYN000"]
     assert len(world.broker.asked) < 10
+
+
+# --------------------------------------------------------------------------------------------------- what is usual, and known
+def halved_today(broker: PlainBroker) -> None:
+    """Prices around 100, half of that and twice the volume today: what a split looks like."""
+
+    def candles(token: int, start_ns: int, end_ns: int) -> Bars:
+        sessions = [*HISTORY[-15:], SESSIONS.get(TODAY)]
+        bars = empty(BAR, sum(s.minutes for s in sessions))
+        bars["ts_ns"] = minutes(sessions)
+        wave = np.arange(len(bars)) % 7 * 0.05
+        bars["open"], bars["high"], bars["low"], bars["close"] = 100.0, 100.5 + wave, 99.5, 100.0 + wave
+        bars["volume"] = 1_000 + np.arange(len(bars)) % 11
+        today = bars["ts_ns"] >= SESSIONS.get(TODAY).open_ns
+        for name in ("open", "high", "low", "close"):
+            bars[name][today] /= 2.0
+        bars["volume"][today] *= 2.0
+        return bars[(bars["ts_ns"] >= start_ns) & (bars["ts_ns"] <= end_ns)]
+
+    broker.candles = candles  # type: ignore[method-assign]
+
+
+def test_an_answer_of_one_day_is_judged_by_the_stored_sessions_before_it(world: World) -> None:
+    """A night's backfill asks for one day, and one day alone shows neither a jump nor a split."""
+    evening = SESSIONS.get(TODAY).close_ns + 3600 * 10**9
+    unknown = World().run(TARGETS[:1], TODAY, TODAY, prepare=halved_today, start_ns=evening)
+    assert (unknown.bars, unknown.flagged) == (375, {})
+    world.run(TARGETS[:1], HISTORY[-15].day, LAST, prepare=halved_today)
+    known = world.run(TARGETS[:1], TODAY, TODAY, prepare=halved_today, start_ns=evening)
+    assert (known.bars, known.flagged) == (375, {"corporate_action": 1})
+
+
+def test_what_one_run_asks_for_is_not_judged_by_what_it_happened_to_store_first(world: World) -> None:
+    """Answers come in any order: an asked day is no history, though another worker has stored it by then."""
+
+    def a_day_at_a_time(broker: PlainBroker) -> None:
+        halved_today(broker)
+        broker.cap_days = 0
+
+    evening = SESSIONS.get(TODAY).close_ns + 3600 * 10**9
+    for again in (False, True):
+        found = world.run(TARGETS[:1], HISTORY[-15].day, TODAY, prepare=a_day_at_a_time, start_ns=evening, again=again)
+        assert len(world.broker.asked) > 10, "a request a day"
+        assert (found.bars, found.flagged) == (16 * 375, {})
 
 
 # ------------------------------------------------------------------------------------------------------------------- today

@@ -13,7 +13,9 @@ from intraday.core.synthetic_path import BURST_MINUTES, burst_starts, draw_retur
 from intraday.core.synthetic_ticks import CLEAN, TickFaults
 from intraday.domain.arrays import BAR, DAY_NS, IST_NS, MINUTE_NS, Bars, Ticks
 from intraday.domain.instruments import Kind
-from intraday.domain.session import Session
+from intraday.domain.session import Session, SessionTable
+
+SESSIONS = SessionTable.load()
 
 
 def weekdays(n: int, first: date = date(2026, 1, 5)) -> list[Session]:
@@ -21,6 +23,11 @@ def weekdays(n: int, first: date = date(2026, 1, 5)) -> list[Session]:
     opens = [(d - date(1970, 1, 1)).days * DAY_NS - IST_NS + 555 * MINUTE_NS for d in days]
     rows = zip(days, opens, strict=True)
     return [Session(d, (o + IST_NS) // DAY_NS, o, o + 375 * MINUTE_NS, o + 365 * MINUTE_NS) for d, o in rows]
+
+
+def clock(ns: int) -> str:
+    """The IST time of an instant."""
+    return str(timedelta(seconds=(ns + IST_NS) % DAY_NS // 10**9)).rjust(8, "0")
 
 
 def fold(ticks: Ticks) -> Bars:
@@ -88,6 +95,32 @@ def test_dropping_bad_packets_gives_the_clean_bars(market: SyntheticMarket) -> N
     kept = rejects_removed(ticks, session)
     assert len(ticks) > len(kept) == len(clean)
     assert equal(fold(kept), market.bars(1))
+
+
+@pytest.mark.parametrize(
+    ("day", "begin", "match"),
+    [
+        (date(2010, 10, 15), "09:00", ""),
+        (date(2021, 2, 24), "09:00", "09:07:30"),
+        (date(2021, 11, 4), "18:00", "18:07:30"),
+        (date(2026, 9, 4), "09:00", "09:07:30"),
+        (date(2026, 9, 7), "09:00", "09:09:00"),
+    ],
+)
+def test_days_that_are_not_like_others_have_their_own_hours(day: date, begin: str, match: str) -> None:
+    """The first packets come when the pre-open begins, its print when the exchange matches; nothing is traded in a halt."""
+    sessions = SESSIONS.between(day - timedelta(days=5), day)
+    market = SyntheticMarket(SyntheticSpec(instruments=3, faults=TickFaults(late=0.0, outage_s=0)), sessions)
+    at, session = len(sessions) - 1, sessions[-1]
+    ticks = market.ticks(at)
+    assert {clock(ns)[:5] for ns in ticks["recv_ns"][:3].tolist()} == {begin}
+    early = (ticks["event_ns"] >= session.open_ns - 30 * MINUTE_NS) & (ticks["event_ns"] < session.open_ns)
+    assert [clock(ns) for ns in ticks["event_ns"][early].tolist()] == [match] * (3 if match else 0)
+    for start_ns, end_ns in session.pauses:
+        assert not ((ticks["event_ns"] >= start_ns) & (ticks["event_ns"] < end_ns)).any()
+    clean = market.ticks(at, CLEAN)
+    assert session.open_ns <= clean["event_ns"].min() < clean["event_ns"].max() < session.close_ns
+    assert equal(fold(rejects_removed(ticks, session)), market.bars(at))
 
 
 def test_every_fault_is_there(market: SyntheticMarket) -> None:

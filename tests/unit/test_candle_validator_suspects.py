@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from intraday.broker.candles import judge
 from intraday.core import suspects
-from intraday.core.validate import CandleValidator, FlagReason, RejectReason, Validation
-from intraday.domain.arrays import BAR, F8, MINUTE_NS, Bars, empty
+from intraday.core.validate import CandleValidator, Flag, FlagReason, RejectReason, Validation
+from intraday.domain.arrays import BAR, DAY_NS, F8, IST_NS, MINUTE_NS, Bars, empty
 from intraday.domain.instruments import Instrument
 from intraday.domain.session import Segment, SessionTable
 
@@ -75,11 +75,56 @@ def test_a_level_that_stays_is_believed() -> None:
     assert rejected(VALIDATOR.check(bars, True)) == dict.fromkeys(range(1_000, 1_004), "outlier")
 
 
-def test_a_wrong_first_bar_does_not_condemn_the_session() -> None:
+@pytest.mark.parametrize("factor", [0.05, 0.5, 0.6, 3.0, 40.0])
+@pytest.mark.parametrize("n", [1, 4])
+def test_wrong_first_bars_are_outliers_and_do_not_condemn_the_session(factor: float, n: int) -> None:
+    """Next to a ratio of shares or not: the bars that follow do not stay there."""
+    bars = market(4)
+    scale(bars, slice(1_500, 1_500 + n), factor)
+    found = VALIDATOR.check(bars, True)
+    assert (rejected(found), flagged(found)) == (dict.fromkeys(range(1_500, 1_500 + n), "outlier"), [])
+
+
+@pytest.mark.parametrize("factor", [0.57, 0.7, 1.4])
+def test_a_session_that_opens_elsewhere_and_stays_is_kept_whole(factor: float) -> None:
+    """A demerger, or news overnight about a stock without a price band: nothing of it is lost, and somebody is told."""
+    bars = market(4)
+    scale(bars, slice(1_500, None), factor)
+    bars["volume"][1_500:] *= 9
+    found = VALIDATOR.check(bars, True)
+    assert (rejected(found), flagged(found)) == ({}, [(1_500, "jump")])
+    assert found.flags[0].detail == f"{100 * (bars['open'][1_500] / bars['close'][1_499] - 1):+.2f} % overnight"
+
+
+@pytest.mark.parametrize(
+    ("factor", "believed"), [(0.5, True), (0.6, True), (0.2, True), (0.45, False), (3.0, False), (40.0, False)]
+)
+def test_while_a_session_has_too_few_bars_a_ratio_of_shares_is_believed(factor: float, believed: bool) -> None:
+    bars = market(4)
+    scale(bars, slice(1_500, None), factor)
+    for n in (1, 2, 4):
+        found = VALIDATOR.check(bars[: 1_500 + n].copy(), True)
+        assert rejected(found) == ({} if believed else dict.fromkeys(range(1_500, 1_500 + n), "outlier"))
+    assert rejected(VALIDATOR.check(bars[:1_505].copy(), True)) == {}
+
+
+def test_the_close_before_a_wrong_last_bar_counts() -> None:
+    bars = market(4)
+    scale(bars, slice(1_499, 1_501), 2.0)
+    assert rejected(VALIDATOR.check(bars, True)) == {1_499: "outlier", 1_500: "outlier"}
+
+
+def test_over_a_long_gap_a_price_may_have_gone_anywhere() -> None:
+    bars = market(4)
+    scale(bars, slice(1_500, None), 3.0)
+    bars["ts_ns"][1_500:] += TABLE.get(date(2024, 3, 11)).open_ns - SESSIONS[4].open_ns
+    assert VALIDATOR.check(bars[:1_502], True).counts() == {}
+
+
+def test_what_is_stored_says_what_the_first_bar_of_an_answer_may_be() -> None:
     bars = market(4)
     scale(bars, 1_500, 3.0)
-    assert rejected(VALIDATOR.check(bars, True)) == {}
-    assert flagged(VALIDATOR.check(bars, True)) == [(1_501, "jump")]
+    assert rejected(VALIDATOR.check(bars[1_500:], True, None, bars[:1_500])) == {0: "outlier"}
 
 
 @pytest.mark.parametrize("drop", [0.10, 0.13, 0.20])
@@ -108,11 +153,17 @@ def test_bars_that_hang_are_stale_from_the_fourth_on() -> None:
     assert flagged(found) == [(401, "repeated"), (402, "repeated")]
 
 
-def test_flat_bars_may_be_the_same_for_long() -> None:
+@pytest.mark.parametrize("has_volume", [True, False])
+def test_flat_bars_may_be_the_same_for_a_while(has_volume: bool) -> None:
+    """Ten times over is a feed that hangs; of the real sets none was the same more than three times."""
     bars = market(7)
     for name in ("open", "high", "low", "close"):
-        bars[name][400:420] = bars["close"][399]
-    bars["volume"][400:420] = 1
+        bars[name][400:460] = bars["close"][399]
+    bars["volume"][400:460] = 777
+    found = VALIDATOR.check(bars, has_volume)
+    assert rejected(found) == dict.fromkeys(range(410, 460), "stale")
+    assert [row for row in flagged(found) if row[0] < 460] == [(row, "repeated") for row in range(403, 410)]
+    bars["volume"][400:460] = np.arange(60) + 1
     assert rejected(VALIDATOR.check(bars, True)) == {}
 
 
@@ -138,7 +189,16 @@ def test_nothing_is_a_jump_while_volatility_is_unknown() -> None:
     assert VALIDATOR.check(bars, True).flags == ()
 
 
-SHARES = {"1:2 split": 0.5, "1:5 split": 0.2, "2:1 bonus": 1 / 3, "1:2 bonus": 2 / 3, "1:10 split": 0.1, "2:1 consolidation": 2.0}
+SHARES = {
+    "1:10 bonus": 10 / 11,
+    "1:5 bonus": 5 / 6,
+    "1:2 split": 0.5,
+    "1:5 split": 0.2,
+    "2:1 bonus": 1 / 3,
+    "1:2 bonus": 2 / 3,
+    "1:10 split": 0.1,
+    "2:1 consolidation": 2.0,
+}
 
 
 @pytest.mark.parametrize("ratio", SHARES.values(), ids=SHARES)
@@ -156,28 +216,48 @@ def test_bad_news_is_no_corporate_action() -> None:
     bars = market(11)
     scale(bars, slice(1_875, None), 0.5)
     bars["volume"][1_875:] *= 12
-    assert VALIDATOR.check(bars, True).flags == ()
+    assert flagged(VALIDATOR.check(bars, True)) == [(1_875, "jump")]
     assert FlagReason.CORPORATE_ACTION not in VALIDATOR.check(bars, False).flagged()
 
 
-def test_a_fall_that_is_no_ratio_is_none_either() -> None:
+@pytest.mark.parametrize(("drop", "volume", "is_action"), [
+    (10 / 11, 1.1, True), (0.93, 1.1, True), (0.94, 1.1, False), (0.88, 1.1, False), (10 / 11, 2.5, False), (10 / 11, 0.4, False),
+    (0.95, 1.0, False), (0.87, 1.1, False), (5 / 6, 1.2, True), (5 / 6, 3.0, False),
+])  # fmt: skip
+def test_a_small_bonus_needs_the_ratio_and_the_turnover_more_exactly(drop: float, volume: float, is_action: bool) -> None:
+    """A stock falls by a tenth on news, too."""
     bars = market(12)
-    scale(bars, slice(1_875, None), 0.45)
-    bars["volume"][1_875:] = np.round(bars["volume"][1_875:] / 0.45)
+    scale(bars, slice(1_875, None), drop * bars["close"][1_874] / bars["open"][1_875])
+    bars["volume"][1_875:] = np.round(bars["volume"][1_875:] * volume)
+    assert (FlagReason.CORPORATE_ACTION in VALIDATOR.check(bars, True).flagged()) == is_action
+
+
+@pytest.mark.parametrize("fall", [0.45, 0.28])
+def test_a_fall_that_is_no_ratio_is_none_either(fall: float) -> None:
+    bars = market(12)
+    scale(bars, slice(1_875, None), fall * bars["close"][1_874] / bars["open"][1_875])
+    bars["volume"][1_875:] = np.round(bars["volume"][1_875:] / fall)
     assert FlagReason.CORPORATE_ACTION not in VALIDATOR.check(bars, True).flagged()
 
 
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 2**32), st.integers(1, 2_999), st.sampled_from([0.0, 2e-3, 0.03, 0.2]), st.booleans())
 def test_later_bars_change_no_verdict(seed: int, k: int, sigma: float, has_volume: bool) -> None:
-    """Of unit jumps the whole file decides, of corporate actions the whole session; everything else knows the past only."""
+    """Of unit jumps the whole file decides, of corporate actions and jumps overnight the whole session, of a session that opens far
+    away its first five bars; everything else knows the past only."""
     bars = market(seed, sigma=sigma, price=50.0)
     bars = bars[np.random.default_rng(seed).random(bars.size) < 0.9]
     k = min(k, bars.size)
+    while k < bars.size and 0 < k - np.searchsorted(bars["ts_ns"], (bars["ts_ns"][k - 1] + IST_NS) // DAY_NS * DAY_NS - IST_NS) < 5:
+        k += 1
     whole, part = (VALIDATOR.check(b.copy(), has_volume, float(b["close"][0])) for b in (bars, bars[:k]))
     assert whole.code[:k].tolist() == part.code.tolist()
-    mine = [f for f in part.flags if f.reason is not FlagReason.CORPORATE_ACTION]
-    assert [f for f in whole.flags if f.row < k and f.reason is not FlagReason.CORPORATE_ACTION] == mine
+    told, mine = ([f for f in found.flags if f.row < k and not of_the_session(f)] for found in (whole, part))
+    assert told == mine
+
+
+def of_the_session(flag: Flag) -> bool:
+    return flag.reason is FlagReason.CORPORATE_ACTION or flag.detail.endswith("overnight")
 
 
 def volatility(bars: Bars) -> F8:
@@ -270,3 +350,26 @@ def test_counts_add_up() -> None:
     assert found.counts() == {RejectReason.OUTLIER: 1}
     assert found.accepted.size == bars.size - 1
     assert found.gap_minutes == 1
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(11, 14), st.sampled_from([0.25, 0.5, 0.97, 1.0, 1.03, 2.0]), st.booleans())
+def test_earlier_bars_say_what_is_usual(seed: int, n_sessions: int, factor: float, spike: bool) -> None:
+    """A last session alone, with the ones before it as earlier bars, is judged as at the end of all of them."""
+    bars = market(seed, n_sessions)
+    k = (n_sessions - 1) * 375
+    scale(bars, slice(k, None), factor)
+    bars["volume"][k:] = np.rint(bars["volume"][k:] / factor)
+    scale(bars, slice(k + 200, None), 1.02)
+    bars[k + 100 : k + 104][["open", "high", "low", "close"]] = bars[k - 275 : k - 271][["open", "high", "low", "close"]]
+    if spike:
+        scale(bars, k + 300, 3.0)
+    whole, alone = VALIDATOR.check(bars, True), VALIDATOR.check(bars[k:], True)
+    found = VALIDATOR.check(bars[k:], True, float(bars["close"][k - 1]), bars[:k])
+    assert found.code.tobytes() == whole.code[k:].tobytes()
+    assert (found.accepted + k).tolist() == whole.accepted[whole.accepted >= k].tolist()
+    assert [(flag.row + k, flag.reason, flag.detail) for flag in found.flags] == [
+        (flag.row, flag.reason, flag.detail) for flag in whole.flags if flag.row >= k
+    ]
+    assert FlagReason.JUMP in found.flagged() and FlagReason.JUMP not in alone.flagged()
+    assert (FlagReason.CORPORATE_ACTION in found.flagged()) == (factor in (0.25, 0.5, 2.0))

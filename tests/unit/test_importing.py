@@ -107,6 +107,20 @@ def test_a_clean_file_is_stored_once_and_then_unchanged(tmp_path: Path, name: st
     assert stored["close"].tolist() == frame()["close"].to_list()
 
 
+def test_files_of_a_day_each_are_judged_as_one_file_is(tmp_path: Path) -> None:
+    """A first bar at three times the price, and a jump: what was imported before says what is usual."""
+    sessions = TABLE.between(date(2024, 1, 3), date(2024, 1, 10))
+    parts = [frame(day_open=s.open_ns).with_columns(volume=pl.int_range(k * 1000, k * 1000 + 375)) for k, s in enumerate(sessions)]
+    prices = [(pl.col(n) * pl.when(pl.int_range(375) == 0).then(3.0).otherwise(1.0)) for n in ("open", "high", "low", "close")]
+    parts[-1] = parts[-1].with_columns(prices)
+    whole, daily = Bench(), Bench()
+    found = whole.run(save(pl.concat(parts), tmp_path / "ACC.parquet"))
+    each = [daily.run(save(part, tmp_path / "ACC.csv")) for part in parts]
+    assert (found.stored, dict(found.rejected)) == (375 * len(parts) - 1, {"outlier": 1})
+    assert dict(each[-1].rejected) == {"outlier": 1} and sum(report.stored for report in each) == found.stored
+    assert whole.bars.best == daily.bars.best
+
+
 def test_a_stock_of_the_closing_auction_ends_at_1515_on_its_days(tmp_path: Path) -> None:
     """375 minutes in the file, from before the auction, of a day on the list and of one after it: the 15 of one day are none."""
     days = [date(2026, 7, 31), date(2026, 8, 3), date(2026, 8, 4)]

@@ -1,8 +1,9 @@
 """What is odd about bars that could be: against the instrument's own volatility, the bar before, the session before. Pure.
 
 All functions take BAR[n] of one instrument, ascending and without repeats, with possible prices (``core.validate`` sees to that).
-A verdict on a bar rests on that bar and earlier ones, so more bars behind it never change it; only ``actions`` looks at whole
-sessions. Limits were set on the real sets, see docs/importing.md.
+A verdict on a bar rests on that bar and earlier ones, so more bars behind it never change it. Only ``actions`` looks at whole
+sessions, and ``outliers`` at the first five bars of a session that opens far away. Limits were set on the real sets, see
+docs/importing.md.
 """
 
 from __future__ import annotations
@@ -22,12 +23,16 @@ JUMP_SIGMAS = 20.0
 OUTLIER_MOVE = 0.25  # no price band lets a stock move so far within a session but in several steps
 BELIEVED_AFTER = 5  # bars in a row at another level, and it is a level
 STALE_REPEATS = 3  # a bar that moved and comes a fourth time is a feed that hangs
+FLAT_REPEATS, FLAT_STALE = 3, 10  # a flat one is odd when it comes a fourth time, and hangs with the eleventh
 RESENT_RUN = 3  # so many bars in a row as those of the session before at the same minutes are that session's
-ACTION_MOVE = 0.18  # overnight, at least; a session's price band is 20 % at most
-ACTION_TOLERANCE = 0.05  # how far the open may be from the ratio: the market moves overnight too
-ACTION_TURNOVER = 3.0  # rupees traded stay within this factor of the usual, while after bad news they are a multiple
 ACTION_DAYS_MAX = 40  # between the sessions: over longer gaps a price may have gone anywhere
-RATIOS = np.array([1 / 20, 1 / 10, 1 / 6, 1 / 5, 1 / 4, 1 / 3, 2 / 5, 1 / 2, 3 / 5, 2 / 3, 3 / 4, 4 / 5, 2.0, 5.0, 10.0])
+RATIOS = np.array(
+    [1 / 20, 1 / 10, 1 / 6, 1 / 5, 1 / 4, 1 / 3, 2 / 5, 1 / 2, 3 / 5, 2 / 3, 3 / 4, 4 / 5, 5 / 6, 10 / 11, 2.0, 5.0, 10.0]
+)
+SMALL = (5 / 6, 1.0)  # bonuses of one for five and less: a price falls so far on news, too, so more is asked of them
+# How far the open may be from the ratio, since the market moves overnight too, and the factor within which rupees traded stay,
+# while after bad news they are a multiple; of SMALL ones and of others.
+ACTION_TOLERANCE, ACTION_TURNOVER = (0.025, 0.05), (2.0, 3.0)
 
 
 class ProbableAction(NamedTuple):
@@ -104,34 +109,42 @@ def jumps(moves: F8, sigma: F8) -> I8:
 
 
 def repeats(bars: Bars, has_volume: bool) -> Mask:
-    """bool [n]: every price (and the volume) as a minute before, and not flat, which a quiet minute may well be."""
-    same = np.zeros(bars.shape[0], np.bool_)
-    same[1:] = (np.diff(bars["ts_ns"]) == MINUTE_NS) & _equal(bars[1:], bars[:-1], has_volume)
-    return same & (bars["high"] > bars["low"])
+    """bool [n]: every price (and the volume) as a minute before; flat, which a quiet minute may well be, for the fourth time."""
+    same = _same(bars, has_volume)
+    return same & ((bars["high"] > bars["low"]) | _running(same, FLAT_REPEATS))
 
 
 def stale(bars: Bars, has_volume: bool, sessions: Sessions) -> Mask:
-    """bool [n]: the same bar the fourth time in a row and on, or for the third minute running that of the session before."""
-    again = repeats(bars, has_volume)
-    return _running(again, STALE_REPEATS) | _resent(bars, has_volume, sessions)
+    """bool [n]: the same bar the fourth time in a row and on (flat: the eleventh), or for the third minute running that of the
+    session before."""
+    same = _same(bars, has_volume)
+    hangs = _running(same & (bars["high"] > bars["low"]), STALE_REPEATS) | _running(same, FLAT_STALE)
+    return hangs | _resent(bars, has_volume, sessions)
 
 
 def outliers(bars: Bars, sessions: Sessions, sigma: F8) -> I8:
     """Rows with a price over OUTLIER_MOVE (and over JUMP_SIGMAS, where volatility is known) away from the last good close of the
     session and from that of the session before. Another level is believed with its BELIEVED_AFTER-th bar in a row.
 
-    The first bar of a session is always good: an ex-date opens anywhere.
+    An ex-date opens anywhere, a bad print does not stay: bars that open a session at another level are all good if so many agree;
+    while there are fewer, if the open is at one of the RATIOS.
     """
     found: list[int] = []
     close = bars["close"]
     away = np.zeros(bars.shape[0], np.bool_)
     away[1:] = _away(bars[1:], close[:-1], sigma[1:])
-    away[sessions.first] = False
     for number in np.unique(sessions.of[away]).tolist():
         first, last = int(sessions.first[number]), int(sessions.last[number])
-        good = [float(close[first - 1])] if first else []
-        found += _walk(bars, first, last, good, sigma)
+        found += _walk(bars, first, last, _close_before(bars, first, set(found)), sigma)
     return np.array(found, np.int64)
+
+
+def overnight(bars: Bars, sessions: Sessions) -> tuple[I8, F8]:
+    """First rows of sessions that open over OUTLIER_MOVE away from the close before, and open over that close less one."""
+    opens, closes = bars["open"][sessions.first], bars["close"][sessions.last]
+    move = np.concatenate(([1.0], opens[1:] / closes[:-1]))
+    far = (np.abs(np.log(move)) > -np.log(1.0 - OUTLIER_MOVE)) & _soon(bars, sessions)
+    return sessions.first[far], move[far] - 1.0
 
 
 def actions(bars: Bars, sessions: Sessions) -> list[ProbableAction]:
@@ -141,34 +154,60 @@ def actions(bars: Bars, sessions: Sessions) -> list[ProbableAction]:
     """
     opens, closes = bars["open"][sessions.first], bars["close"][sessions.last]
     rupees = np.bincount(sessions.of, weights=bars["close"] * bars["volume"], minlength=opens.size)
-    days = np.diff((bars["ts_ns"][sessions.first] + IST_NS) // DAY_NS)
-    move = opens[1:] / closes[:-1]
+    move = np.concatenate(([np.nan], opens[1:] / closes[:-1]))
+    ratio, near = _nearest(move)
     found = []
-    for k in np.flatnonzero((np.abs(np.log(move)) >= -np.log(1.0 - ACTION_MOVE)) & (days <= ACTION_DAYS_MAX)).tolist():
-        usual = float(np.median(rupees[max(0, k - 19) : k + 1]))
-        ratio = float(RATIOS[np.argmin(np.abs(np.log(RATIOS / move[k])))])
-        if k + 1 < SESSIONS_MIN or usual <= 0.0 or abs(np.log(move[k] / ratio)) > ACTION_TOLERANCE:
-            continue
-        turnover = float(rupees[k + 1]) / usual
-        if 1.0 / ACTION_TURNOVER <= turnover <= ACTION_TURNOVER:
-            found.append(ProbableAction(int(sessions.first[k + 1]), float(move[k]), ratio, turnover))
+    for k in np.flatnonzero(near & _soon(bars, sessions)).tolist():
+        usual, most = float(np.median(rupees[max(0, k - 20) : k])), float(_stricter(ACTION_TURNOVER, ratio[k]))
+        turnover = float(rupees[k]) / usual if k >= SESSIONS_MIN and usual > 0.0 else np.nan
+        if 1.0 / most <= turnover <= most:
+            found.append(ProbableAction(int(sessions.first[k]), float(move[k]), float(ratio[k]), turnover))
     return found
 
 
-def _walk(bars: Bars, first: int, last: int, good: list[float], sigma: F8) -> list[int]:
-    """The outliers of one session, bar by bar; ``good``: the close before it, if there is one."""
+def _nearest(move: F8) -> tuple[F8, Mask]:
+    """The nearest of RATIOS to each, and whether it is near enough; a NaN is near nothing."""
+    ratio: F8 = RATIOS[np.argmin(np.abs(np.log(RATIOS / move[:, None])), axis=1)]
+    return ratio, np.abs(np.log(move / ratio)) <= _stricter(ACTION_TOLERANCE, ratio)
+
+
+def _stricter(limits: tuple[float, float], ratio: F8) -> F8:
+    return np.where((ratio >= SMALL[0]) & (ratio < SMALL[1]), *limits)
+
+
+def _soon(bars: Bars, sessions: Sessions) -> Mask:
+    """bool [k]: sessions at most ACTION_DAYS_MAX days after the one before."""
+    day = (bars["ts_ns"][sessions.first] + IST_NS) // DAY_NS
+    return np.concatenate(([False], np.diff(day) <= ACTION_DAYS_MAX))
+
+
+def _close_before(bars: Bars, first: int, bad: set[int]) -> float | None:
+    """The last close before row ``first`` that is none of the ``bad``; None where there is none, or none of late."""
+    row = first - 1
+    while row in bad:
+        row -= 1
+    days = (bars["ts_ns"][first] + IST_NS) // DAY_NS - (bars["ts_ns"][max(row, 0)] + IST_NS) // DAY_NS
+    return float(bars["close"][row]) if row >= 0 and days <= ACTION_DAYS_MAX else None
+
+
+def _walk(bars: Bars, first: int, last: int, before: float | None, sigma: F8) -> list[int]:
+    """The outliers of one session, bar by bar; ``before``: the close before it, if there is one."""
     found: list[int] = []
-    current = float(bars["close"][first])
+    current = float(bars["close"][first]) if before is None else before
     strange = 0
-    for row in range(first + 1, last + 1):
+    for row in range(first, last + 1):
         one = bars[row : row + 1]
-        if all(bool(_away(one, np.array([level]), sigma[row : row + 1])[0]) for level in (current, *good)):
+        levels = (current,) if before is None else (current, before)
+        if all(bool(_away(one, np.array([level]), sigma[row : row + 1])[0]) for level in levels):
             together = strange > 0 and not bool(_away(one, bars["close"][row - 1 : row], sigma[row : row + 1])[0])
             strange = strange + 1 if together else 1
             if strange < BELIEVED_AFTER:
                 found.append(row)
                 continue
+            found = found if row >= first + BELIEVED_AFTER else []  # it opened here
         current, strange = float(bars["close"][row]), 0
+    if before is not None and strange == last + 1 - first and _nearest(bars["open"][first : first + 1] / before)[1][0]:
+        return []
     return found
 
 
@@ -176,6 +215,13 @@ def _away(bars: Bars, level: F8, sigma: F8) -> Mask:
     """Whether a price of each bar is far from ``level``."""
     farthest = np.maximum(np.log(bars["high"] / level), np.log(level / bars["low"]))
     return np.asarray((farthest > -np.log(1.0 - OUTLIER_MOVE)) & ~(farthest <= JUMP_SIGMAS * sigma), np.bool_)
+
+
+def _same(bars: Bars, has_volume: bool) -> Mask:
+    """bool [n]: every price (and the volume) as a minute before."""
+    same = np.zeros(bars.shape[0], np.bool_)
+    same[1:] = (np.diff(bars["ts_ns"]) == MINUTE_NS) & _equal(bars[1:], bars[:-1], has_volume)
+    return same
 
 
 def _resent(bars: Bars, has_volume: bool, sessions: Sessions) -> Mask:

@@ -59,7 +59,7 @@ DESCRIPTIONS = {
     RejectReason.DUPLICATE: "the same row again",
     RejectReason.CONFLICT: "the same minute again with other values; the first one is kept",
     RejectReason.NO_TRADE_PADDING: "volume 0 and flat at the previous close: a minute without trades has no candle",
-    RejectReason.STALE: "the same bar for the fourth time in a row, or for the third one of the session before",
+    RejectReason.STALE: "the same bar for the fourth time in a row (flat: the eleventh), or the third of the session before",
     RejectReason.OUTLIER: "a price over 25 % and 20 robust deviations away from the session's last and the session before's close",
 }
 REASONS: tuple[RejectReason, ...] = tuple(RejectReason)
@@ -79,8 +79,8 @@ class FlagReason(StrEnum):
 
 
 FLAGS = {
-    FlagReason.REPEATED: "the same bar as a minute before, though not flat",
-    FlagReason.JUMP: "a return of over 20 robust deviations, by what was known before it",
+    FlagReason.REPEATED: "the same bar as a minute before, though not flat, or flat for the fourth time",
+    FlagReason.JUMP: "a return of over 20 robust deviations, by what was known before it, or of over 25 % overnight",
     FlagReason.CORPORATE_ACTION: "a session opens at a simple ratio of the close before, with the rupee turnover it used to have",
 }
 
@@ -298,8 +298,11 @@ def _flags(rows: I8, bars: Bars, sigma: F8, has_volume: bool) -> tuple[Flag, ...
     moves = suspects.returns(bars, sessions)
     found = [(k, FlagReason.REPEATED, "") for k in np.flatnonzero(suspects.repeats(bars, has_volume)).tolist()]
     found += [(k, FlagReason.JUMP, _deviations(moves[k], sigma[k])) for k in suspects.jumps(moves, sigma).tolist()]
-    if has_volume:
-        found += [(a.row, FlagReason.CORPORATE_ACTION, a.text) for a in suspects.actions(bars, sessions)]
+    actions = suspects.actions(bars, sessions) if has_volume else []
+    found += [(a.row, FlagReason.CORPORATE_ACTION, a.text) for a in actions]
+    told = {a.row for a in actions}
+    apart = zip(*suspects.overnight(bars, sessions), strict=True)
+    found += [(int(k), FlagReason.JUMP, f"{100.0 * move:+.2f} % overnight") for k, move in apart if int(k) not in told]
     return tuple(Flag(int(rows[k]), reason, told) for k, reason, told in sorted(found))
 
 

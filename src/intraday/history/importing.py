@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from intraday.core.validate import ZERO_TIME_BEFORE_NS, CandleValidator, FlagReason, RejectReason, Validation
+from intraday.core.validate import NO_BARS, ZERO_TIME_BEFORE_NS, CandleValidator, FlagReason, RejectReason, Validation
 from intraday.domain.arrays import DAY_NS, I8, IST_NS, MINUTE_NS, Bars
 from intraday.domain.errors import InputError
 from intraday.domain.gaps import NOT_IN_FILE
@@ -27,7 +27,7 @@ from intraday.history.readers import RawBars, ReadOptions, read_bars
 from intraday.history.timezone import clock_is_wrong, explain_bad_hours
 
 DIFFERS = "differs_from_stored"
-BEFORE_NS = 10 * DAY_NS  # a stored close so shortly before a file says which unit its prices are in
+BEFORE_NS = 16 * DAY_NS  # imported bars of so long before a file, some ten sessions, say what is usual
 ODD_MAX = 20  # flags described in a report; all are counted
 BEFORE_RETENTION = "before_retention"
 
@@ -173,7 +173,8 @@ class Importer:
             )
         everybody = self._validators[instrument.segment]
         validator = everybody.of(partial(self._auction, instrument.id))
-        found = validator.check(raw.bars, instrument.has_volume, self._close_before(instrument, raw.bars))
+        earlier = self._earlier(instrument, raw.bars)
+        found = validator.check(raw.bars, instrument.has_volume, _last_close(earlier), earlier)
         outside = int(np.count_nonzero(found.rows(RejectReason.OUT_OF_SESSION) & ~everybody.in_session(raw.bars["ts_ns"])))
         if outside and clock_is_wrong(raw.bars["ts_ns"], outside, everybody.in_session):
             raise InputError(explain_bad_hours(path, raw.bars["ts_ns"], raw.zone, outside, everybody.in_session))
@@ -185,14 +186,13 @@ class Importer:
             )
         return found
 
-    def _close_before(self, instrument: Instrument, bars: Bars) -> float | None:
-        """The last close imported shortly before the first row, if there is one."""
+    def _earlier(self, instrument: Instrument, bars: Bars) -> Bars:
+        """What was imported of the days before the first row: it says what is usual, and which unit prices are in."""
         ts = bars["ts_ns"][bars["ts_ns"] >= ZERO_TIME_BEFORE_NS]
         if not instrument.id or ts.size == 0:
-            return None
+            return NO_BARS
         first_ns = int(ts.min())
-        stored = self._bars.read([instrument.id], first_ns - BEFORE_NS, first_ns, Source.IMPORT)
-        return float(stored["close"][-1]) if stored.shape[0] else None
+        return self._bars.read([instrument.id], first_ns - BEFORE_NS, first_ns, Source.IMPORT)
 
     def _against_stored(self, instrument: Instrument, bars: Bars, rows: I8, replace_stored: bool) -> tuple[I8, int, I8]:
         """(rows to write, number already there with the same values, rows that differ from what is stored and stay out)."""
@@ -225,6 +225,10 @@ class Importer:
         if reasons:
             origin = path.resolve()
             self._bars.quarantine([_quarantined(f"{origin}:{row + 1}", instrument, bars, row, why) for row, why in reasons.items()])
+
+
+def _last_close(bars: Bars) -> float | None:
+    return float(bars["close"][-1]) if bars.shape[0] else None
 
 
 def whole_volumes(bars: Bars) -> int:

@@ -50,7 +50,14 @@ class SmallModel:
         n, timeframe = len(instruments), self.feature_set.timeframe
         rule = DecisionRule((-3.0, 0.0, 3.0), (3.0, 0.0, -3.0), 0.0)
         spec = SignalSpec(rule, cost, LabelSpec(timeframe=timeframe), np.full(n, 0.05), observe=False, model_id=self.id)
-        return Engine(session, day, EngineSpec(timeframe, grace_ns, 0), calculator, Formula(), SignalGenerator(spec))
+        return Engine(
+            session,
+            day,
+            EngineSpec(timeframe, grace_ns, 0, tuple(i.symbol for i in instruments)),
+            calculator,
+            Formula(),
+            SignalGenerator(spec),
+        )
 
 
 def journal(folder: Path, events: Sequence[Event], model: SmallModel, lists: Lists, **header: Any) -> JournalReader:

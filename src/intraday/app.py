@@ -20,7 +20,7 @@ import json
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -39,7 +39,7 @@ from intraday.broker.repair import MinuteRepair
 from intraday.broker.rest import RESTClient
 from intraday.config.settings import RateLimits, Settings, TradingSettings
 from intraday.core.actions import excluded
-from intraday.core.anchor import AnchorRule, resolve_anchor
+from intraday.core.anchor import AnchorRule, resolve_anchor, session_of
 from intraday.core.costs import Costs
 from intraday.core.feature_set import FeatureSet
 from intraday.core.features import FeatureCalculator
@@ -216,7 +216,9 @@ def lists(
     # An anchor lies up to two quarters before its day, and has to be in the session table.
     since = max(min((a.ex_date for a in actions), default=sessions.last), sessions.first + timedelta(days=200))
     out = excluded(actions, ids, anchor or AnchorRule(), sessions, since, sessions.last)
-    return lists_of(instruments, members.spans("flag", flag), members.known_from("flag", flag), membership, out)
+    known = lists_of(instruments, members.spans("flag", flag), members.known_from("flag", flag), membership, out)
+    row = {number: k for k, number in enumerate(ids)}
+    return replace(known, settled=tuple(sorted({(row[a.instrument_id], session_of(a.ex_date)) for a in actions})))
 
 
 def _kept_from(system: System) -> date | None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from datetime import date
 
 import numpy as np
+import pytest
 
 from intraday.core.anchor import AnchorRule, Segment, session_of
 from intraday.core.feature_set import FeatureSet
 from intraday.core.features import FeatureCalculator
 from intraday.core.fills import TickSizes
 from intraday.core.labels import LabelSpec
+from intraday.core.overnight import rescaled
 from intraday.core.panel import NO_LISTS, Lists
 from intraday.core.price_rules import PriceRules
 from intraday.core.registry import default_registry
@@ -90,3 +92,56 @@ def test_bars_behind_an_ex_date_do_not_enter_the_state_before_it() -> None:
     calculator, _ = warmed(ex_in_july, minutes(DAYS[:3]), DAYS[3])
     only_first, _ = warmed(NO_LISTS, minutes(DAYS[:1]), DAYS[3])
     assert calculator.same_state(only_first).tolist() == [True, False]
+
+
+def halved(bars: Bars, day: date, factor: float = 0.5, inst: int = 0) -> Bars:
+    """The instrument trades at half of its price from the day on, and nobody said why."""
+    out, at = bars.copy(), (bars["inst"] == inst) & (bars["ts_ns"] >= TABLE.get(day).open_ns)
+    for name in ("open", "high", "low", "close"):
+        out[name][at] *= factor
+    return out
+
+
+@pytest.mark.parametrize("cuts", [(), (DAYS[1],), (DAYS[2], DAYS[4])])
+def test_an_ex_date_that_nobody_entered_excludes_like_one_that_is(cuts: tuple[date, ...]) -> None:
+    bars = halved(minutes(DAYS), DAYS[1])
+    it, piece = run(NO_LISTS, bars, cuts=cuts)
+    _, entered = run(Lists(out=((0, session_of(DAYS[1]), session_of(date(2024, 12, 31))),)), bars)
+    assert [(found.row, found.number) for found in it.rescaled] == [(0, session_of(DAYS[1]))]
+    assert piece.x.tobytes() == entered.x.tobytes() and piece.labels.tobytes() == entered.labels.tobytes()
+    assert set(piece.inst.tolist()) == {1} == set(piece.labels["inst"].tolist())
+
+
+def test_it_is_back_when_its_state_starts_on_that_day_and_when_it_is_settled() -> None:
+    bars = halved(minutes(DAYS), DAYS[1])
+    later = bars[bars["ts_ns"] >= TABLE.get(DAYS[1]).open_ns]  # as with a later anchor
+    plain, settled = run(NO_LISTS, later)[1], run(Lists(settled=((0, session_of(DAYS[1])),)), bars)[1]
+    assert set(plain.inst.tolist()) == {0, 1} == set(settled.inst.tolist())
+    assert len(run(Lists(settled=((0, session_of(DAYS[2])),)), bars)[0].rescaled) == 1
+
+
+def test_an_index_is_not_asked() -> None:
+    bars = halved(minutes(DAYS), DAYS[1])
+    bars["volume"][bars["inst"] == 0] = np.nan
+    assert not run(NO_LISTS, bars)[0].rescaled
+
+
+def test_live_knows_who_sits_out_and_what_the_next_open_is_compared_with() -> None:
+    calculator, start = warmed(NO_LISTS, halved(minutes(DAYS[:3]), DAYS[1]), DAYS[3])
+    before, number = minutes(DAYS[:3]), session_of(DAYS[3])
+    assert start.overnight.sitting(NO_LISTS, number).out == ((0, number, number),)
+    assert start.overnight.before(number)[1] == before["close"][before["inst"] == 1][-1]
+    only_first, _ = warmed(NO_LISTS, minutes(DAYS[:1]), DAYS[3])
+    assert calculator.same_state(only_first).tolist() == [True, False], "no bar of the new scale entered the state"
+    _, settled = warmed(Lists(settled=((1, number),)), minutes(DAYS[:3]), DAYS[3])
+    assert np.isnan(settled.overnight.before(number)[1])
+    assert np.isnan(settled.overnight.before(number + 41)).all(), "after so long a price may be anywhere"
+
+
+@pytest.mark.parametrize(
+    ("move", "odd"),
+    [(0.5, True), (0.49, True), (0.2, True), (2.0, True), (0.75, True), (0.8, True), (0.83, False), (1.17, False), (1.5, False),
+     (0.445, False), (3.0, False), (1.0, False), (float("nan"), False)],
+)  # fmt: skip
+def test_an_open_near_a_simple_ratio_far_away(move: float, odd: bool) -> None:
+    assert rescaled(np.array([100.0 * move]), np.array([100.0])).tolist() == [odd]

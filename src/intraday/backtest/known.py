@@ -12,6 +12,7 @@ from intraday.backtest.recut import keep_instruments, recut
 from intraday.backtest.slowfold import slow_candles
 from intraday.core.candles import HistoricalAggregator, closes, sort_bars
 from intraday.core.features import FeatureCalculator
+from intraday.core.overnight import opened_elsewhere
 from intraday.core.panel import panel_of
 from intraday.domain.arrays import BAR, I8, BarFlag, Bars, empty
 from intraday.domain.events import Event, SaveBars, SaveFeatures, SaveSignals, Signal
@@ -134,6 +135,9 @@ class KnownVerifier:
         name = "features in one batch"
         n = len(journal.header.instruments)
         decisions = HistoricalAggregator(n).aggregate(sort_bars(on_time), journal.header.timeframe)
+        before = journal.header.hours(self._sessions).before
+        if before is not None:
+            decisions = decisions[~opened_elsewhere(decisions, before)[decisions["inst"]]]
         if len(decisions) == 0:
             return Check(name, 0, ())
         panel = panel_of(decisions, n, journal.header.timeframe, self._sessions, journal.header.lists)

@@ -23,6 +23,7 @@ from intraday.backtest.known import Check, KnownVerifier, Rowset
 from intraday.core.candles import HistoricalAggregator, day_end
 from intraday.core.features import FeatureCalculator
 from intraday.core.labels import SIGMA
+from intraday.core.overnight import Overnight
 from intraday.core.panel import kept_of, panel_of
 from intraday.domain.arrays import DAY_NS, I8, MINUTE_NS, TICK, Bars, Ticks, empty
 from intraday.domain.errors import JournalError, SkewError, VerifyError
@@ -125,8 +126,8 @@ class Verifier:
     ) -> VerifyReport:
         session = self._sessions.get(run.day)
         best = self._bars.read(run.instrument_ids, *_span(session))
-        calculator, start, history = self._start(run, journal, model)
-        again = self._again(run, journal, model, calculator, best).since(run.from_ns)
+        calculator, start, history, overnight = self._start(run, journal, model)
+        again = self._again(run, journal, model, calculator, best, overnight).since(run.from_ns)
         late = keys_of(late_bars(stored.bars)) | _unseen(best, run.from_ns)
         stored, best = stored.since(run.from_ns), best[best["ts_ns"] >= run.from_ns]
         candles = explain_candles(session, journal.events(), partial(self._other_recordings, run), stored.bars, best)
@@ -146,9 +147,11 @@ class Verifier:
         keys = [keys_of(self._bars.read(run.instrument_ids, *span, source)) for source in preferred]
         return len(set[tuple[int, int]]().union(*keys))
 
-    def _start(self, run: RunDay, journal: JournalReader, model: LoadedModel) -> tuple[FeatureCalculator, Check, set[int]]:
-        """Features at the session's start from today's bars; whether equal bars gave the state the run started from; and the
-        instruments whose bars before the session have changed since."""
+    def _start(
+        self, run: RunDay, journal: JournalReader, model: LoadedModel
+    ) -> tuple[FeatureCalculator, Check, set[int], Overnight]:
+        """Features at the session's start from today's bars; whether equal bars gave the state the run started from; the
+        instruments whose bars before the session have changed since; and what its opens are to be compared with."""
         header = journal.header
         calculator, then = (model.calculator(header.instruments, header.index) for _ in range(2))
         now = warm(calculator, self._bars, run.instrument_ids, self._sessions.get(run.day), self._sessions, header.lists)
@@ -157,13 +160,22 @@ class Verifier:
         moved = ~calculator.same_state(then)
         name = "the state it started from"
         wrong = [Difference("state", name, int(i), 0, "features", "other", "equal") for i in np.flatnonzero(moved & same_bars)]
-        return calculator, Check(name, len(same_bars), tuple(wrong)), set(np.flatnonzero(moved & ~same_bars).tolist())
+        changed = set(np.flatnonzero(moved & ~same_bars).tolist())
+        return calculator, Check(name, len(same_bars), tuple(wrong)), changed, now.overnight
 
-    def _again(self, run: RunDay, journal: JournalReader, model: LoadedModel, calculator: FeatureCalculator, best: Bars) -> Rowset:
+    def _again(
+        self,
+        run: RunDay,
+        journal: JournalReader,
+        model: LoadedModel,
+        calculator: FeatureCalculator,
+        best: Bars,
+        overnight: Overnight,
+    ) -> Rowset:
         """Features and signals of the day from the best bars, ``calculator`` being at the session's start."""
         header, session = journal.header, self._sessions.get(run.day)
         n = len(header.instruments)
-        decisions = HistoricalAggregator(n).aggregate(best, run.timeframe)
+        decisions = overnight.take(header.lists.playing(HistoricalAggregator(n).aggregate(best, run.timeframe)))
         names = model.feature_set.names
         if len(decisions) == 0:
             return Rowset(best, no_features(names), signal_rows([]))

@@ -21,13 +21,17 @@ class Lists:
     ``auction``: when a stock took part in the closing auction, so that its continuous trading ended earlier. ``member``: when it
     was in the universe that cross-sections compare; None: always. Others get features, but are compared with nobody. ``out``: when
     it sits out, as after a corporate action (``core.actions.excluded``): it has no bars in panels, so no features and no labels.
-    ``futures``: rows that keep the derivatives segment's hours.
+    ``futures``: rows that keep the derivatives segment's hours. ``decided``: when there may be signals of it; None: always. Who is
+    only compared with, as the market index may be, gets none. ``settled``: (row, session number) of entered actions, which nobody
+    need ask about.
     """
 
     auction: Spans = ()
     member: Spans | None = None
     out: Spans = ()
     futures: tuple[int, ...] = ()
+    decided: Spans | None = None
+    settled: tuple[tuple[int, int], ...] = ()
 
     def auction_on(self, number: int, n: int) -> Mask:
         """bool [n]: who is on the closing-auction list on a session number."""
@@ -59,7 +63,8 @@ NO_LISTS = Lists()
 class Day(NamedTuple):
     """One session, as features see it. ``minutes`` float64 [S]: each instrument's continuous trading; ``member`` bool [S];
 
-    ``out`` bool [S]: who sits it out, None: nobody.
+    ``before`` float64 [S]: closes that its opens are compared with (`core.overnight`), None: none;
+    ``out`` bool [S]: who sits it out, None: nobody; ``decided`` bool [S]: who gets signals, None: everybody.
     """
 
     number: int  # days since 1970-01-01 of the IST date
@@ -67,6 +72,8 @@ class Day(NamedTuple):
     minutes: F8
     member: Mask
     out: Mask | None = None
+    decided: Mask | None = None
+    before: F8 | None = None
 
 
 def regular_day(session: Session, n: int) -> Day:
@@ -81,13 +88,15 @@ def day_of(session: Session, n: int, sessions: SessionTable, lists: Lists = NO_L
     minutes = np.where(auction, early, regular)
     minutes[list(lists.futures)] = sessions.get(session.day, segment=Segment.DERIVATIVES).minutes
     out = _on(lists.out, session.number, n) if lists.out else None
-    return Day(session.number, session.open_ns, minutes, lists.members_on(session.number, n), out)
+    decided = None if lists.decided is None else _on(lists.decided, session.number, n)
+    return Day(session.number, session.open_ns, minutes, lists.members_on(session.number, n), out, decided)
 
 
 def kept_of(day: Day, keep: I8) -> Day:
     """The same session for the instruments ``keep`` alone, in that order."""
-    columns = {name: array[keep] for name, array in day._asdict().items() if isinstance(array, np.ndarray)}
-    return day._replace(**columns)
+    out, decided = (None if part is None else part[keep] for part in (day.out, day.decided))
+    before = None if day.before is None else day.before[keep]
+    return day._replace(minutes=day.minutes[keep], member=day.member[keep], out=out, decided=decided, before=before)
 
 
 def panel_of(bars: Bars, n_instruments: int, timeframe: int, sessions: SessionTable, lists: Lists = NO_LISTS) -> Panel:

@@ -147,7 +147,7 @@ class HistoricalPipeline:
         self, universe: list[Instrument], span: _Range, timer: StepTimer, tallies: list[Mapping[str, int]]
     ) -> tuple[str, ...]:
         """Candles, features and labels of every segment, stored piece by piece; returns the warnings, adds to the tallies."""
-        plan, warnings, late = self._plan, list[str](), 0
+        plan, warnings, rescaled, late = self._plan, list[str](), list[str](), 0
         segments = plan.features.anchor.segments(span.first, span.last, self._sessions)
         work = [(segment, self._cuts(segment, len(universe))) for segment in segments]
         done, total = 0, sum(len(cuts) for _, cuts in work)
@@ -160,7 +160,9 @@ class HistoricalPipeline:
                 tallies.append(tally(self._advance(run, universe, days, segment, timer)))
                 done += 1
             warnings += _warnings(segment, segment.anchor in span.stored, int(run.no_anchor.sum()))
+            rescaled += [found.text(universe[found.row].symbol) for found in run.rescaled]
         self._progress("candles, features, labels", total, total)
+        warnings += dict.fromkeys(rescaled)  # each once: the states of two quarters span it
         if late:
             warnings.append(f"{late:,} circuit limits were known only after the open of their session, so labels do without them")
         return tuple(warnings)

@@ -16,6 +16,7 @@ from intraday.core.candles import HistoricalAggregator
 from intraday.core.feature_set import FeatureSet
 from intraday.core.features import FeatureCalculator
 from intraday.core.labels import SIGMA, Labeler, LabelSpec
+from intraday.core.overnight import Overnight, Rescaled
 from intraday.core.panel import NO_LISTS, Lists, panel_of
 from intraday.core.price_rules import PriceRules
 from intraday.domain.arrays import BAR, DAY_NS, F4, I4, I8, IST_NS, LABEL, Bars, Labels, Mask
@@ -62,6 +63,7 @@ class SegmentRun:
         self._sessions = sessions
         self._start = session_of(spec.segment.first)
         self._lists = spec.lists.of_state(self._start)
+        self._overnight = Overnight(len(spec.has_volume), spec.lists.settled)
         self._calculator = FeatureCalculator(spec.features, spec.has_volume, spec.index)
         if not spec.anchored:
             self._calculator.silence()
@@ -73,17 +75,24 @@ class SegmentRun:
         """bool [S]: instruments with bars in the segment but none in the anchor session, whose state therefore started later."""
         return np.asarray(self._seen & ~self._anchored, np.bool_)
 
+    @property
+    def rescaled(self) -> Sequence[Rescaled]:
+        """Who opened at another scale, by session, and so sits out the rest of the segment."""
+        return self._overnight.found
+
     def advance(self, bars: Bars) -> Piece:
         """Candles of the decision timeframe, features, and labels of what belongs to the segment's own days."""
         spec, n = self._spec, len(self._spec.has_volume)
         candles = HistoricalAggregator(n).aggregate(bars, spec.features.timeframe)
+        candles = self._overnight.take(self._lists.playing(candles))
         history = panel_of(candles, n, spec.features.timeframe, self._sessions, self._lists)
         everything = self._calculator.batch(history)
         self._anchored |= reaches(history, spec.segment.anchor)
         first = int(np.searchsorted(history.session, self._start))
         decisions, x = history.rows(first, len(history)), everything[first:]
         self._seen |= decisions.mask.any(axis=0)
-        minutes = panel_of(bars[session_numbers(bars) >= self._start], n, 1, self._sessions, self._lists)
+        own = self._overnight.playing(bars)
+        minutes = panel_of(own[session_numbers(own) >= self._start], n, 1, self._sessions, self._lists)
         sigma = np.ascontiguousarray(x[:, :, spec.features.column(SIGMA)])
         labeler = Labeler(spec.labels, spec.prices.ticks, self._lists, spec.prices.bands)
         labels = labeler.label(minutes, decisions, sigma, self._sessions, spec.known_ns)

@@ -56,5 +56,6 @@ class LoadedModel:
         self, session: Session, day: Day, calculator: FeatureCalculator, instruments: Sequence[Instrument], cost: F8, grace_ns: int
     ) -> Engine:
         """An engine for one session; ``calculator`` is warm."""
-        spec = EngineSpec(self.feature_set.timeframe, grace_ns, self.feature_set.column(SIGMA))
+        symbols = tuple(i.symbol for i in instruments)
+        spec = EngineSpec(self.feature_set.timeframe, grace_ns, self.feature_set.column(SIGMA), symbols)
         return Engine(session, day, spec, calculator, self.predictor, self.decider(cost, instruments))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from intraday.core.features import FeatureCalculator
 from intraday.core.fills import TickSizes
-from intraday.core.panel import NO_LISTS, Lists, day_of
+from intraday.core.panel import NO_LISTS, Lists
 from intraday.core.price_rules import dated
 from intraday.domain.arrays import DAY_NS
 from intraday.domain.errors import StorageError
@@ -104,6 +104,8 @@ class DayRunner:
             calculator, start = self._warm(session)
             if not start.anchored:
                 alerts.offer(self._no_anchor(session))
+            for found in start.overnight.found:
+                alerts.offer(Alert(session.open_ns, "warning", "actions", found.text(self._plan.instruments[found.row].symbol)))
             if caveat := self._sessions.caveat(session.day):
                 alerts.offer(Alert(session.open_ns, "warning", "session", f"{session.day}: {caveat}"))
             trail.move(SystemState.LIVE)
@@ -131,9 +133,9 @@ class DayRunner:
         plan, start_ns = self._plan, midnight_ns(session.day)
         self._days.clear(plan.source, max(start_ns, run.from_ns), start_ns + DAY_NS)
         cost = self._model.cost(session, plan.instruments)
-        day = day_of(session, len(plan.instruments), self._sessions, plan.lists)
+        header = self._header(session, tuple(cost.tolist()), start)
+        day = header.hours(self._sessions)
         engine = self._model.engine(session, day, calculator, plan.instruments_on(session), cost, plan.grace_ns)
-        header = self._header(session, tuple(cost.tolist()), start.digests)
         journal = JournalWriter(Path(run.journal), header, calculator.snapshot(), plan.fsync)
         try:
             async with self._open_writer(run) as writer:
@@ -181,7 +183,7 @@ class DayRunner:
             from_ns=from_ns,
         )
 
-    def _header(self, session: Session, costs: tuple[float, ...], warmup: tuple[str, ...]) -> JournalHeader:
+    def _header(self, session: Session, costs: tuple[float, ...], start: WarmUp) -> JournalHeader:
         plan = self._plan
         return JournalHeader(
             run_id=plan.run_id,
@@ -193,7 +195,8 @@ class DayRunner:
             model_id=self._model.id,
             instruments=plan.instruments_on(session),
             costs=costs,
-            warmup=warmup,
-            lists=plan.lists,
+            warmup=start.digests,
+            lists=start.overnight.sitting(plan.lists, session.number),
             index=plan.index,
+            closes=tuple(start.overnight.before(session.number).tolist()),
         )

@@ -15,6 +15,7 @@ import numpy as np
 
 from intraday.core.candles import ClosedBars, LiveAggregator, closes, day_end
 from intraday.core.function_features import Failure
+from intraday.core.overnight import Rescaled, opened_elsewhere
 from intraday.core.panel import Day
 from intraday.domain.arrays import F4, F8, MINUTE_NS, BarFlag, Bars
 from intraday.domain.events import (
@@ -73,6 +74,7 @@ class EngineSpec:
     timeframe: int  # decision timeframe in minutes
     grace_ns: int  # a minute closes this long after its end
     i_sigma: int  # column of the feature matrix that scales stops and targets
+    symbols: tuple[str, ...] = ()  # by dense row, for messages
 
 
 class Engine:
@@ -94,6 +96,7 @@ class Engine:
         self._predictor = predictor
         self._decider = decider
         self._now_ns = 0
+        self._opened = np.zeros(len(day.minutes), np.bool_)  # who had its first decision bar
         self._failing: set[str] = set()  # the user's functions that failed already
         self._lost_ns: int | None = None  # since when something has been missing
         self._lost_inst: set[int] = set()  # and of whom
@@ -137,18 +140,40 @@ class Engine:
     def _decide(self, closed: ClosedBars, now_ns: int) -> list[Effect]:
         """Features, probabilities and signals of the decision bars that closed, oldest first."""
         effects: list[Effect] = []
-        decisions, out = closed.decisions, self._day.out
-        if out is not None:
-            decisions = decisions[~out[decisions["inst"]]]
+        decisions = closed.decisions
         for bar_ns in np.unique(decisions["ts_ns"]):
             bars = decisions[decisions["ts_ns"] == bar_ns]
+            effects += self._opens(bars, now_ns)
+            if self._day.out is not None:
+                bars = bars[~self._day.out[bars["inst"]]]
+            if len(bars) == 0:
+                continue
             x = self._features.update(bars, int(bar_ns), self._day)
             effects += [*self._failed(now_ns), SaveFeatures(int(bar_ns), bars["inst"].astype(np.int32), x, now_ns)]
             sigma, p = x[:, self._spec.i_sigma], self._predictor.predict(x)
-            signals = decide_each(self._decider, self._session, self._day, bars, sigma, p, now_ns)
+            named = slice(None) if self._day.decided is None else self._day.decided[bars["inst"]]
+            signals = decide_each(self._decider, self._session, self._day, bars[named], sigma[named], p[named], now_ns)
             if signals:
                 effects.append(SaveSignals(int(bar_ns), signals))
         return effects
+
+    def _opens(self, bars: Bars, now_ns: int) -> list[Effect]:
+        """Who opens at another scale than it closed sits out from its first decision bar on."""
+        before = self._day.before
+        first = bars[~self._opened[bars["inst"]]]
+        self._opened[first["inst"]] = True
+        strange = np.zeros(0, np.int64) if before is None else np.flatnonzero(opened_elsewhere(first, before))
+        if before is None or len(strange) == 0:
+            return []
+        out = np.zeros(len(before), np.bool_) if self._day.out is None else self._day.out.copy()
+        new = strange[~out[strange]]
+        out[strange] = True
+        self._day = self._day._replace(out=out)
+        found = [Rescaled(i, self._day.number, float(first["open"][first["inst"] == i][0] / before[i])) for i in new.tolist()]
+        return [Alert(now_ns, "error", "actions", each.text(self._name(each.row))) for each in found]
+
+    def _name(self, row: int) -> str:
+        return self._spec.symbols[row] if self._spec.symbols else f"instrument {row}"
 
     def _failed(self, now_ns: int) -> list[Effect]:
         """One alert for each of the user's functions that fail, however often."""

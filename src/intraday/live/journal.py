@@ -56,10 +56,12 @@ class JournalHeader:
     warmup: tuple[str, ...]  # digest of the bars each instrument's features started from
     lists: Lists = NO_LISTS
     index: int | None = None
+    closes: tuple[float, ...] = ()  # of the session before, that its opens are compared with (`core.overnight`), NaN for none
 
     def hours(self, sessions: SessionTable) -> Day:
         """The day as the engine saw it: how long each instrument traded, and who was compared."""
-        return day_of(sessions.get(self.day), len(self.instruments), sessions, self.lists)
+        day = day_of(sessions.get(self.day), len(self.instruments), sessions, self.lists)
+        return day._replace(before=np.array(self.closes)) if self.closes else day
 
     def to_json(self) -> str:
         """One line of JSON."""
@@ -70,7 +72,8 @@ class JournalHeader:
         """The header written by ``to_json``."""
         raw = json.loads(text)
         raw["day"] = date.fromisoformat(raw["day"])
-        raw["costs"], raw["warmup"] = tuple(raw["costs"]), tuple(raw["warmup"])
+        for name in ("costs", "warmup", "closes"):
+            raw[name] = tuple(raw.get(name, ()))
         raw["lists"] = _lists(**raw["lists"])
         raw["instruments"] = tuple(Instrument(**i | {"kind": Kind(i["kind"])}) for i in raw["instruments"])
         return cls(**raw)
@@ -81,9 +84,12 @@ def _lists(
     member: Sequence[Sequence[int]] | None,
     out: Sequence[Sequence[int]] = (),
     futures: Sequence[int] = (),
+    decided: Sequence[Sequence[int]] | None = None,
+    settled: Sequence[Sequence[int]] = (),
 ) -> Lists:
     """JSON has no tuples."""
-    return Lists(_spans(auction), None if member is None else _spans(member), _spans(out), tuple(futures))
+    dated = (None if spans is None else _spans(spans) for spans in (member, decided))
+    return Lists(_spans(auction), next(dated), _spans(out), tuple(futures), next(dated), tuple((row, day) for row, day in settled))
 
 
 def _spans(rows: Sequence[Sequence[int]]) -> Spans:

@@ -6,17 +6,20 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
+from typing import Any
 
 import numpy as np
 
 from intraday.backtest.audit_live import TickDay, tick_day
 from intraday.backtest.audit_model import ModelCase, model_laws
-from intraday.backtest.audit_pipeline import anew
+from intraday.backtest.audit_pipeline import OWN, anew
 from intraday.core.audit.adjusted import AdjustedCase, adjusted_law
-from intraday.core.audit.functions import whole_panel
+from intraday.core.audit.alone import Alone
+from intraday.core.audit.functions import order_law, whole_panel
 from intraday.core.audit.labels import LabelCase, label_laws
 from intraday.core.audit.laws import Group, feature_laws, late_bars, without
 from intraday.core.audit.result import Finding, Law, merged
+from intraday.core.audit.unusual import unusual_law
 from intraday.core.candles import HistoricalAggregator
 from intraday.core.decision import latest_bars_ns
 from intraday.core.feature_set import FeatureSet
@@ -84,6 +87,7 @@ class Audit:
         """Of features, labels, folds, weights and the model. Raises ConfigError for a user feature that fails."""
         if len(np.unique(self._panel.session)) < 2:
             raise NotEnoughData("audit: expected bars of two sessions at least, found fewer; import more or widen --from and --to")
+        own = Alone(self._own())
         found: list[Finding] = []
         values: list[F4] = []
         groups = list(self._groups())
@@ -92,6 +96,7 @@ class Audit:
             x, of_group = feature_laws(group, self._panel, self._rng)
             found += [*of_group, *self._adjusted(group, x), *self._live(group)]
             values.append(x)
+            own.look()
         if self._plan.user.functions.features:
             found += self._functions(values[-1])
         self._progress("features", len(groups), len(groups))
@@ -101,7 +106,13 @@ class Audit:
         self._progress("labels and model", 1, 2)
         of_model = model_laws(self._model_case(self._dataset(x, labels), self._names(groups)), self._rng)
         self._progress("labels and model", 2, 2)
-        return [*merged(found), *of_labels, *of_model]
+        return [*merged(found), *own.findings(), *of_labels, *of_model]
+
+    def _own(self) -> dict[str, Callable[..., Any]]:
+        """The user's functions by what they make, the preparation among them."""
+        user = self._plan.user
+        functions: dict[str, Callable[..., Any]] = {f.name: f.function for f in user.functions.features}
+        return functions | ({} if user.pipeline is None else {OWN: user.pipeline})
 
     def _decisions(self, bars: Bars) -> Panel:
         n, timeframe = len(self._given.has_volume), self._plan.labels.timeframe
@@ -132,6 +143,8 @@ class Audit:
         holed = without(self._panel, late_bars(self._panel, self._rng))
         trailing = FunctionCalculator(functions, holed.timeframe, holed.n_instruments, index).batch(holed)
         yield from whole_panel(functions, holed, trailing, index, Law.LATE)
+        yield from order_law(functions, self._panel, index, self._rng)
+        yield from unusual_law(functions, self._panel.timeframe)
 
     def _adjusted(self, group: Group, values: F4) -> Iterator[Finding]:
         case = AdjustedCase(self._given.bars, self._panel, self._decisions, self._given.actions)

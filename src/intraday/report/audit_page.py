@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +21,9 @@ MEANING = {
     Law.LATE: "bars that missed the cut-off take part in nothing, then or later",
     Law.ADJUSTED: "a corporate action after the decision changes nothing before its ex-date",
     Law.WHOLE: "a user's function on all bars at once gives what the trailing window gives (1e-5)",
+    Law.UNUSUAL: "the same on made-up bars of a halt, a Muhurat evening, a short Saturday, the closing auction, with an index",
+    Law.ORDER: "a user's function gives an instrument the same value wherever it stands among the others (1e-5)",
+    Law.ALONE: "a user's function uses no clock, file, network or chance, holds no table and keeps no state between calls",
     Law.LABEL_PREFIX: "labels known at a moment are the same with no future, and with another",
     Law.LABEL_TAIL: "what is still open at a moment has no label",
     Law.LABEL_TIMES: "entry after a person's delay, known by the end of the instrument's session",
@@ -58,12 +60,14 @@ def failure_rows(certificate: Certificate) -> list[FailureRow]:
 def _failure(certificate: Certificate, f: Finding) -> FailureRow:
     first = f.first or Difference(-1, 0, "", "")
     time = f"{words.ist(first.ts_ns):%Y-%m-%d %H:%M}" if first.ts_ns > 0 else ""
-    found, expected = _value(first.found), _value(first.expected)
+    found, expected = _values(first.found, first.expected)
     return FailureRow(f.subject, str(f.law), f.n, f.n_different, certificate.symbol(first.inst), time, found, expected, f.detail)
 
 
-def _value(value: float | str) -> str:
-    return value if isinstance(value, str) else f"{value:.9g}"
+def _values(found: float | str, expected: float | str) -> tuple[str, str]:
+    """Nine digits each; all of them where nine are the same."""
+    short = tuple(value if isinstance(value, str) else f"{value:.9g}" for value in (found, expected))
+    return (short[0], short[1]) if short[0] != short[1] else (str(found), str(expected))
 
 
 def subjects(certificate: Certificate) -> tuple[list[Law], list[tuple[str, list[str]]]]:
@@ -80,16 +84,16 @@ def _gravity(outcome: Outcome) -> int:
     return (Outcome.PASSED, Outcome.NOT_CHECKED, Outcome.FAILED).index(outcome)
 
 
-def unchecked(certificate: Certificate) -> Sequence[Finding]:
-    """What the data at hand could not tell."""
-    return [f for f in certificate.findings if f.outcome is Outcome.NOT_CHECKED]
-
-
 def render(certificate: Certificate, path: Path) -> Path:
     """Write the page to ``path`` (replaced in one step) and return it."""
+    return replaced(path, page(certificate))
+
+
+def replaced(path: Path, text: str) -> Path:
+    """Write ``text`` to ``path`` in one step: never half a file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.part")
-    draft.write_text(page(certificate), encoding="utf-8")
+    draft.write_text(text, encoding="utf-8")
     os.replace(draft, path)
     return path
 
@@ -102,5 +106,5 @@ def page(certificate: Certificate) -> str:
     laws, rows = subjects(certificate)
     return environment.get_template("audit.html.j2").render(
         c=certificate, words=words, meaning=MEANING, failures=failure_rows(certificate), laws=laws, rows=rows,
-        unchecked=unchecked(certificate), marks={"passed": "✓", "failed": "✗", "not checked": "–", "": ""},
+        marks={"passed": "✓", "failed": "✗", "not checked": "–", "": ""},
     )  # fmt: skip

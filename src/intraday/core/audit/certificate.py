@@ -1,15 +1,20 @@
-"""The signed-off result of an audit: who, on what, with which program, and every finding."""
+"""The signed-off result of an audit: who, on what, with which program, and every finding; and what a kept one says."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from intraday.core.audit.result import Finding, Law, Outcome
 from intraday.core.feature import Feature
 from intraday.core.function_features import FunctionFeature
+from intraday.domain.errors import InputError
+
+FORMAT = 2  # of a kept certificate; another one cannot be read
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +60,7 @@ def described(feature: Feature | FunctionFeature) -> Described:
 class Certificate:
     """``facts`` (name, value) in the order they are shown: range, digests, versions. ``symbols`` by dense row; ``made_ns`` UTC.
 
-    ``own``: the user's features.
+    ``own``: the user's features. ``asked``: plain JSON that is enough to find the same bars again.
     """
 
     who: str
@@ -64,10 +69,11 @@ class Certificate:
     symbols: Sequence[str]
     findings: Sequence[Finding]
     own: Sequence[Described] = ()
+    asked: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def passed(self) -> bool:
-        """Nothing failed. What was not checked is no failure, and is never counted as passed either."""
+        """Nothing failed. What was not checked is no failure, and is never counted as passed either: ``verdict`` says so."""
         return not self.failed
 
     @property
@@ -76,17 +82,46 @@ class Certificate:
         return [f for f in self.findings if f.outcome is Outcome.FAILED]
 
     @property
+    def unchecked(self) -> list[Finding]:
+        """What the data at hand could not tell, in order."""
+        return [f for f in self.findings if f.outcome is Outcome.NOT_CHECKED]
+
+    @property
+    def verdict(self) -> str:
+        """``passed`` or ``failed``, and how many of the laws that were met were not checked: on nothing, or only in part."""
+        laws = self.by_law()
+        silent = sum(law.not_checked > 0 and law.passed + law.failed == 0 for law in laws)
+        partly = sum(law.not_checked > 0 for law in laws) - silent
+        word = "passed" if self.passed else "failed"
+        if not silent + partly:
+            return word
+        rest = f", {partly} in part" if silent and partly else " in part" if partly else ""
+        return f"{word}, {silent or partly} of {len(laws)} laws not checked{rest}"
+
+    @property
     def digest(self) -> str:
-        """16 hex digits of sha256 over everything above: another word, another digest."""
-        whole = [
-            self.who,
-            self.made_ns,
-            list(self.facts),
-            list(self.symbols),
-            [asdict(f) for f in self.findings],
-            [asdict(f) for f in self.own],
-        ]
-        return hashlib.sha256(json.dumps(whole, sort_keys=True, default=str).encode()).hexdigest()[:16]
+        """16 hex digits of sha256 over everything that is kept: another word, another digest. Nobody's key is in it."""
+        return _digest(self._kept())
+
+    def kept(self) -> str:
+        """Everything as one JSON document, its digest first: what ``read_certificate`` reads."""
+        return json.dumps({"digest": self.digest, **self._kept()}, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+    def _kept(self) -> dict[str, Any]:
+        whole = {
+            "format": FORMAT,
+            "verdict": self.verdict,
+            "by": self.who,
+            "made_ns": self.made_ns,
+            "asked": dict(self.asked),
+            "facts": [list(fact) for fact in self.facts],
+            "symbols": list(self.symbols),
+            "laws": [asdict(law) for law in self.by_law()],
+            "findings": [asdict(f) for f in self.findings],
+            "own_features": [asdict(f) for f in self.own],
+        }
+        kept: dict[str, Any] = _plain(whole)
+        return kept
 
     def by_law(self) -> list[LawCount]:
         """One row for each law that was met, in the order of ``Law``."""
@@ -103,3 +138,49 @@ class Certificate:
     def symbol(self, inst: int) -> str:
         """Of a difference; empty for one that no instrument has."""
         return self.symbols[inst] if 0 <= inst < len(self.symbols) else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What a kept certificate says, and ``found``: the digest of what it says now."""
+
+    digest: str
+    found: str
+    verdict: str
+    who: str
+    made_ns: int
+    asked: Mapping[str, Any]
+    facts: Mapping[str, str]
+    n_failed: int
+    n_unchecked: int
+
+
+def read_certificate(text: str, name: str) -> Kept:
+    """The text that ``Certificate.kept`` made, whether or not it was changed since. InputError when it is something else."""
+    expected = f"{name}: expected a certificate as `intraday audit` keeps it beside the page (audit-….json)"
+    try:
+        whole = json.loads(text)
+        if whole["format"] != FORMAT:
+            raise InputError(f"{name}: expected a certificate of format {FORMAT}, found {whole['format']!r}: make a new one")
+        outcomes = [f["outcome"] for f in whole["findings"]]
+        digest = str(whole.pop("digest"))
+        facts = {str(fact): str(value) for fact, value in whole["facts"]}
+        return Kept(
+            digest, _digest(whole), str(whole["verdict"]), str(whole["by"]), int(whole["made_ns"]), dict(whole["asked"]), facts,
+            outcomes.count(Outcome.FAILED), outcomes.count(Outcome.NOT_CHECKED),
+        )  # fmt: skip
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{expected}, found something else ({type(error).__name__}: {error})") from error
+
+
+def _digest(kept: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _plain(value: Any) -> Any:
+    """JSON has no NaN and no infinity: they are words."""
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value

@@ -35,6 +35,21 @@ def whole_panel(functions: FunctionSet, panel: Panel, values: F4, index: int | N
             yield finding if finding.outcome is not Outcome.FAILED else _explained(finding, feature, bars, at, panel, once)
 
 
+def order_law(functions: FunctionSet, panel: Panel, index: int | None, rng: np.random.Generator) -> Iterator[Finding]:
+    """Every function on the panel with its columns in another order: an instrument's values are its own wherever it stands."""
+    order = rng.permutation(panel.n_instruments)
+    moved = None if index is None else int(np.flatnonzero(order == index)[0])
+    (bars, at), (other, _) = whole(functions, panel, index), whole(functions, panel.columns(order), moved)
+    for feature in functions.features:
+        expected = np.where(panel.mask, feature.evaluate(bars)[at], np.nan)
+        found = np.full(expected.shape, np.nan)
+        found[:, order] = np.where(panel.mask[:, order], feature.evaluate(other)[at], np.nan)
+        tally = Comparison(Law.ORDER, [feature.name])
+        different = differs(found, expected, typical(expected))
+        tally.add_judged(found[:, :, None], expected[:, :, None], different[:, :, None], panel.ts_ns)
+        yield from tally.findings()
+
+
 def differs(found: F8, expected: F8, size: float) -> Mask:
     """bool, elementwise: one of them NaN, or apart by more than 1e-5 of the value and of the feature's typical ``size``."""
     missing = np.isnan(found) != np.isnan(expected)

@@ -19,7 +19,7 @@ from intraday.core.labels import SIGMA, Labeler, LabelSpec
 from intraday.core.overnight import Overnight, Rescaled
 from intraday.core.panel import NO_LISTS, Lists, panel_of
 from intraday.core.price_rules import PriceRules
-from intraday.domain.arrays import BAR, DAY_NS, F4, I4, I8, IST_NS, LABEL, Bars, Labels, Mask
+from intraday.domain.arrays import BAR, DAY_NS, F4, I4, I8, IST_NS, LABEL, MINUTE_NS, Bars, Labels, Mask
 from intraday.domain.session import Session, SessionTable
 
 _MINUTE_BYTES = 2 * BAR.itemsize + 7 * 8  # a bar, its copy in order, and its cell of a panel
@@ -95,7 +95,7 @@ class SegmentRun:
         minutes = panel_of(own[session_numbers(own) >= self._start], n, 1, self._sessions, self._lists)
         sigma = np.ascontiguousarray(x[:, :, spec.features.column(SIGMA)])
         labeler = Labeler(spec.labels, spec.prices.ticks, self._lists, spec.prices.bands)
-        labels = labeler.label(minutes, decisions, sigma, self._sessions, spec.known_ns)
+        labels = known_by(bars, labeler.label(minutes, decisions, sigma, self._sessions, spec.known_ns))
         row, inst = np.nonzero(decisions.mask)
         return Piece(decisions.ts_ns[row], inst.astype(np.int32), x[row, inst], labels)
 
@@ -115,7 +115,16 @@ def pieces(days: Sequence[Session], n_instruments: int, features: FeatureSet, mi
         yield days[start:]
 
 
-def session_numbers(bars: Bars) -> I8:
-    """Session numbers of BAR rows, int64 [n]."""
+def known_by(bars: Bars, labels: Labels) -> Labels:
+    """Those known by the end of the last stored minute of their session, among all instruments of ``bars`` (ordered by time).
+
+    A session that is over by the clock may be stored in part; what a trade did after that part is not known.
+    """
+    last = np.searchsorted(session_numbers(bars), session_numbers(labels), side="right") - 1
+    return labels[labels["t1_ns"] <= bars["ts_ns"][last] + MINUTE_NS]
+
+
+def session_numbers(bars: Bars | Labels) -> I8:
+    """Session numbers of BAR or LABEL rows, int64 [n]."""
     numbers: I8 = (bars["ts_ns"] + IST_NS) // DAY_NS
     return numbers

@@ -11,7 +11,7 @@ import pytest
 
 from intraday.domain.arrays import BAR, DAY_NS, IST_NS, MINUTE_NS, Panel, empty
 from intraday.domain.events import Action, Signal
-from intraday.domain.instruments import Instrument
+from intraday.domain.instruments import Instrument, Kind
 from intraday.domain.ports import FeatureSetRecord
 from intraday.domain.session import SessionTable
 from intraday.model.artifacts import Artifact, Lineage, read_oos, save
@@ -153,3 +153,12 @@ def test_coverage_counts_minutes_of_sessions() -> None:
     a, b = coverage_of([(7, DAY, 300), (7, date(2021, 11, 4), 60), (9, DAY, 1)], instruments, sessions)
     assert (a.symbol, a.n_sessions, a.n_bars, a.n_expected) == ("A", 2, 360, 375 + 60)
     assert (b.n_sessions, b.n_bars, b.n_expected) == (0, 0, 0)
+
+
+def test_coverage_counts_the_minutes_of_each_instruments_own_hours() -> None:
+    """The first day of the closing auction, and the halt of 2021-02-24."""
+    sessions, since = SessionTable.load(), date(2026, 8, 3)
+    instruments = [Instrument("NSE", "A", id=7), Instrument("NSE", "B", id=8), Instrument("NFO", "AFUT", Kind.FUTURE, id=9)]
+    stored = [(i.id, day, 1) for i in instruments for day in (since, date(2021, 2, 24))]
+    found = coverage_of(stored, instruments, sessions, lambda number, day: number == 7)
+    assert [row.n_expected for row in found] == [360 + 220, 375 + 220, 385 + 220]

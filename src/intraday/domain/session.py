@@ -82,6 +82,11 @@ class Session:
         return int((self.close_ns - self.open_ns) // MINUTE_NS)
 
     @property
+    def open_minutes(self) -> int:
+        """How many minutes somebody can trade in: those of continuous trading outside its pauses."""
+        return self.minutes - sum((end_ns - start_ns) // MINUTE_NS for start_ns, end_ns in self.pauses)
+
+    @property
     def last_minute_ns(self) -> int:
         """Open time of the last one-minute bar of continuous trading."""
         return self.close_ns - MINUTE_NS

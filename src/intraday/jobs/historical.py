@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from intraday.app import System, build_historical, build_importer, build_market, open_system
+from intraday.app import System, build_historical, build_importer, build_market, closing_auction, open_system
 from intraday.config.settings import RateLimits, Settings
 from intraday.core.anchor import EPOCH
 from intraday.core.synthetic import SyntheticMarket
@@ -151,7 +151,7 @@ def report_of(system: System, artifact: Artifact, title: str, mode: str, facts: 
     return ReportInput(
         header=header if market is None else replace(header, note=f"{MADE_UP} They come from {market}."),
         **{f.name: getattr(parts, f.name) for f in fields(parts)},
-        coverage=coverage_of(stored, instruments, system.sessions),
+        coverage=coverage_of(stored, instruments, system.sessions, closing_auction(system)),
         facts=tuple(facts),
     )
 

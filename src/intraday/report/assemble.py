@@ -13,6 +13,7 @@ import numpy as np
 from intraday.domain.arrays import Bars, session_number
 from intraday.domain.events import Action, Signal
 from intraday.domain.instruments import Instrument
+from intraday.domain.membership import Auction, no_auction
 from intraday.domain.session import SessionTable
 from intraday.model.artifacts import Artifact
 from intraday.model.metrics import BPS, OutOfSample, session_sums
@@ -116,19 +117,26 @@ def candles_of(bars: Bars, inst: int, symbol: str, day: date, timeframe: int, si
 
 
 def coverage_of(
-    stored: Sequence[tuple[int, date, int]], instruments: Sequence[Instrument], sessions: SessionTable
+    stored: Sequence[tuple[int, date, int]],
+    instruments: Sequence[Instrument],
+    sessions: SessionTable,
+    auction: Auction = no_auction,
 ) -> tuple[Coverage, ...]:
-    """By instrument, from (id, day, bars) rows (``BarStore.coverage``): bars there against the minutes of the sessions it has."""
+    """By instrument, from (id, day, bars) rows (``BarStore.coverage``): bars there against the minutes of the sessions it has.
+
+    ``auction``: who takes part in the closing auction when; there are fewer minutes then. A halt has none.
+    """
     by_id: dict[int, list[tuple[date, int]]] = {i.id: [] for i in instruments}
     for instrument_id, day, n in stored:
         if instrument_id in by_id:
             by_id[instrument_id].append((day, n))
-    return tuple(_coverage(i.symbol, by_id[i.id], sessions) for i in instruments)
+    return tuple(_coverage(i, by_id[i.id], sessions, auction) for i in instruments)
 
 
-def _coverage(symbol: str, days: Sequence[tuple[date, int]], sessions: SessionTable) -> Coverage:
-    expected = sum(session.minutes for day, _ in days if (session := sessions.find(day)) is not None)
-    return Coverage(symbol, len(days), sum(n for _, n in days), expected)
+def _coverage(i: Instrument, days: Sequence[tuple[date, int]], sessions: SessionTable, auction: Auction) -> Coverage:
+    found = [sessions.find(day, auction(i.id, day), i.segment) for day, _ in days]
+    expected = sum(session.open_minutes for session in found if session is not None)
+    return Coverage(i.symbol, len(days), sum(n for _, n in days), expected)
 
 
 def signal_row(s: Signal, symbol: str) -> SignalRow:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from intraday.core.candles import HistoricalAggregator
-from intraday.core.fills import Exit
+from intraday.core.fills import Exit, FillRules, fill_trade
 from intraday.core.labels import Barrier, Kind, Labeler, LabelSpec
 from intraday.core.meta_labels import MetaLabeler, MetaSpec, Worth
 from intraday.core.panel import panel_of
@@ -60,6 +60,21 @@ def test_the_horizon_is_the_barrier_label_without_barriers() -> None:
     for name in ("ts_ns", "ret_long", "ret_short", "entry_ns", "t1_ns", "barrier"):
         np.testing.assert_array_equal(plain[name], fixed[name])
     np.testing.assert_array_equal(fixed["label"], np.sign(fixed["ret_long"]))
+
+
+@pytest.mark.parametrize("side", [1, -1])
+def test_a_trade_without_target_and_stop_ends_by_time(side: int) -> None:
+    """Signals of kinds without barriers store NaN for both prices; one of them alone may be missing, too."""
+    bars, nan = walk(2, missing=0.0), float("nan")
+    labels = Labeler(LabelSpec(kind=Kind.FIXED_HORIZON), TICK).label(*panels(bars), TABLE)
+    for row in labels[::7]:
+        args = FillRules(), bars, SESSION, side, int(row["ts_ns"]) + 5 * MINUTE_NS, 60
+        fill = fill_trade(*args, nan, nan)
+        assert fill is not None and fill.how is Exit.VERTICAL
+        assert (fill.ret, fill.known_ns) == (pytest.approx(row["ret_long" if side > 0 else "ret_short"]), row["t1_ns"])
+        stopped, won = fill_trade(*args, nan, fill.entry - side * 0.1), fill_trade(*args, fill.entry + side * 0.1, nan)
+        assert stopped is not None and won is not None
+        assert stopped.how in (Exit.STOP, Exit.VERTICAL) and won.how in (Exit.TARGET, Exit.VERTICAL)
 
 
 def slow_trend(bars: Bars, closed: int, spec: LabelSpec) -> tuple[float, int, float] | None:

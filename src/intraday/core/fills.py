@@ -20,6 +20,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from math import inf, isnan
 from typing import NamedTuple
 
 import numpy as np
@@ -186,9 +187,11 @@ def fill_trade(
 ) -> Fill | None:  # fmt: skip
     """One trade on the one-minute bars (BAR[n], one instrument, ascending) of its session; ``side`` +1 long, -1 short.
 
-    ``limits``: the lower and upper circuit limit, NaN where unknown. None: not entered for want of a bar, or its end is not known
-    from these bars (they are complete up to ``known_ns``).
+    ``target``, ``stop``: rupees, NaN for none, as signals of labels without barriers have them. ``limits``: the lower and upper
+    circuit limit, NaN where unknown. None: not entered for want of a bar, or its end is not known from these bars (they are
+    complete up to ``known_ns``).
     """
+    target, stop = side * inf if isnan(target) else target, -side * inf if isnan(stop) else stop
     bars = minute_grid(session, minutes["ts_ns"], [minutes[name][:, None] for name in PRICES], np.zeros(1, np.int64))[0]
     clock = clock_of(rules, session, np.array([decision_close_ns]), horizon_min, known_ns)
     due, wait, end, known = (int(k) for k in clock.rows[:, 0])

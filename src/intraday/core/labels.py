@@ -150,7 +150,7 @@ class Labeler:
         out, n, scanned = np.empty(len(decisions) * n_instruments, LABEL), 0, []
         for rows, parts in LabelParts(spec.rules, spec.horizon_min, self._traded, sessions).of(minutes, decisions, sigma, known_ns):
             shape = (rows.stop - rows.start, n_instruments)
-            table, done = np.empty(shape, LABEL), np.zeros(shape, np.bool_)
+            table, done = out[n : n + shape[0] * shape[1]].reshape(shape), np.zeros(shape, np.bool_)
             if spec.kind == Kind.TREND_SCANNING:
                 scanned.append(self._scan(parts, table, done))
             else:

@@ -281,7 +281,10 @@ def label_session(
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
 def collect(table: Table, done: Mask, out: Table, n: int) -> int:
-    """Append the rows of ``table`` [D, S] that are ``done`` to ``out`` from row ``n`` on, in order; returns the next free row."""
+    """Append the rows of ``table`` [D, S] that are ``done`` to ``out`` from row ``n`` on, in order; returns the next free row.
+
+    ``table`` may be ``out`` itself from row ``n`` on: no row is overwritten before it was read.
+    """
     for d in range(table.shape[0]):
         for s in range(table.shape[1]):
             if done[d, s]:

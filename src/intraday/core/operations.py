@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
+import numbers
+import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final, NoReturn, TypeGuard
 
+from intraday.core.arguments import finite, operand
 from intraday.core.kernels import opcodes
+from intraday.domain.errors import ConfigError
 
 NAN: Final = math.nan
 Params = tuple[float, ...]
@@ -146,9 +150,11 @@ OPS: Final[Mapping[str, Op]] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class Expr:
-    """A node: a primitive applied to expressions and numbers. ``+ - * /`` and unary minus work as expected; x/0 is NaN.
+    """A node: a primitive applied to expressions and numbers. ``+ - * /``, ``**`` by a number, unary minus, ``abs()``, ``>`` and
+    ``<`` work as expected; x/0 is NaN. ``==`` compares what is written.
 
-    ``text`` is its canonical s-expression: operands first, then parameters.
+    ``text`` is its canonical s-expression: operands first, then parameters. ConfigError for an operand that is no expression, and
+    where Python or numpy ask for a number or a truth value, which an expression does not have.
     """
 
     op: str
@@ -159,6 +165,9 @@ class Expr:
     def __post_init__(self) -> None:
         assert self.op in OPS, self.op
         assert len(self.args) == OPS[self.op].arity, (self.op, len(self.args))
+        for a in self.args:
+            if not isinstance(a, Expr):
+                raise ConfigError(f"{SPELLED.get(self.op, self.op)}: expected an expression such as close(), found {operand(a)}")
         parts = [self.op, *(a.text for a in self.args), *(_number(p) for p in self.params)]
         object.__setattr__(self, "text", f"({' '.join(parts)})")
 
@@ -199,23 +208,102 @@ class Expr:
         return OPS[self.op].across or any(a.across for a in self.args)
 
     def __add__(self, other: Expr | float) -> Expr:
-        return _affine(self, 1.0, other) if isinstance(other, (int, float)) else Expr("add", (self, other))
+        return _affine(self, 1.0, other) if _is_number(other) else _node("add", self, other)
+
+    def __radd__(self, other: float) -> Expr:
+        return _affine(self, 1.0, other)
 
     def __sub__(self, other: Expr | float) -> Expr:
-        return _affine(self, 1.0, -other) if isinstance(other, (int, float)) else Expr("sub", (self, other))
+        return _affine(self, 1.0, -other) if _is_number(other) else _node("sub", self, other)
+
+    def __rsub__(self, other: float) -> Expr:
+        return _affine(self, -1.0, other)
 
     def __mul__(self, other: Expr | float) -> Expr:
-        return _affine(self, other, 0.0) if isinstance(other, (int, float)) else Expr("mul", (self, other))
+        return _affine(self, other, 0.0) if _is_number(other) else _node("mul", self, other)
+
+    def __rmul__(self, other: float) -> Expr:
+        return _affine(self, other, 0.0)
 
     def __truediv__(self, other: Expr | float) -> Expr:
-        return _affine(self, 1.0 / other, 0.0) if isinstance(other, (int, float)) else Expr("div", (self, other), (NAN,))
+        if _is_number(other) and other == 0:
+            raise ConfigError(f"/: expected a number other than 0 below {self.text}; found 0")
+        return _affine(self, 1.0 / other, 0.0) if _is_number(other) else _node("div", self, other, params=(NAN,))
+
+    def __rtruediv__(self, other: float) -> Expr:
+        return Expr("div", (_affine(self, 0.0, other), self), (NAN,))
+
+    def __pow__(self, exponent: float) -> Expr:
+        return Expr("power", (self,), (finite("**", exponent),))
 
     def __neg__(self) -> Expr:
         return _affine(self, -1.0, 0.0)
 
+    def __abs__(self) -> Expr:
+        return Expr("abs", (self,))
+
+    def __gt__(self, other: Expr | float) -> Expr:
+        return Expr("greater", (self, _affine(self, 0.0, other))) if _is_number(other) else _node("greater", self, other)
+
+    def __lt__(self, other: Expr | float) -> Expr:
+        return Expr("greater", (_affine(self, 0.0, other), self)) if _is_number(other) else _node("greater", other, self)
+
+    def __ge__(self, other: object) -> NoReturn:
+        raise ConfigError(">=: expressions have no such operator; write max_(greater(x, y), equal(x, y))")
+
+    __le__ = __ge__
+
+    def __bool__(self) -> NoReturn:
+        raise ConfigError(
+            f"{self.text} has no truth value before there are bars: instead of `if` write where(condition, x, y); "
+            "for `and`, `or`, min() and max() min_(x, y) and max_(x, y); for a < b < c both comparisons"
+        )
+
+    def __float__(self) -> NoReturn:
+        raise ConfigError(f"{self.text} is no number before there are bars: use log(), exp(), sqrt() … of intraday.core.expression")
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **_: Any) -> Expr:
+        """numpy's own numbers beside an operator are numbers; its functions want arrays."""
+        name = str(ufunc.__name__)
+        if name in OPERATORS and method == "__call__":
+            left, right = (x.item() if callable(getattr(x, "item", None)) else x for x in inputs)
+            made: Expr = OPERATORS[name](left, right)
+            return made
+        raise ConfigError(f"np.{name}: {self.text} is no array before there are bars; use {NUMPY.get(name, ELSEWHERE)}")
+
+    def __array_function__(self, function: Any, *_: Any) -> NoReturn:
+        name = str(function.__name__)
+        raise ConfigError(f"np.{name}: {self.text} is no array before there are bars; use {NUMPY.get(name, ELSEWHERE)}")
+
+
+SPELLED: Final = MappingProxyType(
+    {"div": "ratio", "max": "max_", "min": "min_", "abs": "abs_", "open": "open_", "slot": "slot_mean", "ewvar": "ewm_std"}
+)
+"""Primitives that the language calls otherwise."""
+OPERATORS: Final = MappingProxyType(
+    {"add": operator.add, "subtract": operator.sub, "multiply": operator.mul, "divide": operator.truediv}
+)
+ELSEWHERE: Final = "the functions of intraday.core.expression, or a FunctionFeature"
+NUMPY: Final = MappingProxyType(
+    {name: f"{name}()" for name in ("log", "exp", "sqrt", "sign", "sin", "cos", "mean", "std", "where", "clip")}
+    | {"absolute": "abs_()", "power": "power()", "maximum": "max_()", "minimum": "min_()", "fmax": "max_()", "fmin": "min_()"}
+    | {"greater": "greater()", "less": "greater() with the operands the other way round", "equal": "equal()", "corrcoef": "corr()"}
+    | {"sum": "total()", "cumsum": "running_sum() or session_sum()", "diff": "x - prev(x)", "median": "quantile(x, width, 0.5)"}
+    | {"max": "highest()", "amax": "highest()", "min": "lowest()", "amin": "lowest()", "abs": "abs_()", "quantile": "quantile()"}
+)
+"""What numpy's functions are called here."""
+
+
+def _is_number(x: object) -> TypeGuard[float]:
+    return isinstance(x, numbers.Real) and not isinstance(x, bool)
+
+
+def _node(op: str, *args: Any, params: Params = ()) -> Expr:
+    return Expr(op, args, params)
+
 
 def _affine(x: Expr, scale: float, shift: float) -> Expr:
-    return Expr("affine", (x,), (float(scale), float(shift)))
+    return Expr("affine", (x,), (finite("affine", scale), finite("affine", shift)))
 
 
 def _number(value: float) -> str:

@@ -11,7 +11,7 @@ import pytest
 from engine_cases import N_INST, engine, frame, minute, tick
 from intraday.core.candles import HistoricalAggregator
 from intraday.core.lists import FOREVER, index_row, lists_of
-from intraday.core.panel import Lists, day_of, panel_of
+from intraday.core.panel import Lists, day_of, panel_of, within_hours
 from intraday.domain.arrays import BAR, DAY_NS, IST_NS, MINUTE_NS, Panel
 from intraday.domain.events import SaveFeatures
 from intraday.domain.instruments import Instrument, Kind
@@ -81,6 +81,10 @@ def test_bars_after_an_instruments_own_close_are_in_no_panel() -> None:
         )
         for field in fields(Panel):
             np.testing.assert_array_equal(getattr(late, field.name), getattr(clean, field.name), field.name)
+    np.testing.assert_array_equal(within_hours(bars, 3, SESSIONS, lists), bars[own])
+    closed = bars[:3].copy()
+    closed["ts_ns"] += DAY_NS * np.array([1, 2, 1])  # a weekend: for `panel_of` to tell
+    assert len(within_hours(closed, 3, SESSIONS, lists)) == 3 and len(within_hours(closed[:0], 3, SESSIONS, lists)) == 0
     only = panel_of(bars[bars["inst"] == 1], 3, 1, SESSIONS, lists)
     assert only.mask.any(axis=1).all() and int(only.minute.max()) == 374 and only.minute[-1] == 359.0
 

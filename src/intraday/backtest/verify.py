@@ -24,7 +24,7 @@ from intraday.core.candles import HistoricalAggregator, day_end
 from intraday.core.features import FeatureCalculator
 from intraday.core.labels import SIGMA
 from intraday.core.overnight import Overnight
-from intraday.core.panel import kept_of, panel_of
+from intraday.core.panel import kept_of, panel_of, within_hours
 from intraday.domain.arrays import DAY_NS, I8, MINUTE_NS, TICK, Bars, Ticks, empty
 from intraday.domain.errors import JournalError, SkewError, VerifyError
 from intraday.domain.events import Frame, Signal, Timer
@@ -125,7 +125,8 @@ class Verifier:
         self, run: RunDay, journal: JournalReader, model: LoadedModel, stored: Rowset, checks: tuple[Check, ...]
     ) -> VerifyReport:
         session = self._sessions.get(run.day)
-        best = self._bars.read(run.instrument_ids, *_span(session))
+        stored_best, lists = self._bars.read(run.instrument_ids, *_span(session)), journal.header.lists
+        best = within_hours(stored_best, len(run.instrument_ids), self._sessions, lists)
         calculator, start, history, overnight = self._start(run, journal, model)
         again = self._again(run, journal, model, calculator, best, overnight).since(run.from_ns)
         late = keys_of(late_bars(stored.bars)) | _unseen(best, run.from_ns)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import NamedTuple
 
 import numpy as np
 
 from intraday.domain.arrays import DAY_NS, F8, I8, IST_NS, MINUTE_NS, Bars, Mask, Panel
 from intraday.domain.errors import CalendarError
-from intraday.domain.session import Segment, Session, SessionTable
+from intraday.domain.session import EPOCH, Segment, Session, SessionTable
 
 Spans = tuple[tuple[int, int, int], ...]  # (dense row, first, last session number), both inclusive
 
@@ -99,13 +100,32 @@ def kept_of(day: Day, keep: I8) -> Day:
     return day._replace(minutes=day.minutes[keep], member=day.member[keep], out=out, decided=decided, before=before)
 
 
+def within_hours(bars: Bars, n_instruments: int, sessions: SessionTable, lists: Lists = NO_LISTS) -> Bars:
+    """The rows that open before their own instrument's continuous trading ends on their day.
+
+    Later ones were stored before the list of closing-auction stocks was; live has none either. Rows of days without a session stay.
+    """
+    if not len(bars):
+        return bars
+    number = (bars["ts_ns"] + IST_NS) // DAY_NS
+    first = int(number.min())
+    end_ns = np.full((int(number.max()) - first + 1, n_instruments), np.iinfo(np.int64).max)
+    for k in np.flatnonzero(np.bincount(number - first)).tolist():
+        session = sessions.find(EPOCH + timedelta(days=first + k))
+        if session is not None:
+            minutes = day_of(session, n_instruments, sessions, lists).minutes
+            end_ns[k] = session.open_ns + minutes.astype(np.int64) * MINUTE_NS
+    keep = bars["ts_ns"] < end_ns[number - first, bars["inst"]]
+    return bars if keep.all() else bars[keep]
+
+
 def panel_of(bars: Bars, n_instruments: int, timeframe: int, sessions: SessionTable, lists: Lists = NO_LISTS) -> Panel:
     """Scatter BAR rows (any order, one per (ts, inst)) into a panel of the open times that occur.
 
-    Bars after an instrument's own close (stored before the list of closing-auction stocks was) are left out: live has none either.
-    Raises CalendarError for a bar on a day without a session.
+    Bars of who sits out, and after an instrument's own close, are left out. Raises CalendarError for a bar on a day without a
+    session.
     """
-    bars = lists.playing(bars)
+    bars = within_hours(lists.playing(bars), n_instruments, sessions, lists)
     ts_ns, row = np.unique(bars["ts_ns"], return_inverse=True)
     number, open_ns, _ = sessions.arrays()
     session = ((ts_ns + IST_NS) // DAY_NS).astype(np.int32)
@@ -116,23 +136,20 @@ def panel_of(bars: Bars, n_instruments: int, timeframe: int, sessions: SessionTa
             f"bars on {bad}, which is no trading day of the session table: expected bars of sessions only; check the import"
         )
     shape = (len(ts_ns), n_instruments)
-    minute, minutes, member = (ts_ns - open_ns[at]) / MINUTE_NS, np.empty(shape), np.empty(shape, np.bool_)
-    for day in np.unique(session):
-        found = day_of(sessions.get(np.datetime64(int(day), "D").item()), n_instruments, sessions, lists)
-        minutes[session == day], member[session == day] = found.minutes, found.member
-    trading = (minute[:, None] < minutes)[row, bars["inst"]]
-    if not trading.all():
-        return panel_of(bars[trading], n_instruments, timeframe, sessions, lists)
     columns = {name: np.full(shape, np.nan) for name in ("open", "high", "low", "close", "volume")}
     mask = np.zeros(shape, np.bool_)
     for name, column in columns.items():
         column[row, bars["inst"]] = bars[name]
     mask[row, bars["inst"]] = True
+    minutes, member = np.empty(shape), np.empty(shape, np.bool_)
+    for day in np.unique(session):
+        found = day_of(sessions.get(np.datetime64(int(day), "D").item()), n_instruments, sessions, lists)
+        minutes[session == day], member[session == day] = found.minutes, found.member
     return Panel(
         timeframe=timeframe,
         ts_ns=ts_ns.astype(np.int64),
         session=session,
-        minute=minute,
+        minute=(ts_ns - open_ns[at]) / MINUTE_NS,
         minutes=minutes,
         member=member,
         mask=mask,

@@ -9,7 +9,8 @@ from typing import Final
 from intraday.core.kernels import SOURCE_HASH
 
 FEATURE_MODULES: Final = (
-    "anchor", "expression", "feature", "feature_set", "features", "function_features", "lowering", "operations", "panel", "plan",
+    "anchor", "arguments", "day_expression", "expression", "feature", "feature_set", "features", "function_features", "lowering",
+    "operations", "panel", "plan",
 )  # fmt: skip
 """Modules of ``core`` between bars and values, beside the kernels. A test follows the imports and misses none."""
 

@@ -12,6 +12,7 @@ from typing import Any
 from intraday.core.audit.result import Finding, Law, Outcome
 from intraday.core.feature import Feature
 from intraday.core.function_features import FunctionFeature
+from intraday.core.python_text import python_text
 from intraday.domain.errors import InputError
 
 FORMAT = 2  # of a kept certificate; another one cannot be read
@@ -49,7 +50,7 @@ def described(feature: Feature | FunctionFeature) -> Described:
     if isinstance(feature, FunctionFeature):
         definition = f"{getattr(feature.function, '__qualname__', 'function')} of the last {feature.window} slots"
     else:
-        definition = feature.expr.text
+        definition = python_text(feature.expr)
     f = feature
     return Described(
         f.name, f.family, f.formula, f.units, f.warmup, f.sessions, f.needs_volume, f.undefined, f.source, definition

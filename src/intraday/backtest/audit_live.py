@@ -9,7 +9,7 @@ import numpy as np
 
 from intraday.backtest.verify import VerifyReport
 from intraday.core.audit.laws import Group
-from intraday.core.audit.result import Comparison, Difference, Finding, Law, finding
+from intraday.core.audit.result import Comparison, Difference, Finding, Law, finding, not_checked
 from intraday.core.candles import HistoricalAggregator
 from intraday.core.panel import Day
 from intraday.domain.arrays import Bars, Panel, Ticks
@@ -50,14 +50,26 @@ def tick_day(case: TickDay, group: Group, before: Bars, panel_of: Callable[[Bars
 
 
 def verified_days(reports: Sequence[VerifyReport]) -> Iterator[Finding]:
-    """``intraday verify`` of recorded days, as findings: each recomputation, and what better bars leave unexplained."""
+    """``intraday verify`` of recorded days, as findings: each recomputation, and what better bars leave unexplained.
+
+    Not checked: a recomputation that had no row on either side, and a day of which no other source has a bar.
+    """
     for report in reports:
         subject = f"{report.run.day} {report.run.source}"
         for check in report.checks:
+            wrong = len(check.differences)
             first = check.differences[0] if check.differences else None
             told = None if first is None else Difference(first.inst, first.ts_ns, first.again, first.stored)
-            field = "" if first is None else f": {first.what} {first.field}"
-            yield finding(subject, Law.LIVE, max(check.n_rows, 1), len(check.differences), told, f"{check.name}{field}")
-        yield finding(
-            subject, Law.LIVE, max(report.n_best, 1), report.n_unexplained, None, "as corrected: explained from better bars"
-        )
+            field = ": nothing is stored and nothing is recomputed" if first is None else f": {first.what} {first.field}"
+            n = max(check.n_rows, wrong)
+            yield finding(subject, Law.LIVE, n, wrong, told, check.name if n and not wrong else f"{check.name}{field}")
+        yield _corrected(subject, report)
+
+
+def _corrected(subject: str, report: VerifyReport) -> Finding:
+    """Better bars against what was stored."""
+    name, n, wrong = "as corrected", report.n_best, report.n_unexplained
+    if not wrong and not (n and report.n_other):
+        why = "no other source has a bar of the day, it would be compared with itself" if n else "no bar of the day is stored"
+        return not_checked(subject, Law.LIVE, f"{name}: {why}: backfill it (`intraday backfill`), then audit again")
+    return finding(subject, Law.LIVE, max(n, wrong), wrong, None, f"{name}: explained from better bars")

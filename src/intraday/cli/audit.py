@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,14 +13,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from intraday.cli.common import DEFAULT_CONFIG, ConfigOption, JsonOption, VerboseOption, parse_day, session
+from intraday.cli.common import DEFAULT_CONFIG, ConfigOption, JsonOption, Session, VerboseOption, parse_day, session
 from intraday.domain.clock import SystemClock
 from intraday.domain.errors import ConfigError, VerifyError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from intraday.core.audit.certificate import Certificate
+    from intraday.jobs.audit_check import Standing
 
 SHOWN = 20  # failures, and what was not checked, on the terminal
 
@@ -30,6 +30,11 @@ InstrumentsOption = Annotated[int, typer.Option("--instruments", min=1, help="At
 SimulatedOption = Annotated[bool, typer.Option("--simulated", help="On the made-up market, without a database.")]
 SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Of the places where the laws cut and change the bars.")]
 ByOption = Annotated[str | None, typer.Option("--by", help="Who signs; without it, the account that runs it.", metavar="NAME")]
+StrictOption = Annotated[bool, typer.Option("--strict", help="Exit with 1 as well when a law could not be checked.")]
+CheckOption = Annotated[
+    Path | None,
+    typer.Option("--check", help="Does this certificate (audit-….json) still stand? Nothing is audited again.", metavar="FILE"),
+]
 
 
 def register(root: typer.Typer) -> None:
@@ -45,6 +50,8 @@ def audit(
     simulated: SimulatedOption = False,
     seed: SeedOption = 0,
     by: ByOption = None,
+    strict: StrictOption = False,
+    check: CheckOption = None,
     config: ConfigOption = DEFAULT_CONFIG,
     as_json: JsonOption = False,
     verbose: VerboseOption = False,
@@ -52,8 +59,9 @@ def audit(
     """Prove that nothing leaks: the leakage certificate.
 
     Every configured feature (yours too), label, weight and fold, and the trained pipeline, on your own bars: without the future,
-    with another one, in pieces, bar by bar, with late bars. Writes an HTML page. Exits with 1 when anything fails, and names it
-    with the first row that differs.
+    with another one, in pieces, bar by bar, with late bars. Writes an HTML page and the certificate as JSON beside it. Exits with 1
+    when anything fails, and names it with the first row that differs. What the bars at hand cannot tell is "not checked": that is
+    said, and passes unless --strict.
 
     \b
     Examples:
@@ -61,8 +69,12 @@ def audit(
       intraday audit --simulated
       INTRADAY__MODEL__USER_FEATURES=mine.py intraday audit --sessions 60 --by "A. Rao"
       intraday audit --json | jq '.failures'
+      intraday audit --check var/reports/audit-0123456789abcdef.json
     """
     with session(config, as_json, verbose) as run:
+        if check is not None:
+            _check(run, check, strict)
+            return
         settings = run.settings
         from intraday.jobs.audit import AuditRequest, run_audit
 
@@ -74,11 +86,39 @@ def audit(
             certificate, page = run_audit(settings, request, SystemClock(), progress)
         run.emit(_document(certificate, page), lambda out: _show(out, certificate, page))
         if not certificate.passed:
-            names = sorted({f.subject for f in certificate.failed})
-            more = f" and {len(names) - 5} more" if len(names) > 5 else ""
             raise VerifyError(
-                f"audit: {len(certificate.failed)} of {len(certificate.findings)} checks failed: {', '.join(names[:5])}{more}"
+                f"audit: {len(certificate.failed)} of {len(certificate.findings)} checks failed: "
+                f"{_some(sorted({f.subject for f in certificate.failed}))}"
             )
+        if strict and certificate.unchecked:
+            raise VerifyError(f"audit: {_incomplete(len(certificate.unchecked), certificate.verdict)}")
+
+
+def _check(run: Session, path: Path, strict: bool) -> None:
+    """Say whether the certificate stands; VerifyError when it does not."""
+    settings = run.settings
+    from intraday.jobs.audit_check import check_certificate
+
+    with run.progress() as progress:
+        standing = check_certificate(settings, path, SystemClock(), progress)
+    document = {
+        "stands": standing.stands, "digest": standing.kept.digest, "verdict": standing.kept.verdict, "by": standing.kept.who,
+        "made_ns": standing.kept.made_ns, "changed": standing.changed, "newer_sessions": standing.newer,
+    }  # fmt: skip
+    run.emit(document, lambda out: _show_standing(out, standing))
+    if not standing.stands:
+        names = _some([change.name for change in standing.changed])
+        raise VerifyError(f"audit: certificate {standing.kept.digest} does not stand: {names}; run `intraday audit` again")
+    if strict and standing.kept.n_unchecked:
+        raise VerifyError(f"audit: {_incomplete(standing.kept.n_unchecked, standing.kept.verdict)}")
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+
+
+def _incomplete(n: int, verdict: str) -> str:
+    return f"{n} checks could not be made, and --strict wants all of them ({verdict})"
 
 
 def _account() -> str:
@@ -94,6 +134,7 @@ def _document(certificate: Certificate, page: Path) -> dict[str, Any]:
 
     return {
         "passed": certificate.passed,
+        "verdict": certificate.verdict,
         "digest": certificate.digest,
         "by": certificate.who,
         "made_ns": certificate.made_ns,
@@ -101,13 +142,15 @@ def _document(certificate: Certificate, page: Path) -> dict[str, Any]:
         "own_features": certificate.own,
         "laws": certificate.by_law(),
         "failures": failure_rows(certificate),
+        "not_checked": certificate.unchecked,
         "findings": certificate.findings,
         "page": page,
+        "certificate": page.with_suffix(".json"),
     }
 
 
 def _show(out: Console, certificate: Certificate, page: Path) -> None:
-    from intraday.report.audit_page import failure_rows, unchecked
+    from intraday.report.audit_page import failure_rows
 
     facts = Table(show_header=False, box=None, pad_edge=False)
     for name, value in certificate.facts:
@@ -120,12 +163,31 @@ def _show(out: Console, certificate: Certificate, page: Path) -> None:
         at = f"; first {where}: found {row.found}, expected {row.expected}" if where or row.found else ""
         out.print(Text(f"{told}{at}{'; ' if row.detail else ''}{row.detail}", style="red"), soft_wrap=True)
     _more(out, len(certificate.failed))
-    for f in unchecked(certificate)[:SHOWN]:
+    for f in certificate.unchecked[:SHOWN]:
         out.print(Text(f"not checked: {f.subject}: {f.law}: {f.detail}", style="yellow"), soft_wrap=True)
-    _more(out, len(unchecked(certificate)))
-    verdict = Text("PASSED", style="bold green") if certificate.passed else Text("FAILED", style="bold red")
-    out.print(verdict.append(f"  certificate {certificate.digest}, signed {certificate.who}", style="default not bold"))
+    _more(out, len(certificate.unchecked))
+    signed = f"  certificate {certificate.digest}, signed {certificate.who}"
+    out.print(_verdict(certificate.verdict, signed, certificate.passed, whole=not certificate.unchecked), soft_wrap=True)
     out.print(f"report: {page}", markup=False, soft_wrap=True)
+    out.print(f"certificate: {page.with_suffix('.json')}", markup=False, soft_wrap=True)
+
+
+def _verdict(verdict: str, more: str, good: bool, whole: bool) -> Text:
+    """``PASSED``, green only where everything was checked, and the rest of the line."""
+    word, *rest = verdict.split(",", 1)
+    style = "bold red" if not good else "bold green" if whole else "bold yellow"
+    return Text(",".join([word.upper(), *rest]), style=style).append(more, style="default not bold")
+
+
+def _show_standing(out: Console, standing: Standing) -> None:
+    kept = standing.kept
+    for change in standing.changed:
+        out.print(Text(f"{change.name}: was {change.was}, is {change.now}", style="red"), soft_wrap=True)
+    if standing.newer:
+        out.print(Text(f"{standing.newer} newer sessions are stored, which it is not about", style="yellow"), soft_wrap=True)
+    verdict = "stands" if standing.stands else "does not stand"
+    more = f"  certificate {kept.digest}, signed {kept.who}: {kept.verdict}"
+    out.print(_verdict(verdict, more, standing.stands, whole=not kept.n_unchecked), soft_wrap=True)
 
 
 def _laws(certificate: Certificate) -> Table:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-import importlib.metadata
-import platform
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -24,30 +23,30 @@ from intraday.core.audit.certificate import Certificate, described
 from intraday.core.audit.result import Finding, Law, not_checked
 from intraday.core.costs import Costs
 from intraday.core.feature_set import FeatureSet
-from intraday.core.kernels import SOURCE_HASH
 from intraday.core.lists import index_row, lists_of
 from intraday.core.price_rules import PriceRules, tick_sizes_of
 from intraday.core.registry import default_registry
 from intraday.core.user_features import load_user_features, no_user_features
-from intraday.domain.arrays import Bars
 from intraday.domain.clock import Clock
 from intraday.domain.corporate import Action
-from intraday.domain.errors import NotEnoughData
+from intraday.domain.errors import InputError, NotEnoughData
 from intraday.domain.instruments import Instrument, Kind
-from intraday.domain.ports import Progress
+from intraday.domain.ports import Progress, RunDay
 from intraday.domain.session import EPOCH, SessionTable, day_of, midnight_ns
+from intraday.jobs.audit_facts import Found, code_digests, facts
 from intraday.jobs.outcome import recorded_run
 from intraday.jobs.verify import newest_runs, verify_days
-from intraday.report.audit_page import render
+from intraday.report.audit_page import render, replaced
 
-LIBRARIES = ("numpy", "numba", "lightgbm", "polars")
 RECORDED = "a recorded day"
+EVERY = 1_000_000  # sessions: of a range that is known by its days
 
 
 @dataclass(frozen=True, slots=True)
 class AuditRequest:
     """What to audit on. The last ``sessions`` sessions from ``first`` to ``last`` (None: all that is stored), and at most
-    ``instruments`` instruments, those with most days, the market index among them. ``simulated``: the made-up market instead."""
+    ``instruments`` instruments, those with most days, the market index among them; or those of ``symbols`` and no others.
+    ``simulated``: the made-up market instead."""
 
     who: str
     first: date | None = None
@@ -56,34 +55,59 @@ class AuditRequest:
     instruments: int = 20
     simulated: bool = False
     seed: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class _Found:
-    """The bars, whose they are, where they come from in words, what recorded days say, and the anchor that training would use."""
-
-    instruments: Sequence[Instrument]
-    bars: AuditBars
-    source: str
-    live: list[Finding]
-    anchor: AnchorRule
+    symbols: tuple[str, ...] = ()
 
 
 def run_audit(settings: Settings, request: AuditRequest, clock: Clock, progress: Progress) -> tuple[Certificate, Path]:
-    """The certificate and its page. ConfigError for user features that cannot be run, NotEnoughData without bars."""
-    sessions, costs = SessionTable.load(), Costs.load()
-    plan = audit_plan(settings, request, sessions, costs)  # first of all: what the user wrote may not even load
-    with _bars(settings, request, sessions, clock, progress) as found:
-        findings = [*Audit(plan, found.bars, progress).findings(), *found.live]
+    """The certificate and its page, a JSON file of the same name beside it.
+
+    ConfigError for user features that cannot be run, NotEnoughData without bars.
+    """
+    code, plan = code_digests(), audit_plan(settings, request)  # first of all: what the user wrote may not even load
+    with _found(settings, request, plan.sessions, clock, progress) as found:
+        findings = [*Audit(plan, found.bars, progress).findings(), *found.live()]
+        known = facts(plan, found, settings.trading.notional_inr, code)
     symbols = [i.key for i in found.instruments]
     own = [*map(described, plan.user.expressions), *map(described, plan.user.functions.features)]
-    certificate = Certificate(request.who, clock.now_ns(), _facts(plan, found, request), symbols, findings, own)
+    certificate = Certificate(request.who, clock.now_ns(), known, symbols, findings, own, _asked(request, found))
     where = settings.system.data_dir / "reports" / f"audit-{certificate.digest}.html"
+    replaced(where.with_suffix(".json"), certificate.kept())
     return certificate, render(certificate, where)
 
 
-def audit_plan(settings: Settings, request: AuditRequest, sessions: SessionTable, costs: Costs) -> AuditPlan:
+def facts_now(settings: Settings, asked: Mapping[str, Any], clock: Clock, progress: Progress) -> tuple[list[tuple[str, str]], int]:
+    """The facts that an audit of the same bars would have today, and how many sessions are stored after them.
+
+    ``asked``: a certificate's. Raises what ``run_audit`` raises, and InputError when ``asked`` names no bars.
+    """
+    try:
+        first, last = (None if asked[key] is None else date.fromisoformat(asked[key]) for key in ("first", "last"))
+        request = AuditRequest(
+            "", first, last, int(asked["sessions"]), simulated=bool(asked["simulated"]), seed=int(asked["seed"]),
+            symbols=tuple(map(str, asked["symbols"])),
+        )  # fmt: skip
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"the certificate does not say which bars it is about ({type(error).__name__}: {error})") from error
+    plan = audit_plan(settings, request)
+    with _found(settings, request, plan.sessions, clock, progress) as found:
+        return facts(plan, found, settings.trading.notional_inr, code_digests()), found.newer
+
+
+def _asked(request: AuditRequest, found: Found) -> dict[str, Any]:
+    """What finds the same bars again: days and symbols, whatever is imported later; on the made-up market what was asked."""
+    ts_ns = found.bars.bars["ts_ns"]
+    days = [None, None] if request.simulated else [str(day_of(int(ts_ns[k]))) for k in (0, -1)]
+    sessions = request.sessions if request.simulated else EVERY
+    symbols = [] if request.simulated else [i.key for i in found.instruments]
+    return {
+        "simulated": request.simulated, "first": days[0], "last": days[1], "sessions": sessions, "symbols": symbols,
+        "seed": request.seed,
+    }  # fmt: skip
+
+
+def audit_plan(settings: Settings, request: AuditRequest) -> AuditPlan:
     """The configured features, labels and training. Raises ConfigError."""
+    sessions, costs = SessionTable.load(), Costs.load()
     model, timeframe = settings.model, settings.trading.timeframe
     path = model.user_features
     user = no_user_features(sessions) if path is None else load_user_features(path, sessions)
@@ -104,7 +128,7 @@ def audit_plan(settings: Settings, request: AuditRequest, sessions: SessionTable
 
 
 @contextmanager
-def _bars(settings: Settings, request: AuditRequest, sessions: SessionTable, clock: Clock, progress: Progress) -> Iterator[_Found]:
+def _found(settings: Settings, request: AuditRequest, sessions: SessionTable, clock: Clock, progress: Progress) -> Iterator[Found]:
     if request.simulated:
         yield _simulated(settings, request, sessions)
         return
@@ -112,7 +136,7 @@ def _bars(settings: Settings, request: AuditRequest, sessions: SessionTable, clo
         yield _stored(system, request, progress)
 
 
-def _simulated(settings: Settings, request: AuditRequest, sessions: SessionTable) -> _Found:
+def _simulated(settings: Settings, request: AuditRequest, sessions: SessionTable) -> Found:
     """The market of the demo; the session after it comes tick by tick."""
     s = settings.trading.synthetic
     market = build_market(settings.trading, sessions)
@@ -132,14 +156,15 @@ def _simulated(settings: Settings, request: AuditRequest, sessions: SessionTable
         ticks,
     )
     anchor = resolve_anchor(str(settings.model.anchor), [each.day for each in market.sessions[: s.sessions]])
-    return _Found(instruments, known, f"simulated market, seed {s.seed}, edge {s.edge:g}", [], anchor)
+    return Found(instruments, known, f"simulated market, seed {s.seed}, edge {s.edge:g}", anchor, list)
 
 
-def _stored(system: System, request: AuditRequest, progress: Progress) -> _Found:
+def _stored(system: System, request: AuditRequest, progress: Progress) -> Found:
     """The best bars of the database, and verify's word on the newest recorded day."""
     universe = {i.id: i for i in system.universe()}
     lowest, highest = request.first or date.min, request.last or date.max
-    stored = [(i, day) for i, day, n in system.stores.bars.coverage() if n and i in universe and day <= highest]
+    coverage = system.stores.bars.coverage()
+    stored = [(i, day) for i, day, n in coverage if n and i in universe and day <= highest]
     days: dict[date, set[int]] = {}
     for instrument_id, day in stored:
         if lowest <= day:
@@ -157,7 +182,12 @@ def _stored(system: System, request: AuditRequest, progress: Progress) -> _Found
         bars, _has_volume(instruments), prices, lists(system, instruments, membership, anchor),
         index_row(instruments, system.settings.model.index), _actions(system, ids),
     )  # fmt: skip
-    return _Found(instruments, known, "the database, best version of each bar", _live(system, progress), anchor)
+    runs = newest_runs(system)[-1:]
+    return Found(
+        instruments, known, "the database, best version of each bar", anchor, partial(_live, system, runs, progress),
+        ", ".join(f"{run.day} {run.source}, run {run.run_id}" for run in runs) or "none",
+        len({day for i, day, n in coverage if n and i in universe and day > chosen[-1]}),
+    )  # fmt: skip
 
 
 def _actions(system: System, ids: Sequence[int]) -> list[Action]:
@@ -170,57 +200,20 @@ def _most_complete(
     instruments: Sequence[Instrument], days: Sequence[set[int]], request: AuditRequest, settings: Settings
 ) -> list[Instrument]:
     """Those with bars on most of the days, the market index first of all; in order of kind and id, as training has them."""
-    there = [i for i in instruments if any(i.id in day for day in days)]
+    there = [i for i in instruments if any(i.id in day for day in days) and (not request.symbols or i.key in request.symbols)]
     index = index_row(there, settings.model.index)
     first = None if index is None else there[index].id
     ranked = sorted(there, key=lambda i: (i.id != first, -sum(i.id in day for day in days), i.id))
-    return sorted(ranked[: request.instruments], key=lambda i: (i.kind, i.id))
+    return sorted(ranked[: len(request.symbols) or request.instruments], key=lambda i: (i.kind, i.id))
 
 
-def _live(system: System, progress: Progress) -> list[Finding]:
-    runs = newest_runs(system)
+def _live(system: System, runs: Sequence[RunDay], progress: Progress) -> list[Finding]:
     if not runs:
         return [
             not_checked(RECORDED, Law.LIVE, "no day is recorded yet: run `intraday live` or `intraday replay`, then audit again")
         ]
-    return list(verified_days(verify_days(system, runs[-1:], progress)))
+    return list(verified_days(verify_days(system, runs, progress)))
 
 
 def _has_volume(instruments: Sequence[Instrument]) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
     return np.array([i.has_volume for i in instruments], np.bool_)
-
-
-def _facts(plan: AuditPlan, found: _Found, request: AuditRequest) -> list[tuple[str, str]]:
-    """What was audited, by what: enough to do it again and to tell another result from another input."""
-    bars = found.bars.bars
-    first, last = (str(day_of(int(bars["ts_ns"][k]))) if len(bars) else "none" for k in (0, -1))
-    user, features = plan.user, plan.features
-    functions = user.functions if user.functions.features else None
-    return [
-        ("Bars", f"{len(bars):,} one-minute bars of {len(found.instruments)} instruments, {first} to {last}"),
-        ("Source", found.source),
-        ("Digest of the bars", _digest(bars)),
-        ("Decision bars", f"{plan.labels.timeframe} minutes"),
-        ("Features", f"{len(features.features) if features else 0} expressions, {len(user.functions.features)} functions"),
-        ("Feature set", replace(features, anchor=found.anchor, functions=functions).id if features else "none"),
-        ("Anchor", f"{found.anchor.text} (of the set; audited from the first bar on)"),
-        ("User features", f"{user.path.name}, sha256 {user.digest}" if user.digest else "none"),
-        ("Label set", plan.labels.id),
-        ("Circuit limits", _limits(found.bars.prices)),
-        ("Kernels", SOURCE_HASH),
-        ("Seed", str(request.seed)),
-        ("Program", f"intraday {importlib.metadata.version('intraday')}, Python {platform.python_version()}"),
-        ("Libraries", ", ".join(f"{name} {importlib.metadata.version(name)}" for name in LIBRARIES)),
-        ("Machine", f"{platform.machine()}, {platform.system()}"),
-    ]
-
-
-def _limits(prices: PriceRules) -> str:
-    """How many labels may know of, in words."""
-    known = 0 if prices.bands is None else int(np.isfinite(prices.bands.upper).sum())
-    late = f", {prices.late:,} known too late to be used" if prices.late else ""
-    return f"of {known:,} sessions of an instrument{late}"
-
-
-def _digest(bars: Bars) -> str:
-    return hashlib.sha256(np.ascontiguousarray(bars).tobytes()).hexdigest()[:16]

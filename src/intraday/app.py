@@ -94,7 +94,7 @@ class System:
     stores: Stores
 
     def universe(self, day: date | None = None) -> list[Instrument]:
-        """The stored instruments that ``trading.universe`` names, ordered by id: its members on ``day``, None: on any day.
+        """The stored instruments that ``trading.universe`` names and the market index, by id: members on ``day``, None: any.
 
         ConfigError for a symbol or a list that is not stored, and when a list has no members then.
         """
@@ -105,13 +105,24 @@ class System:
                 f"trading.universe: {found.definition} has no members {f'on {day}' if day else 'at all'}; it is known from "
                 f"{found.known_from} on, import others (`intraday universe import`)"
             )
-        return [i for i in self.stores.instruments.all() if i.id in ids]
+        return [i for i in self.stores.instruments.all() if i.id in ids | found.beside]
 
     def membership(self) -> Universe:
-        """Who ``trading.universe`` is, by day."""
-        trading = self.settings.trading
-        today = day_of(self.clock.now_ns())
-        return self.stores.universes.resolve(trading.universe, trading.exchange, today)
+        """Who ``trading.universe`` is, by day, and beside them the market index that ``model.index`` names.
+
+        ConfigError for an index that is not stored.
+        """
+        trading, name = self.settings.trading, self.settings.model.index
+        found = self.stores.universes.resolve(trading.universe, trading.exchange, day_of(self.clock.now_ns()))
+        stored = self.stores.instruments.all()
+        row = index_row(stored, name)
+        if name is not None and row is None:
+            indices = ", ".join(i.key for i in stored if i.kind is Kind.INDEX) or "no index at all"
+            raise ConfigError(
+                f"model.index: {name} is not stored, found {indices}; import its bars, or run `intraday instruments sync` and "
+                "`intraday backfill`"
+            )
+        return found.with_beside(None if row is None else stored[row].id)
 
 
 @contextmanager
@@ -197,10 +208,12 @@ def build_historical(system: System, progress: Progress, first: date | None = No
 
 def compared(system: System) -> str:
     """Whom features compare, in words that are equal as long as it is the same list: part of a feature set's identity."""
-    universe, index = system.membership(), system.settings.model.index or "auto"
+    universe, instruments = system.membership(), system.universe()
+    row = index_row(instruments, system.settings.model.index)
+    index = "none" if row is None else instruments[row].key
     if universe.spans is not None:
         return f"{universe.definition}; index {index}"
-    keys = sorted(i.key for i in system.stores.instruments.all() if i.id in universe.ids)
+    keys = sorted(i.key for i in instruments if i.id in universe.ids)
     digest = hashlib.sha256("\n".join(keys).encode()).hexdigest()[:12]
     return f"{universe.definition}, {len(keys)} of them {digest}; index {index}"
 
@@ -281,6 +294,8 @@ def build_day_runner(
             f"model {model.id} compares instruments: expected the universe it was trained on ({among}), found {now}: "
             "set trading.universe back, or train again (`intraday historical`)"
         )
+    if among:
+        _same_members(system, model.id)
     plan = DayPlan(
         run_id=run_id,
         source=source,
@@ -296,6 +311,18 @@ def build_day_runner(
         ticks=tick_sizes_of(stores.instruments.tick_sizes([i.id for i in instruments]), instruments),
     )
     return DayRunner(plan, model, stores.bars, stores.days, stores.runs, system.sessions, stores.writer, system.clock.now_ns)
+
+
+def _same_members(system: System, model_id: str) -> None:
+    """SkewError when the dated list that the model's instruments were compared by says something else of those days by now."""
+    record = system.stores.models.get(model_id)
+    now = system.membership().between(record.trained_from, record.trained_to)
+    then = json.loads(record.manifest)["data"]["universe"]
+    if now is not None and then != now.definition:
+        raise SkewError(
+            f"model {model_id} compares instruments: expected the members it was trained on ({then}, {record.trained_from} to "
+            f"{record.trained_to}), found {now.definition}: the list was changed since; train again (`intraday historical`)"
+        )
 
 
 def build_verifier(system: System) -> Verifier:

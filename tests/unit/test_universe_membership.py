@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from intraday.domain.errors import InputError
 from intraday.domain.listings import Symbols
 from intraday.domain.membership import EPOCH, FNO, Membership, Row, Span, list_name, located, merged, normal, read_list, replaced
+from intraday.domain.universe import Universe
 
 BASE = date(2026, 8, 1)
 N_DAYS = 12
@@ -166,3 +167,15 @@ def test_each_row_is_looked_up_on_its_own_day() -> None:
     # On the first day of the next symbol, the old one is somebody else's, or nobody's but in memory.
     assert [symbols.find("OLD", day(k)) for k in (4, 5)] == [1, 2]
     assert [symbols.find("GONE", day(k)) for k in (2, 3, 7, 8)] == [3, 4, 4, 4]
+
+
+def test_an_index_beside_the_members_is_loaded_and_no_member() -> None:
+    named = Universe("symbols", frozenset((1, 2)))
+    assert named.with_beside(2) == named and named.with_beside(None) == named
+    assert named.between(day(0), day(3)) is None
+    beside = named.with_beside(7)
+    assert beside.loaded == {1, 2, 7} and beside.on(day(0)) == {1, 2}
+    membership = beside.between(day(0), day(3))
+    assert membership is not None and membership.ids == {1, 2}
+    inst, session = np.array([0, 1, 2], np.int32), np.full(3, (day(1) - EPOCH).days)
+    assert membership.mask([1, 2, 7], inst, session).tolist() == [True, True, False]

@@ -28,15 +28,18 @@ def lists_of(
 
     ``auction``: the closing-auction stocks as known from ``auction_from`` on; days before go by that list, as the broker's candles
     do. Members are the instruments of ``membership`` (None: all, every day) that can be traded: an index is compared with nobody.
+    Signals are of the instruments of ``membership``, an index among them if it is named there.
     ``out``: who sits out when, by row (``core.actions.excluded``).
     """
     row_of = {instrument.id: row for row, instrument in enumerate(instruments)}
     stocks = {i.id for i in instruments if i.kind is not Kind.INDEX}
     spans: Spans = tuple((row_of[i], 0, FOREVER) for i in sorted(stocks, key=row_of.__getitem__))
+    decided: Spans | None = None
     if membership is not None:
         spans = tuple((row_of[i], first, last) for i, first, last in membership.spans if i in stocks)
+        decided = tuple((row_of[i], first, last) for i, first, last in membership.spans if i in row_of)
     futures = tuple(row for row, i in enumerate(instruments) if i.segment is Segment.DERIVATIVES)
-    return Lists(tuple(_early(auction, auction_from, row_of)), spans, out, futures)
+    return Lists(tuple(_early(auction, auction_from, row_of)), spans, out, futures, decided)
 
 
 def longest_day(session: Session, instruments: Iterable[Instrument], sessions: SessionTable) -> Session:

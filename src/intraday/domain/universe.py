@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 from intraday.domain.errors import ConfigError
@@ -17,6 +17,7 @@ class Universe:
     """``spans``: dated members; None: ``ids`` are members on every day. ``ids``: whoever is a member on any day.
 
     ``known_from``: before that day nothing is known of a dated list. ``unknown``: symbols of a file that no stored instrument has.
+    ``beside``: ids that are loaded and heard with the members and are never one: the market index, where it is not named itself.
     """
 
     definition: str
@@ -24,6 +25,16 @@ class Universe:
     spans: tuple[Span, ...] | None = None
     known_from: date | None = None
     unknown: tuple[str, ...] = ()
+    beside: frozenset[int] = frozenset()
+
+    @property
+    def loaded(self) -> frozenset[int]:
+        """Whoever is a member on any day, and who is beside them."""
+        return self.ids | self.beside
+
+    def with_beside(self, number: int | None) -> Universe:
+        """The same with this instrument beside the members, unless it is one."""
+        return self if number is None or number in self.ids else replace(self, beside=frozenset((number,)))
 
     def on(self, day: date) -> frozenset[int]:
         """Ids of the members on ``day``; none where nothing is known of it."""
@@ -32,10 +43,11 @@ class Universe:
         return frozenset(span.instrument_id for span in self.spans if span.on(day))
 
     def between(self, first: date, last: date) -> Membership | None:
-        """Dated membership of these days, both inclusive; None: the same every day."""
-        if self.spans is None:
+        """Dated membership of these days, both inclusive; None: whoever is loaded, on every day."""
+        if self.spans is None and not self.beside:
             return None
-        return Membership.of(self.definition, self.spans, first, last, self.known_from)
+        always = (Span(i, date.min) for i in self.ids)
+        return Membership.of(self.definition, always if self.spans is None else self.spans, first, last, self.known_from)
 
 
 def everyone(with_bars: frozenset[int], listed: frozenset[int]) -> Universe:

@@ -22,7 +22,7 @@ from intraday.jobs.gather import gather, gather_through
 from intraday.jobs.historical import train
 from intraday.jobs.maintain import keep_house
 from intraday.jobs.outcome import Outcome, recorded_run
-from intraday.jobs.replay import Print, ReplayPlan, Watched, live_plan, outcome, run_days, summary
+from intraday.jobs.replay import Print, ReplayPlan, Watched, live_plan, outcome, run_days, summary, unheard
 from intraday.live.assembly import LoadedModel
 from intraday.live.day import DayResult
 
@@ -105,15 +105,15 @@ async def _over_the_wire(
 ) -> tuple[ReplayPlan, DayResult, dict[str, object]]:
     async with build_rest(endpoint, limits, system.settings) as rest:
         gathered = await gather_through(rest, system, endpoint, limits, progress)
-        instruments = [i for i in system.universe(session.day) if i.id in gathered.tokens]
-        if not instruments:
+        instruments = system.universe()  # who was a member earlier had a share in the state of features that compare instruments
+        targets = [(i, gathered.tokens[i.id]) for i in system.universe(session.day) if i.id in gathered.tokens]
+        if not targets:
             raise NotEnoughData("trading.universe: none of its instruments is in the broker's list today")
-        targets = [(i, gathered.tokens[i.id]) for i in instruments]
-        for warning in gathered.warnings():
+        for warning in [*gathered.warnings(), *unheard(system, model, session, {i.id for i, _ in targets}, "feed")]:
             write(f"warning: {warning}")
         alerts = build_alerts(system.settings, model, instruments, write)
         connections = build_connections(system, endpoint, limits, targets, session, rest)
-        hours = longest_day(session, instruments, system.sessions)
+        hours = longest_day(session, instruments, system.sessions)  # as long as the engine's day
         feed = build_feed(system, endpoint, rest, hours, connections, targets, alerts.offer)
         source = Source.TICK if endpoint.own_prices else Source.REPLAY  # a day played back is no live day
         runner = build_day_runner(system, model, instruments, source, run_id)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
+
+import numpy as np
 
 from intraday.app import System, build_alerts, build_day_runner, build_market, load_model, open_system
 from intraday.config.settings import Settings
@@ -18,7 +20,7 @@ from intraday.domain.arrays import DAY_NS, MINUTE_NS, Ticks
 from intraday.domain.clock import Clock
 from intraday.domain.errors import ConfigError, InputError, NotEnoughData
 from intraday.domain.events import Event, Signal, Timer
-from intraday.domain.instruments import Instrument
+from intraday.domain.instruments import Instrument, Kind
 from intraday.domain.ports import EventSource, Progress, Source
 from intraday.domain.session import Session, midnight_ns
 from intraday.jobs import page
@@ -26,7 +28,7 @@ from intraday.jobs.historical import report_of
 from intraday.jobs.outcome import Outcome, recorded_run
 from intraday.live.assembly import LoadedModel
 from intraday.live.day import DayResult
-from intraday.live.recorded import RecordedTicks, file_name, frames, tick_files
+from intraday.live.recorded import RecordedTicks, frames
 from intraday.live.sources import RecordedSource
 from intraday.report.assemble import busiest, candles_of, signal_row, signal_rows
 from intraday.report.html import render
@@ -71,11 +73,8 @@ def run_replay(
 def recorded_plan(
     system: System, paths: Sequence[Path], first: date | None, last: date | None, speed: float | None = None
 ) -> ReplayPlan:
-    """The recorded days of the range, for the instruments of the universe that the files name. InputError when nothing matches."""
-    names = {path.stem for path in tick_files(paths)}
-    universe = system.universe()
-    named = [i for i in universe if i.symbol in names or file_name(i.symbol) in names]
-    instruments = tuple(named or universe)
+    """The recorded days of the range, for the universe: features compare whom history compares. InputError when nothing matches."""
+    instruments = tuple(system.universe())
     rows = {i.symbol: k for k, i in enumerate(instruments)}
     recorded = RecordedTicks(paths, rows, [i.has_volume for i in instruments], system.sessions)
     found = recorded.days()
@@ -112,12 +111,29 @@ def run_days(
     results = []
     for session in plan.days:
         ticks = plan.ticks(session)
+        heard = {plan.instruments[inst].id for inst in np.unique(ticks["inst"]).tolist()}
+        for warning in unheard(system, model, session, heard, "recorded tick"):
+            write(f"warning: {warning}")
         hours = longest_day(session, plan.instruments, system.sessions)
         feed = RecordedSource(hours, frames(ticks), live.grace_ms * 1_000_000, int(live.outage_s * 1e9), system.clock, plan.speed)
         alerts = build_alerts(system.settings, model, plan.instruments, write)
         what = f"{'live' if plan.source is Source.TICK else 'replay'} {session.day}"
         results.append(asyncio.run(runner.run(session, Watched(feed, session, what, progress), alerts)))
     return results
+
+
+def unheard(system: System, model: LoadedModel, session: Session, heard: Collection[int], what: str) -> list[str]:
+    """A warning where members of the day have no ``what`` and features compare: what is said of the rest lacks them."""
+    comparing, ids = model.feature_set.comparing, system.membership().on(session.day)
+    members = [i for i in system.stores.instruments.all() if i.id in ids and i.kind is not Kind.INDEX]
+    silent = [i.symbol for i in members if i.id not in heard]
+    if not silent or not comparing:
+        return []
+    names = ", ".join(silent[:5]) + (" …" if len(silent) > 5 else "")
+    return [
+        f"{session.day}: {len(silent):,} of {len(members):,} members have no {what} ({names}); the {len(comparing)} features that "
+        "compare instruments see the others alone, and their values differ from history's where those have candles there"
+    ]
 
 
 class Watched:

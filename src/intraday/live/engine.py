@@ -151,8 +151,7 @@ class Engine:
             x = self._features.update(bars, int(bar_ns), self._day)
             effects += [*self._failed(now_ns), SaveFeatures(int(bar_ns), bars["inst"].astype(np.int32), x, now_ns)]
             sigma, p = x[:, self._spec.i_sigma], self._predictor.predict(x)
-            named = slice(None) if self._day.decided is None else self._day.decided[bars["inst"]]
-            signals = decide_each(self._decider, self._session, self._day, bars[named], sigma[named], p[named], now_ns)
+            signals = decide_each(self._decider, self._session, self._day, bars, sigma, p, now_ns)
             if signals:
                 effects.append(SaveSignals(int(bar_ns), signals))
         return effects
@@ -214,10 +213,12 @@ class Engine:
 
 def decide_each(decider: Decider, session: Session, day: Day, bars: Bars, sigma: F4, p: F8, now_ns: int) -> Sequence[Signal]:
     """Signals of one decision bar in order of ``bars``, each by the hours of its own instrument: those of closing-auction stocks
-    end earlier, and so do their last entries and exits. Futures are decided on, as they are labelled, by the cash market's."""
+    end earlier, and so do their last entries and exits. Futures are decided on, as they are labelled, by the cash market's. Who is
+    only compared with (``Day.decided``) gets none."""
     early = with_auction(session)
     first = (closes(day)[bars["inst"]] == early.close_ns) & early.auction
-    parts = [(early, first), (session, ~first)]
+    named = np.ones(len(bars), np.bool_) if day.decided is None else day.decided[bars["inst"]]
+    parts = [(early, first & named), (session, ~first & named)]
     found = [s for hours, rows in parts if rows.any() for s in decider.decide(bars[rows], sigma[rows], p[rows], now_ns, hours)]
     return sorted(found, key=lambda signal: signal.inst)
 

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import date
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import polars as pl
@@ -36,7 +36,8 @@ SHORT, MANY = 9, 14  # sessions and stocks of the slice: enough for every lookba
 LAWS = {Law.PREFIX, Law.FUTURE, Law.CHUNKS, Law.STEPS, Law.LATE, Law.WARMUP}
 
 
-class Real(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Real:
     """Bars of a set: the index in row 0, then stocks; None without an index."""
 
     panel: Panel

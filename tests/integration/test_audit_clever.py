@@ -12,11 +12,12 @@ from typer.testing import CliRunner
 from intraday.cli.root import root as command
 
 CLEVER = Path(__file__).parents[1] / "leaks" / "clever.py"
-WHOLE, UNUSUAL, ORDER, ALONE = (
-    "whole panel = trailing window", "unusual sessions", "order of instruments", "depends on its argument alone",
+WHOLE, UNUSUAL, ORDER, MEMBERS, ALONE = (
+    "whole panel = trailing window", "unusual sessions", "order of instruments", "instruments outside the universe",
+    "depends on its argument alone",
 )  # fmt: skip
 HONEST = ("against_the_others", "since_the_open", "tilted")
-SETTINGS = {
+SETTINGS: dict[str, Any] = {
     "trading": {"synthetic": {"instruments": 5, "sessions": 5}},
     "model": {
         "user_features": str(CLEVER), "num_boost_round": 5, "min_data_in_leaf": 20, "threads": 1,
@@ -61,6 +62,8 @@ CASES = [
     ("of_the_index", WHOLE, "looks ahead"),
     ("of_the_index", UNUSUAL, "the index: looks ahead"),
     ("by_its_place", ORDER, ""),
+    ("against_all_columns", MEMBERS, "compare those in bars.member"),
+    ("against_the_third", ORDER, ""),
 ]
 NAMES = (*dict.fromkeys(name for name, _, _ in CASES), *HONEST)
 
@@ -77,5 +80,12 @@ def test_nothing_else_is_named(audited: dict[str, Any]) -> None:
     assert {row["subject"] for row in audited["failures"]} == {name for name, _, _ in CASES}
     for honest in (*HONEST, "ret_3"):
         assert {f["outcome"] for f in audited["findings"] if f["subject"] == honest} == {"passed"}
-    for name in ("on_short_sessions", "in_the_closing_auction", "file_of_prices", "wall_clock", "by_its_place"):
+    for name in (
+        "against_all_columns",
+        "on_short_sessions",
+        "in_the_closing_auction",
+        "file_of_prices",
+        "wall_clock",
+        "by_its_place",
+    ):
         assert len([row for row in audited["failures"] if row["subject"] == name]) == 1, "only the law made for it sees it"

@@ -51,18 +51,15 @@ def test_a_long_window_gets_enough_sessions_before_the_day() -> None:
 
 
 @pytest.mark.parametrize("timeframe", [1, 5, 60])
-def test_an_honest_function_passes_on_any_timeframe(timeframe: int) -> None:
-    def mine(bars: BarWindow) -> Any:
-        return bars.close / np.fmax.accumulate(bars.high[-3:], axis=0)[-1] - 1.0
+def test_looking_ahead_fails_on_any_timeframe_and_a_short_window_does_not(timeframe: int) -> None:
+    def highest(bars: BarWindow) -> Any:
+        return bars.close / np.fmax.accumulate(bars.high, axis=0)
 
-    def three(bars: BarWindow) -> Any:
-        out = np.full(bars.close.shape, np.nan)
-        for t in range(2, len(out)):
-            out[t] = bars.close[t] / np.fmax.reduce(bars.high[t - 2 : t + 1]) - 1.0
-        return out
+    def following(bars: BarWindow) -> Any:
+        return np.nan_to_num(np.concatenate([bars.close[1:], bars.close[-1:]]))
 
-    assert {f.outcome for f in unusual_law(function_set(three, 3), timeframe)} == {Outcome.PASSED}
-    assert {f.outcome for f in unusual_law(function_set(mine, 3), timeframe)} == {Outcome.FAILED}
+    assert {f.outcome for f in unusual_law(function_set(highest, 3), timeframe)} == {Outcome.PASSED}
+    assert {f.outcome for f in unusual_law(function_set(following, 3), timeframe)} == {Outcome.FAILED}
 
 
 def test_a_fault_of_one_day_alone_is_told_by_that_day() -> None:

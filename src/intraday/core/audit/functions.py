@@ -17,18 +17,30 @@ from intraday.core.function_features import BarWindow, FunctionFeature, Function
 from intraday.domain.arrays import F4, F8, I8, Mask, Panel
 
 RELATIVE = 1e-5  # of the value and of the feature's typical size: two orders of summation differ by less, a leak by more
+MOST = 100  # differing rows whose reason is looked for
 LEAKS = "looks ahead"
 SHORT = "needs more than its window"
+UNSTEADY = (
+    "other values for the same bars: it depends on something besides its argument (random numbers, the time, files, state that it "
+    "keeps); make it depend on its bars alone"
+)
 
 
-def whole_panel(functions: FunctionSet, panel: Panel, values: F4, index: int | None, law: Law = Law.WHOLE) -> Iterator[Finding]:
-    """Every function once on all slots of the panel, against ``values`` float32 [T, S, F] of the trailing calls."""
+def whole_panel(
+    functions: FunctionSet, panel: Panel, values: F4, index: int | None, law: Law = Law.WHOLE, *, short: bool = True
+) -> Iterator[Finding]:
+    """Every function once on all slots of the panel, against ``values`` float32 [T, S, F] of the trailing calls.
+
+    ``short`` False: what only needs more than its window passes.
+    """
     bars, at = whole(functions, panel, index)
     for f, feature in enumerate(functions.features):
         once = feature.evaluate(bars)
         stored = values[:, :, f].astype(np.float64)
         found = np.where(panel.mask & (at >= feature.window - 1)[:, None], once[at], np.nan)
         different = differs(found, stored, typical(stored))
+        if not short:
+            different &= _ahead(feature, bars, at, np.flatnonzero(different.any(axis=1)), once)
         tally = Comparison(law, [feature.name])
         tally.add_judged(found[:, :, None], stored[:, :, None], different[:, :, None], panel.ts_ns)
         for finding in tally.findings():
@@ -67,6 +79,8 @@ def typical(values: F8) -> float:
 def _explained(finding: Finding, feature: FunctionFeature, bars: BarWindow, at: I8, panel: Panel, once: F8) -> Finding:
     """The same with the reason, seen at the first row that differs."""
     assert finding.first is not None
+    if not np.array_equal(feature.evaluate(bars), feature.evaluate(bars), equal_nan=True):
+        return replace(finding, detail=UNSTEADY)
     row, s = int(at[np.searchsorted(panel.ts_ns, finding.first.ts_ns)]), finding.first.inst
     ahead = _reach(feature, bars, row, s, once)
     if ahead == 0:
@@ -91,6 +105,14 @@ def _reach(feature: FunctionFeature, bars: BarWindow, row: int, s: int, once: F8
         middle = (low + high) // 2
         low, high = (low, middle) if agrees(middle) else (middle, high)
     return high
+
+
+def _ahead(feature: FunctionFeature, bars: BarWindow, at: I8, rows: I8, once: F8) -> Mask:
+    """bool [T, S]: at which of ``rows`` of the panel, or some of them, the whole panel's value is not that of the bars up to it."""
+    out, size = np.zeros((len(at), once.shape[1]), np.bool_), typical(once)
+    for t in rows[np.unique(np.linspace(0, len(rows) - 1, min(MOST, len(rows))).astype(np.int64))].tolist():
+        out[t] = differs(feature.evaluate(_until(bars, int(at[t]) + 1))[at[t]], once[at[t]], size)
+    return out
 
 
 def _until(bars: BarWindow, stop: int) -> BarWindow:

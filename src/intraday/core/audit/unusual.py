@@ -70,11 +70,14 @@ def _traded(bars: Bars, session: Session, sessions: SessionTable) -> Bars:
 
 
 def unusual_law(functions: FunctionSet, timeframe: int) -> Iterator[Finding]:
-    """Every function on the trailing window and on all bars at once, around each of the days."""
+    """Every function on the trailing window and on all bars at once, around each of the days: looking ahead fails.
+
+    A window that is too short for a day twice as long as others does not: history and live have the same value, and no later bar.
+    """
     for stretch in stretches(functions.sessions, timeframe, functions.window):
         panel = stretch.panel
         trailing = FunctionCalculator(functions, timeframe, panel.n_instruments, STOCKS).batch(panel)
-        for found in whole_panel(functions, panel, trailing, STOCKS, Law.UNUSUAL):
+        for found in whole_panel(functions, panel, trailing, STOCKS, Law.UNUSUAL, short=False):
             yield _told(found, stretch)
 
 

@@ -37,7 +37,7 @@ def test_a_users_features_are_stored_trained_on_issued_and_verified(dsn: str, tm
     assert sum(check.n_compared for check in result.checks) > 1000
     mine.write_text(EXAMPLE.read_text() + "# an afterthought\n")
     with open_system(settings, SystemClock()) as system:
-        assert any("the golden matrix decides" in text for text in load_model(system).predictor.warnings)
+        assert any("the file of user features changed since" in text for text in load_model(system).predictor.warnings)
     mine.write_text(EXAMPLE.read_text().replace("spread(bars, 6)", "spread(bars, 7)"))
     with open_system(settings, SystemClock()) as system, pytest.raises(SkewError, match="my_squeeze"):
         load_model(system)

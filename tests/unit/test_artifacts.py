@@ -176,8 +176,9 @@ def test_other_names_order_or_timeframe_are_skew(artifact: Artifact) -> None:
         ModelPredictor.load(artifact.path, compute, replace(FEATURES, names=NAMES[:3]))
     with pytest.raises(SkewError, match="5-minute bars, the program on 15"):
         ModelPredictor.load(artifact.path, compute, replace(FEATURES, timeframe=15))
-    loaded = ModelPredictor.load(artifact.path, compute, replace(FEATURES, id="another"))
-    assert "golden matrix decides" in loaded.warnings[0]
+    text = json.dumps(json.loads(FEATURES.definition) | {"code": "edited"})
+    loaded = ModelPredictor.load(artifact.path, compute, replace(FEATURES, id="another", definition=text))
+    assert "the program's code changed since the model was trained" in loaded.warnings[0]
 
 
 def test_a_feature_computed_otherwise_is_refused_and_named(artifact: Artifact) -> None:
@@ -224,7 +225,7 @@ def test_a_value_where_there_was_none_and_another_shape_are_skew() -> None:
     assert compare(("a", "b"), want, want.copy(), same_machine=True) == ()
     found = want.copy()
     found[0, 0, 0] = 1.0
-    with pytest.raises(SkewError, match="'a'.*nan.*1.0"):
+    with pytest.raises(SkewError, match="'a'.*nan, computed 1;"):
         compare(("a", "b"), want, found, same_machine=False)
     with pytest.raises(SkewError, match="float64"):
         compare(("a", "b"), want, want.astype(np.float64), same_machine=False)  # type: ignore[arg-type]

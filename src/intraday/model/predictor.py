@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -89,7 +90,7 @@ def compare(names: tuple[str, ...], want: F4, found: F4, same_machine: bool) -> 
     if worst == 0:
         return ()
     t, s, f = (int(i) for i in np.unravel_index(int(distance.argmax()), distance.shape))
-    where = f"feature {names[f]!r} (golden bar {t}, instrument {s}): trained on {want[t, s, f]!r}, computed {found[t, s, f]!r}"
+    where = f"feature {names[f]!r} (golden bar {t}, instrument {s}): trained on {want[t, s, f]:.9g}, computed {found[t, s, f]:.9g}"
     if same_machine or worst > ULP_MAX:
         allowed = "bit for bit on this machine" if same_machine else f"within {ULP_MAX} ulp"
         differ = [names[i] for i in np.flatnonzero(distance.reshape(-1, len(names)).any(axis=0))]
@@ -123,5 +124,17 @@ def _check_names(artifact: Artifact, features: FeatureSetRecord) -> tuple[str, .
             raise SkewError(f"the model has {len(want.names)} features, the program {len(features.names)}: train again")
         raise SkewError(f"feature {at} is {want.names[at]!r} in the model and {features.names[at]!r} in the program: train again")
     if want.id != features.id:
-        return (f"feature set {features.id} of the program is not {want.id} of the model; the golden matrix decides",)
+        return (
+            f"{_changed(want, features)} changed since the model was trained (feature set {want.id} then, {features.id} now); on "
+            "the model's golden bars all values are the same, so it goes on",
+        )
     return ()
+
+
+def _changed(then: FeatureSetRecord, now: FeatureSetRecord) -> str:
+    """In words, what two feature sets of the same names differ in."""
+    words = {"code": "the program's code", "functions": "the file of user features", "features": "the text of features",
+             "universe": "the universe", "anchor": "the anchor"}  # fmt: skip
+    old, new = json.loads(then.definition), json.loads(now.definition)
+    found = [word for key, word in words.items() if old.get(key) != new.get(key)]
+    return " and ".join(found) or "something"

@@ -30,7 +30,7 @@ def feature_set(settings: Settings, anchor: AnchorRule, sessions: SessionTable, 
 def user_features(settings: Settings, sessions: SessionTable) -> UserFeatures:
     """Those of the file that ``model.user_features`` names. Raises ConfigError."""
     path = settings.model.user_features
-    return no_user_features(sessions) if path is None else load_user_features(path, sessions)
+    return no_user_features(sessions) if path is None else load_user_features(path, sessions, settings.trading.timeframe)
 
 
 def label_spec(t: TradingSettings) -> LabelSpec:

@@ -56,7 +56,7 @@ def anew(user: UserFeatures, sessions: SessionTable) -> Pipeline:
 
     Raises ConfigError when the file is another one by now.
     """
-    again = load_user_features(user.path, sessions)
+    again = load_user_features(user.path, sessions, user.timeframe)
     if again.digest != user.digest or again.pipeline is None:
         raise ConfigError(f"{user.path}: expected the file that the audit began with, found another; run the audit again")
     return again.pipeline

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from intraday.core.arguments import found
 from intraday.core.expression import Expr
+from intraday.domain.errors import ConfigError
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +25,11 @@ class Feature:
     source: str
     undefined: str = ""
 
+    def __post_init__(self) -> None:
+        check_words(self.name, self.family, self.formula, self.units, self.source, self.undefined)
+        if not isinstance(self.expr, Expr):
+            raise ConfigError(f"feature {self.name!r}: expected an expression such as close() third, found {found(self.expr)}")
+
     @property
     def warmup(self) -> int:
         """Bars before the first value, at any timeframe; with buckets a bound (``Expr.warmup_at`` knows the timeframe)."""
@@ -37,3 +44,12 @@ class Feature:
     def needs_volume(self) -> bool:
         """NaN for instruments without volume."""
         return self.expr.uses("volume") or self.expr.uses("bucket_volume")
+
+
+def check_words(name: str, *words: str) -> None:
+    """ConfigError unless all are text."""
+    if not isinstance(name, str):
+        raise ConfigError(f"feature: expected a name first, found {name!r:.60}")
+    for text in words:
+        if not isinstance(text, str):
+            raise ConfigError(f"feature {name!r}: expected family, formula, units and source in words, found {text!r:.60}")

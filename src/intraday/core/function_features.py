@@ -20,6 +20,8 @@ from typing import Any, NamedTuple, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
+from intraday.core import arguments
+from intraday.core.feature import check_words
 from intraday.core.panel import Day
 from intraday.domain.arrays import DAY_NS, F4, F8, GRID_ORIGIN_NS, I8, IST_NS, MINUTE_NS, Bars, Mask, Panel
 from intraday.domain.errors import ArtifactError, ConfigError, SkewError
@@ -85,6 +87,12 @@ class FunctionFeature:
     source: str = "user"
     needs_volume: bool = False
     undefined: str = ""
+
+    def __post_init__(self) -> None:
+        check_words(self.name, self.formula, self.units, self.family, self.source, self.undefined)
+        object.__setattr__(self, "window", arguments.whole(f"feature {self.name!r}: window", self.window, "slots"))
+        if not callable(self.function):
+            raise ConfigError(f"feature {self.name!r}: expected a function second, without brackets, found {self.function!r:.60}")
 
     @property
     def warmup(self) -> int:

@@ -11,7 +11,8 @@ import hashlib
 import linecache
 import sys
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType, ModuleType
@@ -20,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from intraday.core.feature import Feature
-from intraday.core.function_features import FunctionFeature, FunctionSet
+from intraday.core.function_features import BarWindow, FunctionFeature, FunctionSet
 from intraday.domain.arrays import F4, Mask
 from intraday.domain.errors import ConfigError
 from intraday.domain.session import SessionTable
@@ -39,6 +40,7 @@ class UserFeatures:
     expressions: tuple[Feature, ...]
     functions: FunctionSet
     pipeline: Pipeline | None = None
+    timeframe: int = 5  # minutes; of the bars its functions were tried on
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -58,10 +60,11 @@ def no_user_features(sessions: SessionTable) -> UserFeatures:
     return UserFeatures(Path(), "", (), FunctionSet((), "", sessions))
 
 
-def load_user_features(path: Path, sessions: SessionTable) -> UserFeatures:
+def load_user_features(path: Path, sessions: SessionTable, timeframe: int = 5) -> UserFeatures:
     """Read and run the file. ConfigError: not there, fails (with the line), or holds something else than features.
 
-    The file is run as it was read: what the digest is of is what counts, never a stale compilation of it.
+    The file is run as it was read: what the digest is of is what counts, never a stale compilation of it. Each function is called
+    once on a made-up window of bars of ``timeframe`` minutes, so that one that cannot work is told before anything is computed.
     """
     try:
         source = path.read_bytes()
@@ -75,7 +78,8 @@ def load_user_features(path: Path, sessions: SessionTable) -> UserFeatures:
         raise ConfigError(f"{KEY}: {path}: PIPELINE: expected a function (x, label, train), found {type(pipeline).__name__}")
     functions = tuple(f for f in found if isinstance(f, FunctionFeature))
     expressions = tuple(f for f in found if isinstance(f, Feature))
-    return UserFeatures(path, digest, expressions, FunctionSet(functions, digest, sessions), pipeline)
+    _try_functions(path, functions, timeframe)
+    return UserFeatures(path, digest, expressions, FunctionSet(functions, digest, sessions), pipeline, timeframe)
 
 
 def _run(path: Path, source: bytes, digest: str) -> ModuleType:
@@ -83,32 +87,76 @@ def _run(path: Path, source: bytes, digest: str) -> ModuleType:
     module.__file__ = str(path)
     sys.modules[module.__name__] = module  # dataclasses and typing look a module up by its name
     linecache.checkcache(str(path))
-    try:
+    with _told(path):
         exec(compile(source, str(path), "exec"), module.__dict__)  # nosec B102  the user's own program, named in their own settings
+    return module
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """Whatever the user's own lines raise, as one ConfigError with the line."""
+    try:
+        yield
     except SyntaxError as error:
         raise ConfigError(f"{KEY}: {path}, line {error.lineno}: {error.msg}") from error
-    except Exception as error:  # noqa: BLE001  whatever it raises is the user's to mend
+    except (Exception, SystemExit) as error:  # noqa: BLE001  whatever it raises is the user's to mend
         lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == str(path)]
         at = f", line {lines[-1]}" if lines else ""
-        raise ConfigError(f"{KEY}: {path}{at}: {type(error).__name__}: {error}") from error
-    return module
+        told = str(error) if isinstance(error, ConfigError) else f"{type(error).__name__}: {error}"
+        hint = "; a file of features must not end the program" if isinstance(error, SystemExit) else ""
+        raise ConfigError(f"{KEY}: {path}{at}: {told}{hint}") from error
 
 
 def _features(path: Path, module: ModuleType) -> list[Feature | FunctionFeature]:
     made = getattr(module, "FEATURES", None)
     if made is None and callable(getattr(module, "features", None)):
-        made = module.features()
+        with _told(path):
+            made = module.features()
     if not isinstance(made, list | tuple) or not made:
-        raise ConfigError(f"{KEY}: {path}: expected FEATURES = [...] with at least one feature, found {made!r}")
+        raise ConfigError(f"{KEY}: {path}: expected FEATURES = [...] with at least one feature, found {made!r:.60}")
     for f in made:
         if not isinstance(f, Feature | FunctionFeature):
-            raise ConfigError(f"{KEY}: {path}: FEATURES: expected Feature or FunctionFeature, found {f!r}")
+            raise ConfigError(f"{KEY}: {path}: FEATURES: expected Feature or FunctionFeature, found {f!r:.60}")
         if not f.name.isidentifier() or not f.name.islower():
             raise ConfigError(f"{KEY}: {path}: found the name {f.name!r}, expected lower-case letters, digits and underscores")
-        if isinstance(f, FunctionFeature) and (type(f.window) is not int or f.window < 1 or not callable(f.function)):
-            raise ConfigError(f"{KEY}: {path}: {f.name}: expected a function and a window of at least 1 bar, found {f.window!r}")
     names = [f.name for f in made]
     repeated = sorted({n for n in names if names.count(n) > 1})
     if repeated:
         raise ConfigError(f"{KEY}: {path}: the name {repeated[0]!r} is there twice; expected each once")
     return list(made)
+
+
+# ----------------------------------------------------------------------------------------------------- a call to try them
+
+
+INSTRUMENTS = 8  # of the made-up window; the last one stands for the market index
+
+
+def _try_functions(path: Path, functions: Sequence[FunctionFeature], timeframe: int) -> None:
+    for f in functions:
+        with _told(path):
+            f.evaluate(made_up(f.window, timeframe))
+
+
+def made_up(rows: int, timeframe: int) -> BarWindow:
+    """``rows`` slots of 8 made-up instruments that all trade in every one: numbers of the usual sizes, all different."""
+    t, s = np.arange(rows, dtype=np.float64)[:, None], np.arange(INSTRUMENTS, dtype=np.float64)[None]
+    close = (100.0 + 40.0 * s) * (1.0 + 0.01 * np.sin(0.7 * t + s) + 0.003 * np.sin(2.9 * t * (s + 1.0)))
+    opened = close * (1.0 + 0.002 * np.cos(1.3 * t + s))
+    minute, ago = (t * timeframe) % 375.0, (t * timeframe) // 375.0
+    same = np.zeros_like(close)
+    fields = {
+        "open": opened,
+        "high": np.maximum(opened, close) * 1.001,
+        "low": np.minimum(opened, close) * 0.999,
+        "close": close,
+        "volume": np.where(s == INSTRUMENTS - 1, np.nan, 1000.0 * (2.0 + s + np.sin(1.7 * t + s))),
+        "minute": minute + same,
+        "minutes": 375.0 + same,
+        "weekday": ago % 5.0 + same,
+        "day": ago - ago[-1] + same,
+    }
+    member = np.broadcast_to(s < INSTRUMENTS - 1, close.shape)
+    for array in (*fields.values(), member):
+        array.setflags(write=False)
+    return BarWindow(timeframe=timeframe, **fields, member=member, index=INSTRUMENTS - 1)

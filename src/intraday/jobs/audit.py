@@ -110,7 +110,7 @@ def audit_plan(settings: Settings, request: AuditRequest) -> AuditPlan:
     sessions, costs = SessionTable.load(), Costs.load()
     model, timeframe = settings.model, settings.trading.timeframe
     path = model.user_features
-    user = no_user_features(sessions) if path is None else load_user_features(path, sessions)
+    user = no_user_features(sessions) if path is None else load_user_features(path, sessions, timeframe)
     registry = user.joined(default_registry())
     wanted = [*registry, *user.functions.names] if model.features == "all" else list(model.features)
     expressions = [n for n in wanted if n not in user.functions.names]

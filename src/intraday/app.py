@@ -1,6 +1,6 @@
 """COMPOSITION ROOT: what is wired to what. It makes every object once, hands each the plain values it needs, and decides nothing.
 
-A tick becomes a signal in eight hops; follow them from `build_feed` and `build_day_runner`:
+A tick becomes a signal in eight hops; follow them from `build_feed` (app_feed.py) and `build_day_runner`:
 
     1 ConnectionManager.receive()        broker/connection.py  bytes of the WebSockets (recorded: RecordedSource, live/sources.py)
     2 wire.decode_frame, to_ticks        broker/wire.py      PACKET, then TICK rows (recorded: RecordedTicks, live/recorded.py)
@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -26,25 +25,16 @@ from pathlib import Path
 
 from loguru import logger
 
-from intraday.app_broker import Endpoint
 from intraday.app_models import feature_set, label_spec, stored_price_rules, train_spec, user_features
 from intraday.backtest.verify import Verifier
-from intraday.broker.backfill import BackfillManager
-from intraday.broker.connection import ConnectionManager, ConnectionSpec, subscription
-from intraday.broker.feed import KiteFeed, trading_hours
-from intraday.broker.instruments import InstrumentManager
-from intraday.broker.link import LinkSpec
-from intraday.broker.link_events import Mode
-from intraday.broker.repair import MinuteRepair
-from intraday.broker.rest import RESTClient
-from intraday.config.settings import RateLimits, Settings, TradingSettings
+from intraday.config.settings import Settings, TradingSettings
 from intraday.core.actions import excluded
 from intraday.core.anchor import AnchorRule, resolve_anchor, session_of
 from intraday.core.costs import Costs
 from intraday.core.feature_set import FeatureSet
 from intraday.core.features import FeatureCalculator
 from intraday.core.labels import LabelSpec
-from intraday.core.lists import index_row, lists_of, longest_day, stand_in
+from intraday.core.lists import index_row, lists_of, stand_in
 from intraday.core.panel import Lists
 from intraday.core.price_rules import tick_sizes_of
 from intraday.core.registry import default_registry
@@ -55,15 +45,12 @@ from intraday.database.pool import Database, open_database
 from intraday.database.schema import init
 from intraday.database.stores import Stores
 from intraday.domain.arrays import F4, Mask, Panel
-from intraday.domain.broker import CandleApi
 from intraday.domain.clock import Clock
 from intraday.domain.errors import ArtifactError, ConfigError, SkewError, StorageError
-from intraday.domain.events import Alert
 from intraday.domain.instruments import Instrument, Kind
-from intraday.domain.listings import ListingApi
 from intraday.domain.membership import Auction, Flag, Membership, auction_rule
 from intraday.domain.ports import AlertChannel, FeatureSetRecord, Progress, Source
-from intraday.domain.session import Session, SessionTable, day_of
+from intraday.domain.session import SessionTable, day_of
 from intraday.domain.universe import Universe
 from intraday.history.importing import Importer
 from intraday.history.pipeline import HistoricalPipeline
@@ -76,10 +63,6 @@ from intraday.signal.alerts import AlertSystem, ConsoleChannel, LogChannel
 from intraday.signal.policy import AlertPolicy
 
 MINUTE_NS = 60_000_000_000
-SECOND_NS = 1_000_000_000
-PROBE = "NSE:NIFTY 50"  # asked for after a 403, to tell a dead token from missing market data
-SILENT_S = 30.0  # a server that answers pings but sends nothing for so long in trading is lost all the same
-HICCUP_S = 0.25  # real time: a machine this busy is no dead server, however fast a simulated clock runs
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +143,12 @@ def open_system(settings: Settings, clock: Clock) -> Iterator[System]:
             stores.rollups.refresh()
         except StorageError as error:  # the job's own work is stored, and so is the note of what the timeframes lack
             logger.warning("timeframes are put off", error=str(error))
+
+
+def closing_auction(system: System) -> Auction:
+    """Whose continuous trading ends at 15:15, by the dated list."""
+    members = system.stores.members
+    return auction_rule(members.spans("flag", Flag.CLOSING_AUCTION), members.known_from("flag", Flag.CLOSING_AUCTION))
 
 
 def build_importer(system: System, progress: Progress) -> Importer:
@@ -331,84 +320,3 @@ def build_verifier(system: System) -> Verifier:
     return Verifier(
         stores.bars, stores.features, stores.signals, stores.runs, system.sessions, lambda model_id: load_model(system, model_id)
     )
-
-
-def build_listings(system: System, api: ListingApi, clock: Clock) -> InstrumentManager:
-    """The daily list of instruments."""
-    return InstrumentManager(api, system.stores.listings, clock, system.settings.broker.exchanges)
-
-
-def build_backfill(system: System, api: CandleApi, clock: Clock, progress: Progress) -> BackfillManager:
-    """Candles from the broker."""
-    b, stores = system.settings.broker.backfill, system.stores
-    return BackfillManager(
-        api, stores.fetches, stores.bars, system.sessions, clock, progress, workers=b.workers, settle_s=b.settle_s,
-        auction=closing_auction(system),
-    )  # fmt: skip
-
-
-def closing_auction(system: System) -> Auction:
-    """Whose continuous trading ends at 15:15, by the dated list."""
-    members = system.stores.members
-    return auction_rule(members.spans("flag", Flag.CLOSING_AUCTION), members.known_from("flag", Flag.CLOSING_AUCTION))
-
-
-def build_connections(
-    system: System,
-    endpoint: Endpoint,
-    limits: RateLimits,
-    targets: Sequence[tuple[Instrument, int]],
-    session: Session,
-    rest: RESTClient,
-) -> ConnectionManager:
-    """The WebSocket connections that ``targets`` (instrument, token) need; patient with silence outside continuous trading."""
-    link, ws = system.settings.broker.link, limits.websocket
-    hiccup_s = HICCUP_S * endpoint.speed if endpoint.speed > 1 else 0.0
-    spec = ConnectionSpec(
-        url=endpoint.ws_url,
-        api_key=endpoint.credentials.api_key,
-        token=endpoint.token,
-        link=LinkSpec(
-            trading=shared_hours(system, [i for i, _ in targets], session),
-            stall_ns=round(max(link.stall_s, hiccup_s) * SECOND_NS),
-            quiet_ns=round(max(link.quiet_stall_s, hiccup_s) * SECOND_NS),
-            silent_ns=round(max(SILENT_S, 2 * hiccup_s) * SECOND_NS),
-            backoff_first_ns=round(link.backoff_first_s * SECOND_NS),
-            backoff_max_ns=round(link.backoff_max_s * SECOND_NS),
-        ),
-        connect_timeout_s=link.connect_timeout_s * endpoint.patience,
-        diagnose=lambda: rest.ltp([PROBE]),
-        connections_max=ws.connections,
-        instruments_max=ws.instruments_per_connection,
-        frames_max=system.settings.live.queue_max_frames,
-    )
-    jitter = random.Random().random  # nosec B311  of back-offs, not a secret
-    return ConnectionManager(spec, subscription([token for _, token in targets], Mode(link.mode)), endpoint.clock, jitter)
-
-
-def shared_hours(system: System, instruments: Sequence[Instrument], session: Session) -> Callable[[int], bool]:
-    """Whether anything of ``instruments`` is in continuous trading at a moment: silence then is worth an alarm.
-
-    With closing-auction stocks and indices alone it ends at 15:15, where the rest trades on; with futures among them at 15:40.
-    """
-    rule = closing_auction(system)
-    auction = all(i.kind is Kind.INDEX or rule(i.id, session.day) for i in instruments)
-    return trading_hours(longest_day(system.sessions.get(session.day, auction=auction), instruments, system.sessions))
-
-
-def build_feed(
-    system: System,
-    endpoint: Endpoint,
-    rest: CandleApi,
-    session: Session,
-    connections: ConnectionManager,
-    targets: Sequence[tuple[Instrument, int]],
-    tell: Callable[[Alert], None],
-) -> KiteFeed:
-    """Hops 1 and 2 over the wire; what was missed is asked for through ``rest``. ``targets``: instrument and token by dense row."""
-    b = system.settings.broker.backfill
-    repairer = MinuteRepair(rest, targets, system.sessions, endpoint.clock, workers=b.workers, auction=closing_auction(system))
-    rows = {token: row for row, (_, token) in enumerate(targets)}
-    grace_ns = system.settings.live.grace_ms * 1_000_000
-    timed = Mode(system.settings.broker.link.mode) is Mode.FULL
-    return KiteFeed(session, connections, rows, endpoint.clock, grace_ns, repairer.repair, tell, timed=timed)

@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from intraday.app import System, build_backfill, build_listings, open_system
+from intraday.app import System, open_system
 from intraday.app_broker import Endpoint, build_rest
+from intraday.app_feed import build_backfill, build_listings
 from intraday.cli.root import root
 from intraday.config.settings import RateLimits, Settings
 from intraday.database.pool import Database

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
 
-from intraday.app import System, build_backfill, build_listings, open_system
+from intraday.app import System, open_system
 from intraday.app_broker import Endpoint, build_rest
+from intraday.app_feed import build_backfill, build_listings
 from intraday.broker.backfill import BackfillReport, Target
 from intraday.config.settings import RateLimits, Settings
 from intraday.domain.arrays import DAY_NS, Bars

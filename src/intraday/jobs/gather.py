@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import TypeVar
 
-from intraday.app import System, build_backfill, build_listings
+from intraday.app import System
 from intraday.app_broker import Endpoint, build_rest
+from intraday.app_feed import build_backfill, build_listings
 from intraday.broker.backfill import BackfillReport
 from intraday.broker.dump import parse
 from intraday.broker.rest import RESTClient

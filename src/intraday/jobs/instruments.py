@@ -8,8 +8,9 @@ from datetime import date, timedelta
 from itertools import pairwise
 from pathlib import Path
 
-from intraday.app import System, build_listings, open_system
+from intraday.app import System, open_system
 from intraday.app_broker import build_rest
+from intraday.app_feed import build_listings
 from intraday.config.settings import RateLimits, Settings
 from intraday.database.membership import FlagState, ListReport
 from intraday.database.universe import read_text

@@ -7,8 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from intraday.app import System, build_alerts, build_connections, build_day_runner, build_feed, load_model, open_system
+from intraday.app import System, build_alerts, build_day_runner, load_model, open_system
 from intraday.app_broker import Endpoint, build_rest
+from intraday.app_feed import build_connections, build_feed
 from intraday.broker.connection import ConnectionReport
 from intraday.config.settings import RateLimits, Settings
 from intraday.core.lists import longest_day

@@ -1,4 +1,4 @@
-"""Write docs/features.md from the registry. Run it after changing a feature; a test compares.
+"""Write docs/features.md from the registry and docs/expressions.md from the language. Run it after changing one; a test compares.
 
 .venv/bin/python scripts/build_feature_docs.py                       # then scripts/draw_features.py for the pictures
 .venv/bin/python scripts/build_feature_docs.py my_features.py > my.md  # the same tables for a file of user features
@@ -6,21 +6,21 @@
 
 from __future__ import annotations
 
+import argparse
+import inspect
+import re
 import sys
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from intraday.core.expression import Expr
-from intraday.core.feature import Feature
-from intraday.core.function_features import FunctionFeature
-from intraday.core.operations import OPS
+from intraday.core import arguments as limits
+from intraday.core import expression
+from intraday.core.feature_words import AnyFeature, computed_as, lookback, needs
 from intraday.core.registry import default_registry
 from intraday.core.user_features import load_user_features
 from intraday.domain.session import SessionTable
 
-TARGET = Path(__file__).resolve().parent.parent / "docs" / "features.md"
-AnyFeature = Feature | FunctionFeature
+DOCS = Path(__file__).resolve().parent.parent / "docs"
 HEAD = """# Features
 
 Written by `scripts/build_feature_docs.py` from the registry; edit the registry, not this page.
@@ -79,28 +79,6 @@ ABOUT = {
     "volume": "Volume and money flow.",
     "vwap": "Against the volume-weighted average price since the session's open, and its bands.",
 }
-SINCE_ANCHOR = {"ema", "ewvar", "running_sum", "adaptive", "slot", "slot_std"}
-
-
-def lookback(f: AnyFeature) -> str:
-    """Bars or sessions before the first value; ``+`` where what came before still counts."""
-    if isinstance(f, FunctionFeature):
-        return f"{f.warmup}"
-    frames = sorted({int(e.params[0]) for e in walk(f.expr) if e.op == "bucket"})
-    bars = " and ".join(f"{f.expr.warmup_at(m) + 1} of {m} min" for m in frames) or str(f.warmup)
-    sessions = f"{f.sessions} session{'s' if f.sessions > 1 else ''}" if f.sessions else ""
-    text = ", ".join(part for part in (sessions, bars if bars != "0" or not sessions else "") if part)
-    return text + (" +" if any(e.op in SINCE_ANCHOR for e in walk(f.expr)) else "")
-
-
-def needs(f: AnyFeature) -> str:
-    """What an instrument must have, or the market."""
-    if isinstance(f, FunctionFeature):
-        return "volume" if f.needs_volume else ""
-    ops = {e.op for e in walk(f.expr)}
-    across = any(OPS[op].across for op in ops - {"of_index"})
-    parts = ("volume", f.needs_volume or "bucket_volume" in ops), ("index", "of_index" in ops), ("members", across)
-    return ", ".join(name for name, needed in parts if needed)
 
 
 def cells(f: AnyFeature) -> list[str]:
@@ -115,88 +93,6 @@ def table(members: Sequence[AnyFeature]) -> str:
     keep = [i for i, name in enumerate(COLUMNS) if any(row[i] for row in rows) and not (shared and name == "source")]
     head = [[COLUMNS[i] for i in keep], ["---"] * len(keep)]
     return "".join(f"| {' | '.join(line)} |\n" for line in [*head, *([row[i] for i in keep] for row in rows)]) + shared
-
-
-def walk(expr: Expr, operands: Callable[[Expr], Sequence[Expr]] = lambda e: e.args) -> list[Expr]:
-    """Every different node once, operands before their users."""
-    known: dict[str, Expr] = {}
-
-    def visit(e: Expr) -> None:
-        if e.text not in known:
-            for operand in operands(e):
-                visit(operand)
-            known[e.text] = e
-
-    visit(expr)
-    return list(known.values())
-
-
-# ------------------------------------------------------------------------------------------------- expressions for people
-
-LONG = 60  # characters of the canonical form
-NAMES = {"div": "ratio", "slot": "slot_mean"}  # where the language calls a primitive something else
-INFIX = {"add": "+", "sub": "-", "mul": "*"}
-
-
-def shown(expr: Expr) -> str:
-    """The expression in the language of core/expression.py; what is long and used twice is named first."""
-    nodes = walk(expr, operands)
-    uses = Counter(operand.text for e in nodes for operand in operands(e))
-    names: dict[str, str] = {}
-    lines: list[str] = []
-    for node in nodes:
-        if uses[node.text] > 1 and len(node.text) > LONG:
-            lines.append(f"x{len(lines) + 1} = {bare(node, names)}")
-            names[node.text] = f"x{len(lines)}"
-    return "; ".join([*lines, bare(expr, names)])
-
-
-def operands(e: Expr) -> list[Expr]:
-    """What is written between the brackets: not how a window is kept, nor when the session started."""
-    args = [a for a in e.args if a.op in ("window", "sorted")] or e.args  # beside a window: what is made of it
-    left_out = {"bucket", "start"} if e.op.startswith("session_") or e.op == "at_start" else {"bucket"}
-    return [of_window(a) for a in args if a.op not in left_out]
-
-
-def of_window(e: Expr) -> Expr:
-    return of_window(e.args[0]) if e.op in ("window", "sorted") else e
-
-
-def bare(e: Expr, names: Mapping[str, str]) -> str:
-    """Without brackets around the whole."""
-    text = written(e, names)
-    return text[1:-1] if text.startswith("(") else text
-
-
-def written(e: Expr, names: Mapping[str, str]) -> str:
-    if e.text in names:
-        return names[e.text]
-    if e.op in INFIX:
-        return f"({written(e.args[0], names)} {INFIX[e.op]} {written(e.args[1], names)})"
-    if e.op == "div" and e.params[0] != e.params[0]:
-        return f"({written(e.args[0], names)} / {written(e.args[1], names)})"
-    if e.op == "affine":
-        return affine(written(e.args[0], names), *e.params)
-    if not e.args and not e.params:
-        return e.op
-    return call(e, names)
-
-
-def affine(x: str, scale: float, shift: float) -> str:
-    """``scale * x + shift`` without what changes nothing."""
-    scaled = x if scale == 1 else f"-{x}" if scale == -1 else f"{number(scale)} * {x}"
-    return f"({scaled})" if shift == 0 else f"({scaled} {'-' if shift < 0 else '+'} {number(abs(shift))})"
-
-
-def call(e: Expr, names: Mapping[str, str]) -> str:
-    """``name(operands, parameters)``."""
-    name = "wilder" if e.op == "ema" and e.params[1] == 1.0 / e.params[0] else NAMES.get(e.op, e.op)
-    params = e.params[:1] if e.op == "ema" else e.args[0].params if e.op.startswith("bucket_") else e.params
-    return f"{name}({', '.join([*(bare(a, names) for a in operands(e)), *(number(p) for p in params)])})"
-
-
-def number(value: float) -> str:
-    return str(int(value)) if value == value and abs(value) < 1e15 and value == int(value) else repr(value)
 
 
 # ------------------------------------------------------------------------------------------------------------------ pages
@@ -224,19 +120,82 @@ def page() -> str:
     index = ", ".join(f"[{name}](#{name}) {len(members)}" for name, members in by_family.items())
     head = HEAD.format(n=len(features), families=len(by_family), index=index)
     tail = (
-        "\n## Expressions\n\nWhat is computed, exactly, in the language of `core/expression.py`; what occurs twice is named first. "
-        "`ratio(x, y, z)` is z where y is 0, `x / y` missing; the last number of `slot_mean` and `slot_std` is a weight.\n\n"
+        "\n## Expressions\n\nWhat is computed, exactly, as Python to paste after `from intraday.core.expression import *` "
+        "([the language](expressions.md)); what occurs twice is named where it first occurs.\n\n"
     )
-    return head + tables(features, pictures=True) + tail + "".join(f"* `{f.name}`: `{shown(f.expr)}`\n" for f in features)
+    return head + tables(features, pictures=True) + tail + "".join(f"* `{f.name}`: `{computed_as(f)}`\n" for f in features)
+
+
+# --------------------------------------------------------------------------------------------------------------- language
+
+LANGUAGE = """# The language of features
+
+Written by `scripts/build_feature_docs.py` from the docstrings of `core/expression.py`; edit those, not this page.
+
+`from intraday.core.expression import *` gives everything below. An expression is written once and computed at every bar of every
+instrument: `close() / ema(close(), 20) - 1`. The bars themselves are functions too: `close()`, with brackets.
+
+* `x + y`, `x - y`, `x * y`, `x / y`, `-x`, `x ** 2`, `abs(x)`, `x > y`, `x < y` work between expressions and with numbers; dividing
+  by 0 is missing. `x == y` asks whether the two are written alike: for their values there is `equal(x, y)`. There is no `if`,
+  `and`, `or`, and nothing of numpy: an error says what to write instead.
+* Missing is NaN and no observation: what has a memory skips it, and "the last 20 observations" are those of the instrument itself
+  however far they lie back. "of x" among the units: those that x has.
+* `width`, `period`, `k` and `least` are whole numbers of bars and `span` of sessions or bars, up to {longest:,}. `NAN` is
+  missing and `INF` infinity: `clip(x, 0, INF)`.
+* No function looks ahead. Whatever is written here obeys the [laws](audit.md).
+"""
+GROUPS = {
+    "open_": "The bar and its time",
+    "affine": "Arithmetic",
+    "greater": "Conditions",
+    "prev": "Memory",
+    "total": "Windows",
+    "cov": "Two series",
+    "session_first": "The session",
+    "slot_mean": "The time of day",
+    "bucket_open": "Longer bars",
+    "across_rank": "The others",
+}
+"""The first function of each group, in the order of the sources."""
+DOCUMENTED = re.compile(r"(.*) NaN: (.*)\. Units: (.*)\.", re.DOTALL)
+
+
+def language() -> str:
+    """The page of primitives."""
+    made = {name: getattr(expression, name) for name in expression.__all__}
+    functions = [f for f in made.values() if inspect.isfunction(f)]
+    places = {module: i for i, module in enumerate(("intraday.core.expression", "intraday.core.day_expression"))}
+    functions.sort(key=lambda f: (places[f.__module__], f.__code__.co_firstlineno))
+    parts = [LANGUAGE.format(longest=limits.LONGEST)]
+    for f in functions:
+        if f.__name__ in GROUPS:
+            parts.append(f"\n## {GROUPS[f.__name__]}\n\n| function | meaning | NaN | units |\n| --- | --- | --- | --- |\n")
+        parts.append(primitive(f))
+    return "".join(parts)
+
+
+def primitive(f: Callable[..., object]) -> str:
+    """A row: how it is called, and what its docstring says."""
+    written = [p.name + ("" if p.default is p.empty else f"={p.default}") for p in inspect.signature(f).parameters.values()]
+    found = DOCUMENTED.fullmatch(" ".join((inspect.getdoc(f) or "").split()))
+    assert found is not None, f"{f.__name__}: expected a docstring that ends in 'NaN: … . Units: … .'"
+    words = (w.replace("``", "`").replace("|", "\\|") for w in found.groups())
+    return f"| `{f.__name__}({', '.join(written).replace('=nan', '=NAN')})` | {' | '.join(words)} |\n"
 
 
 def main(arguments: Sequence[str]) -> None:
-    if arguments:
-        mine = load_user_features(Path(arguments[0]), SessionTable.load())
+    parser = argparse.ArgumentParser(
+        description="Write docs/features.md and docs/expressions.md, or the tables of a file of yours."
+    )
+    parser.add_argument("file", nargs="?", type=Path, help="a file of user features: its tables go to standard output")
+    file = parser.parse_args(arguments).file
+    if file is not None:
+        mine = load_user_features(file, SessionTable.load())
         sys.stdout.write(tables([*mine.expressions, *mine.functions.features], pictures=False))
         return
-    TARGET.write_text(page(), encoding="utf-8")
-    sys.stdout.write(f"{TARGET.name}: {len(default_registry())} features\n")
+    (DOCS / "features.md").write_text(page(), encoding="utf-8")
+    (DOCS / "expressions.md").write_text(language(), encoding="utf-8")
+    sys.stdout.write(f"features.md: {len(default_registry())} features; expressions.md: {len(expression.__all__) - 4} functions\n")
 
 
 if __name__ == "__main__":

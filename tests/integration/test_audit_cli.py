@@ -102,7 +102,7 @@ def test_the_example_file_passes_and_is_described(tmp_path: Path) -> None:
     code, document, output = run(tmp_path, example, *names)
     assert code == 0, output
     assert [f["name"] for f in document["own_features"]] == list(names)
-    assert document["own_features"][0]["definition"].startswith("(div (sub (close) (ema (close) 20")
+    assert document["own_features"][0]["definition"].startswith("(close() - ema(close(), 20)) / std(close(), 20)")
     assert document["own_features"][2]["definition"] == "squeeze of the last 24 slots"
     page = Path(document["page"]).read_text(encoding="utf-8")
     assert "squeeze of the last 24 slots" in page

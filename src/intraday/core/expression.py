@@ -87,7 +87,7 @@ def minutes() -> Expr:
 
 
 def weekday() -> Expr:
-    """Of the session's date. NaN: never. Units: 0 Monday .. 6 Sunday."""
+    """Day of the week of the session's date. NaN: never. Units: 0 Monday .. 6 Sunday."""
     return Expr("weekday")
 
 
@@ -117,7 +117,7 @@ def log(x: Expr) -> Expr:
 
 
 def exp(x: Expr) -> Expr:
-    """e to the x. NaN: where x is, and where it is too large. Units: none."""
+    """e to the x. NaN: where x is. Units: none."""
     return Expr("exp", (x,))
 
 

@@ -10,9 +10,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from intraday.core.audit.result import Finding, Law, Outcome
-from intraday.core.feature import Feature
-from intraday.core.function_features import FunctionFeature
-from intraday.core.python_text import python_text
+from intraday.core.feature_words import AnyFeature, computed_as
 from intraday.domain.errors import InputError
 
 FORMAT = 2  # of a kept certificate; another one cannot be read
@@ -45,15 +43,11 @@ class Described:
     definition: str
 
 
-def described(feature: Feature | FunctionFeature) -> Described:
+def described(feature: AnyFeature) -> Described:
     """What its author says of it, and what is computed."""
-    if isinstance(feature, FunctionFeature):
-        definition = f"{getattr(feature.function, '__qualname__', 'function')} of the last {feature.window} slots"
-    else:
-        definition = python_text(feature.expr)
     f = feature
     return Described(
-        f.name, f.family, f.formula, f.units, f.warmup, f.sessions, f.needs_volume, f.undefined, f.source, definition
+        f.name, f.family, f.formula, f.units, f.warmup, f.sessions, f.needs_volume, f.undefined, f.source, computed_as(f)
     )  # fmt: skip
 
 

@@ -65,7 +65,9 @@ def features() -> list[Feature]:
     """Family ``alpha158``, 158 features in qlib's order."""
     kinds = [*_trends(), *_places(), *_correlations(), *_counts(), *_moves(), *_volumes()]
     rolling = [
-        _feature(f"{k.name}{d}", k.build(d), k.formula.replace("%d", str(d)), k.units, k.undefined) for k in kinds for d in WINDOWS
+        _feature(f"{k.name}{d}", k.build(d), k.formula.replace("%d", str(d)), k.units.replace("%d", str(d)), k.undefined)
+        for k in kinds
+        for d in WINDOWS
     ]
     return [*_bar(), *_prices(), *rolling]
 

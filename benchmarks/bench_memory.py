@@ -157,26 +157,23 @@ def _share_mib(pid: str) -> float:
 
 
 def draw(points: Sequence[Point], path: Path) -> None:
-    """Peak memory against bars, a line for each size of pieces; seconds against bars beside it."""
+    """Peak memory of the process and of the server against bars, a line for each size of pieces."""
     import matplotlib as mpl
 
     mpl.use("Agg")
     from matplotlib import pyplot as plt
 
-    figure_, (left, right) = plt.subplots(1, 2, figsize=(10, 3.8), layout="constrained")
-    for mib in sorted({p.mib for p in points}):
-        for again, style in ((False, "o-"), (True, "s:")):
-            mine = [p for p in points if p.mib == mib and p.again == again]
-            millions = [p.bars / 1e6 for p in mine]
-            label = f"pieces of {mib} MiB" + (", all stored before" if again else "")
-            (line,) = left.plot(millions, [p.peak_mib for p in mine], style, label=label)
-            if not again:
-                right.plot(millions, [p.seconds for p in mine], style, label=label, color=line.get_color())
-    left.set(xlabel="million bars", ylabel="peak memory, MiB", ylim=(0, None), title="the process")
-    right.set(xlabel="million bars", ylabel="seconds", ylim=(0, None), title="features and labels, stored")
-    for axis in (left, right):
+    figure_, axes = plt.subplots(1, 2, figsize=(10, 3.8), sharey=True, layout="constrained")
+    for axis, field, title in zip(axes, ("peak_mib", "server_mib"), ("the process", "the database server"), strict=True):
+        for mib in sorted({p.mib for p in points}):
+            for again, style in ((False, "o-"), (True, "s:")):
+                mine = [p for p in points if p.mib == mib and p.again == again]
+                label = f"pieces of {mib} MiB" + (", all stored before" if again else "")
+                axis.plot([p.bars / 1e6 for p in mine], [getattr(p, field) for p in mine], style, label=label)
+        axis.set(xlabel="million bars", ylim=(0, None), title=title)
         axis.grid(visible=True, alpha=0.25)
-        axis.legend(fontsize="small")
+    axes[0].set_ylabel("peak memory, MiB")
+    axes[0].legend(fontsize="small")
     figure_.savefig(path, dpi=110, metadata={"Software": None})
 
 

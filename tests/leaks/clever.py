@@ -84,11 +84,23 @@ def of_the_index(bars):
 
 def by_its_place(bars):
     """A rank in which equals are told apart by their column."""
-    return np.argsort(np.argsort(np.round(np.nan_to_num(bar_return(bars)), 3), axis=1, kind="stable"), axis=1) + 0.0
+    rounded = np.where(bars.member, np.round(np.nan_to_num(bar_return(bars)), 3), np.inf)
+    return np.where(bars.member, np.argsort(np.argsort(rounded, axis=1, kind="stable"), axis=1), np.nan)
 
 
 def against_the_others(bars):
-    return bar_return(bars) - np.nanmean(bar_return(bars), axis=1, keepdims=True)
+    members = np.where(bars.member, bar_return(bars), np.nan)
+    return bar_return(bars) - np.nanmean(members, axis=1, keepdims=True)
+
+
+def against_all_columns(bars):
+    """Among them whoever happens to be stored beside the universe."""
+    compared = np.where(bars.member, bar_return(bars), np.nan)
+    return bar_return(bars) - np.nanmean(compared, axis=1, keepdims=True)
+
+
+def against_the_third(bars):
+    return bar_return(bars) - bar_return(bars)[:, 2:3]
 
 
 def since_the_open(bars):
@@ -105,7 +117,7 @@ def tilted(bars, weights=(0.5, 0.3, 0.2)):
 LEAKS = (
     (kept_by_shape, 5), (kept_by_row, 2), (file_of_prices, 1), (length_of_panel, 4), (holes_to_come, 3), (chance, 1),
     (wall_clock, 1), (wraps_around, 5), (after_the_open, 3), (on_short_sessions, 3), (in_the_closing_auction, 3),
-    (of_the_index, 3), (by_its_place, 1),
+    (of_the_index, 3), (by_its_place, 1), (against_all_columns, 1), (against_the_third, 1),
 )  # fmt: skip
 HONEST = ((against_the_others, 1), (since_the_open, 1), (tilted, 3))
 FEATURES = [FunctionFeature(f.__name__, f, window, "", "") for f, window in (*LEAKS, *HONEST)]

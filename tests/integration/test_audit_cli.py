@@ -117,7 +117,7 @@ def test_an_honest_file_gets_a_certificate(tmp_path: Path) -> None:
     assert document["by"] == "a tester"
     assert document["facts"]["User features"].startswith("pipeline_honest.py, sha256 ")
     by_law = {law["law"]: law for law in document["laws"]}
-    assert len(by_law) == 17, sorted(by_law)
+    assert len(by_law) == 18, sorted(by_law)
     assert all(law["passed"] > 0 for law in by_law.values())
     assert all(law["n"] > 100 for law in by_law.values())
     again = run(tmp_path, LEAKS / "pipeline_honest.py", "ret_3", "trend")[1]

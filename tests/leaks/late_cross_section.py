@@ -5,9 +5,9 @@ import numpy as np
 from intraday.core.function_features import FunctionFeature
 
 
-def share_below(x):
-    """Share of the instruments that are lower, of those that are there."""
-    there = ~np.isnan(x)
+def share_below(x, member):
+    """Share of the members that are lower, of those that are there."""
+    there = ~np.isnan(x) & member
     lower = (x[:, None, :] < x[:, :, None]) & there[:, None, :]
     return np.where(there, lower.sum(axis=2) / np.maximum(there.sum(axis=1, keepdims=True), 1), np.nan)
 
@@ -16,11 +16,11 @@ def among_all(bars):
     x = bars.close / bars.open - 1.0
     for t in range(len(x) - 2, -1, -1):
         x[t] = np.where(np.isnan(x[t]), x[t + 1], x[t])
-    return share_below(x)
+    return share_below(x, bars.member)
 
 
 def among_those_there(bars):
-    return share_below(bars.close / bars.open - 1.0)
+    return share_below(bars.close / bars.open - 1.0, bars.member)
 
 
 FEATURES = [

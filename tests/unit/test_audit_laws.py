@@ -27,7 +27,7 @@ from intraday.core.panel import Day, Lists, day_of, panel_of
 from intraday.core.registry import default_registry
 from intraday.core.synthetic import SyntheticMarket, SyntheticSpec
 from intraday.core.weights import average_uniqueness
-from intraday.domain.arrays import DAY_NS, F4, MINUTE_NS, Bars, Labels, Panel
+from intraday.domain.arrays import DAY_NS, F4, I8, MINUTE_NS, Bars, Labels, Panel
 from intraday.domain.session import SessionTable
 from intraday.model.dataset import Dataset, join
 from intraday.model.splits import Fold, SplitSpec, walk_forward
@@ -65,6 +65,9 @@ class Planted:
 
     def update(self, bars: Bars, ts_ns: int, day: Day) -> F4:
         return self._step(self._real.update(bars, ts_ns, day))
+
+    def columns(self, keep: I8) -> Planted:
+        raise NotImplementedError
 
 
 def shifted(panel: Panel | None, x: F4) -> F4:

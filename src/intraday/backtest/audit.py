@@ -18,6 +18,7 @@ from intraday.core.audit.alone import Alone
 from intraday.core.audit.functions import order_law, whole_panel
 from intraday.core.audit.labels import LabelCase, label_laws
 from intraday.core.audit.laws import Group, feature_laws, late_bars, without
+from intraday.core.audit.members import members_law
 from intraday.core.audit.result import Finding, Law, merged
 from intraday.core.audit.unusual import unusual_law
 from intraday.core.candles import HistoricalAggregator
@@ -95,6 +96,7 @@ class Audit:
             self._progress("features", k, len(groups))
             x, of_group = feature_laws(group, self._panel, self._rng)
             found += [*of_group, *self._adjusted(group, x), *self._live(group)]
+            found += members_law(group, self._panel, self._given.index, self._rng)
             values.append(x)
             own.look()
         if self._plan.user.functions.features:

@@ -23,6 +23,7 @@ MEANING = {
     Law.WHOLE: "a user's function on all bars at once gives what the trailing window gives (1e-5)",
     Law.UNUSUAL: "the same on made-up bars of a halt, a Muhurat evening, a short Saturday, the closing auction, with an index",
     Law.ORDER: "a user's function gives an instrument the same value wherever it stands among the others (1e-5)",
+    Law.MEMBERS: "features are the same without the instruments that are no members of the universe (user functions: 1e-5)",
     Law.ALONE: "a user's function uses no clock, file, network or chance, holds no table and keeps no state between calls",
     Law.LABEL_PREFIX: "labels known at a moment are the same with no future, and with another",
     Law.LABEL_TAIL: "what is still open at a moment has no label",

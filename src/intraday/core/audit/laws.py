@@ -35,6 +35,10 @@ class Calculator(Protocol):
         """float32 [b, F]."""
         ...
 
+    def columns(self, keep: I8) -> Calculator:
+        """One of the instruments ``keep``, in that order."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Group:

@@ -34,6 +34,7 @@ class Law(StrEnum):
     WHOLE = "whole panel = trailing window"
     UNUSUAL = "unusual sessions"
     ORDER = "order of instruments"
+    MEMBERS = "instruments outside the universe"
     ALONE = "depends on its argument alone"
     LABEL_PREFIX = "labels: the future changes no known label"
     LABEL_TAIL = "labels: none before its outcome is known"

@@ -176,8 +176,7 @@ def _client(server: SimServer, token: Secret, clock: Clock) -> RESTClient:
 
 @dataclass
 class Lived:
-    """What came of a live day. ``made``: the minutes its features were made of, those before the start included, which the run does
-    not answer for."""
+    """What came of a live day. ``made``: the minutes its features were made of."""
 
     effects: list[Effect] = field(default_factory=list)
     made: list[Bars] = field(default_factory=list)

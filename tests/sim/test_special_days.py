@@ -172,7 +172,10 @@ def test_late_bars_changed_nothing_that_was_issued(case: Case) -> None:
     world, live = world_of(case.day), live_of(case)
     saved = np.concatenate([effect.bars for effect in live.effects if isinstance(effect, SaveBars)])
     assert (saved["flags"] & BarFlag.LATE).any() == (case.day != date(2021, 11, 4)), "the evening is lived from before its open"
-    decisions = HistoricalAggregator(4).aggregate(sort_bars(np.concatenate(live.made)), TIMEFRAME)
+    made = np.concatenate(live.made)
+    within_grace_ns = world.at(case.start) - MINUTE_NS
+    assert made["ts_ns"].min() >= within_grace_ns, "the last price of a minute that was over is no minute to decide on"
+    decisions = HistoricalAggregator(4).aggregate(sort_bars(made), TIMEFRAME)
     panel = panel_of(decisions, 4, TIMEFRAME, SESSIONS, LISTS)
     x = before(case.day).calculator().batch(panel)
     issued = {

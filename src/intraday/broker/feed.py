@@ -139,8 +139,7 @@ class KiteFeed:
 
     def _begin(self) -> Iterator[Event]:
         now_ns = self._stamp()
-        while self._timers and self._timers[0] <= now_ns:
-            self._timers.popleft()
+        yield from self._timer()  # minutes before the start are over: what is heard of them is late
         if self._session.open_ns < now_ns:
             for down in self._down.values():
                 down.told = True

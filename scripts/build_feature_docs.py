@@ -19,6 +19,7 @@ from intraday.core.feature_words import AnyFeature, computed_as, lookback, needs
 from intraday.core.registry import default_registry
 from intraday.core.user_features import load_user_features
 from intraday.domain.session import SessionTable
+from intraday.report.feature_picture import pictured
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 HEAD = """# Features
@@ -110,7 +111,7 @@ def tables(features: Sequence[AnyFeature], pictures: bool) -> str:
         about = f"{ABOUT[family]}\n\n" if family in ABOUT else ""
         parts.append(f"\n## {'VWAP' if family == 'vwap' else family.capitalize()}\n\n{about}{table(members)}")
         if pictures:
-            parts.append(f"\n![{family}: each feature on one day](images/features-{family}.svg)\n")
+            parts += [f"\n![{name}: each feature on one day](images/features-{name}.svg)\n" for name in pictured(members)]
     return "".join(parts)
 
 

@@ -1,17 +1,19 @@
-"""Draw docs/images/features-<family>.svg: every feature of a family on one day of one stock of the made-up market.
+"""Draw docs/images/features-<family>.svg: every feature of a family, 40 a picture, on one day of one stock of the made-up market.
 
-    .venv/bin/python scripts/draw_features.py
+    .venv/bin/python scripts/draw_features.py                  # all of them
+    .venv/bin/python scripts/draw_features.py rsi_14 rsi.svg   # one feature, larger
 
 Run it after changing a feature; a test compares. The market is core/synthetic.py's, so the pictures hold no real prices.
 """
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import date
-from html import escape
+from difflib import get_close_matches
 from pathlib import Path
 
 import numpy as np
@@ -26,17 +28,13 @@ from intraday.core.registry import default_registry
 from intraday.core.synthetic import SyntheticMarket, SyntheticSpec
 from intraday.domain.arrays import F8, Panel
 from intraday.domain.session import SessionTable
+from intraday.report.feature_picture import COLUMNS, Curve, Hours, picture, pictured
 
 IMAGES = Path(__file__).resolve().parent.parent / "docs" / "images"
 TIMEFRAME, FIRST, LAST = 5, date(2026, 6, 1), date(2026, 6, 12)  # ten sessions; the last one is drawn
 SPEC = SyntheticSpec(instruments=12, seed=7)
 STOCK = 0
-COLUMNS, WIDTH, HEIGHT, PLOT = 4, 250, 92, 56  # cells a row; a cell's size and the height of its plot, pixels
-LEFT, TOP, STEP = 12, 26, 3  # the plot's corner in its cell; pixels a bar
-STYLE = (
-    "text{font:11px sans-serif;fill:#333}.r{font-size:9px;fill:#888;text-anchor:end}"
-    "path{fill:none;stroke:#1f5fa8;stroke-width:1.2}.p{stroke:#888}.z{stroke:#ddd;stroke-width:1}rect{fill:#fff}"
-)
+HOURS = Hours(9 * 60 + 15, 15 * 60 + 30)
 
 
 def market() -> Panel:
@@ -50,13 +48,15 @@ def market() -> Panel:
 
 
 def drawn(features: Sequence[Feature], panel: Panel) -> tuple[F8, dict[str, F8]]:
-    """The last session's minutes [n], and close, volume and features by name [n]."""
+    """The last session's times, minutes of the day IST [n], and close, volume and features by name [n]."""
     has_volume = np.asarray(~np.isnan(panel.volume).all(axis=0), np.bool_)
     chosen = FeatureSet(TIMEFRAME, tuple(features), AnchorRule())
     values = FeatureCalculator(chosen, has_volume, SPEC.instruments - 1).batch(panel)
     rows = (panel.session == panel.session[-1]) & panel.mask[:, STOCK]
     bars = {"close": panel.close[rows, STOCK], "volume": panel.volume[rows, STOCK]}
-    return panel.minute[rows], bars | {f.name: values[rows, STOCK, i].astype(np.float64) for i, f in enumerate(features)}
+    return HOURS.first + panel.minute[rows], bars | {
+        f.name: values[rows, STOCK, i].astype(np.float64) for i, f in enumerate(features)
+    }
 
 
 def digest(feature: Feature) -> str:
@@ -64,71 +64,37 @@ def digest(feature: Feature) -> str:
     return hashlib.sha256(feature.expr.text.encode()).hexdigest()[:8]
 
 
-def line(minute: F8, values: F8) -> tuple[str, str]:
-    """A path, broken where a value is missing, and the range it spans."""
-    known = values[np.isfinite(values)]
-    if not len(known):
-        return "", "no value"
-    low, high = float(known.min()), float(known.max())
-    middle = np.full(len(values), PLOT / 2)
-    y = PLOT - (values - low) / (high - low) * PLOT if high > low else np.where(np.isfinite(values), middle, np.nan)
-    points, pen = [], "M"
-    for at, level in zip(minute / TIMEFRAME * STEP, y, strict=True):
-        points.append(f"{pen}{at:.0f} {level:.1f}" if np.isfinite(level) else "")
-        pen = "L" if np.isfinite(level) else "M"
-    return "".join(points), f"{short(low)} .. {short(high)}" if high > low else short(low)
+def drawing(title: str, features: Sequence[Feature], clock: F8, values: Mapping[str, F8], zoom: int = 1) -> str:
+    """SVG: the close, the volume, and the features in their order."""
+    bars = [Curve("close, rupees", values["close"]), Curve("volume, shares", values["volume"])]
+    curves = [*bars, *(Curve(f.name, values[f.name], digest(f)) for f in features)]
+    return picture(f"{title} on one day of a made-up stock", clock, curves, HOURS, 1 if zoom > 1 else COLUMNS, zoom)
 
 
-def short(value: float) -> str:
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+def file_name(picture: str) -> str:
+    """Where a picture is, below docs/images."""
+    return f"features-{picture}.svg"
 
 
-def cell(i: int, name: str, minute: F8, values: F8, mark: str) -> str:
-    """One small picture: name, range, line; a grey one for what the bars themselves are."""
-    path, span = line(minute, values)
-    x, y = (i % COLUMNS) * WIDTH + LEFT, (i // COLUMNS) * HEIGHT + TOP
-    known = values[np.isfinite(values)]
-    zero = ""
-    if len(known) and known.min() < 0 < known.max():
-        level = PLOT + known.min() / (known.max() - known.min()) * PLOT
-        zero = f'<path class="z" d="M0 {level:.1f}H{74 * STEP}"/>'
-    kind = f' data-of="{mark}"' if mark else ' class="p"'
-    return (
-        f'<g transform="translate({x} {y})"><text y="-5">{escape(name)}</text><text class="r" x="{74 * STEP}" y="-5">{span}</text>'
-        f'{zero}<path{kind} d="{path}"/></g>\n'
-    )
-
-
-def picture(family: str, features: Sequence[Feature], minute: F8, values: Mapping[str, F8]) -> str:
-    """SVG of one family: the close, the volume, and the features in their order."""
-    names = [("close, rupees", "close", ""), ("volume, shares", "volume", ""), *((f.name, f.name, digest(f)) for f in features)]
-    cells = [cell(i, shown, minute, values[name], mark) for i, (shown, name, mark) in enumerate(names)]
-    width, height = COLUMNS * WIDTH, -(-len(names) // COLUMNS) * HEIGHT + 8
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img">'
-        f"<title>{escape(family)}: each feature on one day of a made-up stock</title>"
-        f'<style>{STYLE}</style><rect width="{width}" height="{height}"/>\n{"".join(cells)}</svg>\n'
-    )
-
-
-def file_name(family: str) -> str:
-    """Where a family's picture is, below docs/images."""
-    return f"features-{family}.svg"
-
-
-def families(registry: Mapping[str, Feature]) -> dict[str, list[Feature]]:
-    """Features by family."""
-    names = dict.fromkeys(f.family for f in registry.values())
-    return {name: [f for f in registry.values() if f.family == name] for name in names}
-
-
-def main() -> None:
-    registry = default_registry()
-    minute, values = drawn(list(registry.values()), market())
-    for family, members in families(registry).items():
-        (IMAGES / file_name(family)).write_text(picture(family, members, minute, values), encoding="utf-8")
-    sys.stdout.write(f"{len(families(registry))} pictures of {len(registry)} features\n")
+def main(arguments: Sequence[str]) -> None:
+    parser = argparse.ArgumentParser(description="Draw docs/images/features-*.svg, or one feature into a file of yours.")
+    parser.add_argument("name", nargs="?", help="a registered feature")
+    parser.add_argument("file", nargs="?", type=Path, help="where its picture goes, such as rsi.svg")
+    asked, registry = parser.parse_args(arguments), default_registry()
+    if asked.name is not None and (asked.file is None or asked.name not in registry):
+        near = ", ".join(get_close_matches(str(asked.name), registry, n=5)) or "one of docs/features.md"
+        parser.error(f"expected a registered feature ({near}) and a file, found {asked.name} {asked.file or ''}")
+    chosen = list(registry.values()) if asked.name is None else [registry[asked.name]]
+    clock, values = drawn(chosen, market())
+    if asked.name is not None:
+        asked.file.write_text(drawing(asked.name, chosen, clock, values, zoom=3), encoding="utf-8")
+        return
+    pictures = pictured(chosen)
+    for name, members in pictures.items():
+        text = drawing(f"{name}: each feature", [registry[f.name] for f in members], clock, values)
+        (IMAGES / file_name(name)).write_text(text, encoding="utf-8")
+    sys.stdout.write(f"{len(pictures)} pictures of {len(registry)} features\n")
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

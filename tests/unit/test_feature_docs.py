@@ -13,6 +13,7 @@ import pytest
 
 from intraday.core import expression as e
 from intraday.core.registry import default_registry
+from intraday.report.feature_picture import Curve, Hours, line, picture, pictured
 
 REGISTRY = default_registry()
 
@@ -38,32 +39,50 @@ def build(root: Path) -> ModuleType:
 
 def test_every_family_has_a_picture_of_its_features_as_they_are(root: Path, draw: Any) -> None:
     page = (root / "docs" / "features.md").read_text(encoding="utf-8")
-    for family, members in draw.families(REGISTRY).items():
-        name = draw.file_name(family)
+    pictures = pictured(list(REGISTRY.values()))
+    for key, members in pictures.items():
+        name = draw.file_name(key)
         picture = (root / "docs" / "images" / name).read_text(encoding="utf-8")
         assert f"](images/{name})" in page
         assert re.findall(r'data-of="(\w+)"', picture) == [draw.digest(f) for f in members], f"{name}: run scripts/draw_features.py"
     drawn = {p.name for p in (root / "docs" / "images").glob("features-*.svg")}
-    assert drawn == {draw.file_name(family) for family in draw.families(REGISTRY)}
+    assert drawn == {draw.file_name(key) for key in pictures}
+    assert max(len(members) for members in pictures.values()) <= 40
 
 
 @pytest.mark.parametrize("family", ["session", "cross-section"])
 def test_a_picture_is_of_the_values(root: Path, draw: Any, family: str) -> None:
-    members = draw.families(REGISTRY)[family]
-    minute, values = draw.drawn(members, draw.market())
-    fresh = draw.picture(family, members, minute, values)
+    members = pictured(list(REGISTRY.values()))[family]
+    clock, values = draw.drawn(members, draw.market())
+    fresh = draw.drawing(f"{family}: each feature", members, clock, values)
     kept = (root / "docs" / "images" / draw.file_name(family)).read_text(encoding="utf-8")
     numbers = [np.array(re.findall(r"-?\d+(?:\.\d+)?", re.sub(r'data-of="\w+"', "", text)), float) for text in (fresh, kept)]
     np.testing.assert_allclose(numbers[0], numbers[1], atol=0.11)  # a tenth of a pixel: another processor may round otherwise
     assert len(numbers[0]) > 1000
 
 
-def test_a_line_breaks_where_there_is_no_value(draw: Any) -> None:
-    minute = np.arange(5) * 5.0
-    path, span = draw.line(minute, np.array([np.nan, 1.0, 2.0, np.nan, 0.0]))
+def test_a_line_breaks_where_there_is_no_value() -> None:
+    x = np.arange(5) * 3.0
+    path, span = line(x, np.array([np.nan, 1.0, 2.0, np.nan, 0.0]))
     assert path == "M3 28.0L6 0.0M12 56.0" and span == "0 .. 2"
-    assert draw.line(minute, np.full(5, 7.0)) == ("M0 28.0L3 28.0L6 28.0L9 28.0L12 28.0", "7")
-    assert draw.line(minute, np.full(5, np.nan)) == ("", "no value")
+    assert line(x, np.full(5, 7.0)) == ("M0 28.0L3 28.0L6 28.0L9 28.0L12 28.0", "7")
+    assert line(x, np.full(5, np.nan)) == ("", "no value")
+
+
+def test_the_time_axis_names_the_hours() -> None:
+    text = picture("t", np.array([555.0, 600.0, 925.0]), [Curve("close", np.array([1.0, 2.0, 3.0]))], Hours(555, 930))
+    assert re.findall(r'<text class="h" x="(\d+)" y="66">([\d:]+)<', text) == [
+        ("27", "10:00"), ("62", "11:00"), ("98", "12:00"), ("133", "13:00"), ("169", "14:00"), ("204", "15:00"),
+    ]  # fmt: skip
+    assert 'd="M0 56.0L27 28.0L219 0.0"' in text, "the curve stands on the same hours"
+
+
+def test_one_feature_is_drawn_by_itself(draw: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    draw.main(["rsi_14", str(tmp_path / "rsi.svg")])
+    assert re.findall(r'data-of="(\w+)"', (tmp_path / "rsi.svg").read_text()) == [draw.digest(REGISTRY["rsi_14"])]
+    with pytest.raises(SystemExit):
+        draw.main(["rsi_15", str(tmp_path / "rsi.svg")])
+    assert "expected a registered feature (rsi_5, rsi_14, " in capsys.readouterr().err
 
 
 def test_every_feature_says_what_a_reader_needs() -> None:

@@ -46,6 +46,7 @@ from intraday.database.schema import init
 from intraday.database.stores import Stores
 from intraday.domain.arrays import F4, Mask, Panel
 from intraday.domain.clock import Clock
+from intraday.domain.corporate import ActionKind
 from intraday.domain.errors import ArtifactError, ConfigError, SkewError, StorageError
 from intraday.domain.instruments import Instrument, Kind
 from intraday.domain.membership import Auction, Flag, Membership, auction_rule
@@ -220,7 +221,8 @@ def lists(
     out = excluded(actions, ids, anchor or AnchorRule(), sessions, since, sessions.last)
     known = lists_of(instruments, members.spans("flag", flag), members.known_from("flag", flag), membership, out)
     row = {number: k for k, number in enumerate(ids)}
-    return replace(known, settled=tuple(sorted({(row[a.instrument_id], session_of(a.ex_date)) for a in actions})))
+    told = {(row[a.instrument_id], session_of(a.ex_date)) for a in actions if a.kind is ActionKind.OTHER}  # a dividend says nothing
+    return replace(known, settled=tuple(sorted(told)))
 
 
 def _kept_from(system: System) -> date | None:

@@ -52,7 +52,8 @@ def rescaled(opens: F8, before: F8) -> Mask:
 class Overnight:
     """Sessions of S instruments, one after the other from the anchor on. What has no volume (an index) has no scale to change.
 
-    ``settled``: (dense row, session number) of actions that are entered.
+    ``settled``: (dense row, session number) of opens that a person has explained. Who sits out by the lists is not to be among the
+    bars.
     """
 
     def __init__(self, n: int, settled: Iterable[tuple[int, int]] = ()) -> None:

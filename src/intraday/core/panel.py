@@ -23,8 +23,8 @@ class Lists:
     was in the universe that cross-sections compare; None: always. Others get features, but are compared with nobody. ``out``: when
     it sits out, as after a corporate action (``core.actions.excluded``): it has no bars in panels, so no features and no labels.
     ``futures``: rows that keep the derivatives segment's hours. ``decided``: when there may be signals of it; None: always. Who is
-    only compared with, as the market index may be, gets none. ``settled``: (row, session number) of entered actions, which nobody
-    need ask about.
+    only compared with, as the market index may be, gets none. ``settled``: (row, session number) of opens that a person
+    has explained.
     """
 
     auction: Spans = ()

@@ -10,11 +10,15 @@ import os
 from datetime import date, datetime, time, timedelta, timezone
 from typing import Any
 
+import numpy as np
 import pytest
 
+from intraday.app import open_system
 from intraday.config.settings import Settings
 from intraday.database.pool import Database
+from intraday.domain.arrays import BAR, MINUTE_NS, empty
 from intraday.domain.clock import SystemClock
+from intraday.domain.ports import Source
 from intraday.jobs.check import Request, run_check
 from intraday.jobs.historical import run_historical
 from intraday.jobs.live import run_live
@@ -89,5 +93,18 @@ def test_nothing_of_a_closing_auction_stock_reaches_past_a_quarter_past_three(se
     assert len(checks) > 3 and [c.name for c in checks if not c.passed] == []
     assert [f.rule.name for f in run_check(chosen, Request(), SystemClock(), quiet).wrong] == []
     run_historical(around(settings, day=date(2026, 8, 6)), SystemClock(), quiet)  # the exchange's own candles of the day
-    checks = run_verify(chosen, DAY, None, SystemClock(), quiet).checks
-    assert [c.name for c in checks if not c.passed] == []
+    verified = run_verify(chosen, DAY, None, SystemClock(), quiet)
+    assert [c.name for c in verified.checks if not c.passed] == []
+    import_before_the_list(chosen)
+    assert run_verify(chosen, DAY, None, SystemClock(), quiet) == verified
+
+
+def import_before_the_list(settings: Settings) -> None:
+    """Minutes of the closing auction as a file has them, stored when nobody had said who takes part in it."""
+    with open_system(settings, SystemClock()) as system:
+        (stock,) = (i for i in system.universe() if i.symbol == STOCK)
+        late = empty(BAR, 15)
+        late["ts_ns"] = system.sessions.get(DAY, auction=True).close_ns + np.arange(15) * MINUTE_NS
+        for name in ("open", "high", "low", "close", "volume"):
+            late[name] = 100.0
+        system.stores.bars.write([stock.id], late, Source.IMPORT, system.clock.now_ns())

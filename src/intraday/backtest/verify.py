@@ -24,7 +24,7 @@ from intraday.core.candles import HistoricalAggregator, day_end
 from intraday.core.features import FeatureCalculator
 from intraday.core.labels import SIGMA
 from intraday.core.overnight import Overnight
-from intraday.core.panel import kept_of, panel_of, within_hours
+from intraday.core.panel import Lists, kept_of, panel_of, within_hours
 from intraday.domain.arrays import DAY_NS, I8, MINUTE_NS, TICK, Bars, Ticks, empty
 from intraday.domain.errors import JournalError, SkewError, VerifyError
 from intraday.domain.events import Frame, Signal, Timer
@@ -125,8 +125,8 @@ class Verifier:
         self, run: RunDay, journal: JournalReader, model: LoadedModel, stored: Rowset, checks: tuple[Check, ...]
     ) -> VerifyReport:
         session = self._sessions.get(run.day)
-        stored_best, lists = self._bars.read(run.instrument_ids, *_span(session)), journal.header.lists
-        best = within_hours(stored_best, len(run.instrument_ids), self._sessions, lists)
+        lists = journal.header.lists
+        best = self._read(run, lists)
         calculator, start, history, overnight = self._start(run, journal, model)
         again = self._again(run, journal, model, calculator, best, overnight).since(run.from_ns)
         late = keys_of(late_bars(stored.bars)) | _unseen(best, run.from_ns)
@@ -138,15 +138,19 @@ class Verifier:
         changed = _keys_of_differences(stored.signals, again.signals)
         signals = explain_rows(changed, len(stored.signals), run.timeframe, evidence, moved)
         return VerifyReport(
-            run, _symbols(journal), (*checks, start), tuple(candles), len(best), self._others(run), features, signals
+            run, _symbols(journal), (*checks, start), tuple(candles), len(best), self._others(run, lists), features, signals
         )
 
-    def _others(self, run: RunDay) -> int:
+    def _others(self, run: RunDay, lists: Lists) -> int:
         """Minutes of the day that a source preferred to the run's has."""
         preferred = list(Source)[: list(Source).index(run.source)]
-        span = _span(self._sessions.get(run.day))
-        keys = [keys_of(self._bars.read(run.instrument_ids, *span, source)) for source in preferred]
+        keys = [keys_of(self._read(run, lists, source)) for source in preferred]
         return len(set[tuple[int, int]]().union(*keys))
+
+    def _read(self, run: RunDay, lists: Lists, source: Source | None = None) -> Bars:
+        """The day's minutes within each instrument's own hours, as the run knew them; ``source`` None: the best."""
+        bars = self._bars.read(run.instrument_ids, *_span(self._sessions.get(run.day)), source)
+        return within_hours(bars, len(run.instrument_ids), self._sessions, lists)
 
     def _start(
         self, run: RunDay, journal: JournalReader, model: LoadedModel

@@ -65,6 +65,17 @@ def refused(result: Result, code: int) -> str:
     return " ".join(result.stderr.split())
 
 
+def test_who_sits_out_and_what_the_bars_doubt_is_said(run: Run) -> None:
+    """Fourteen sessions of bars, so the anchor is the first of them: before every ex-date."""
+    first = run("add", "INFY", "--ex", str(EX), "--split", "1:2").stdout
+    assert f"no features from {EX} on (split 1:2): state starts before that day ({DAYS[0].day})" in first
+    assert "warning" not in first
+    assert f"NSE:INFY: no features from {EX} on" in run("list").stdout
+    second = run("add", "TCS", "--ex", str(EX), "--split", "1:5").stdout
+    assert "warning: stored bars open +0.0% from the close before, where split 1:5 makes -80.0%: check date and terms" in second
+    assert "no features" not in run("add", "TCS", "--ex", str(DAYS[9].day), "--dividend", "7.5").stdout
+
+
 def test_what_is_found_is_added_and_seen_in_the_views(run: Run, dsn: str) -> None:
     (one,) = found(run("detect", "--json"))
     assert (one["key"], one["ex_date"], one["terms"], one["move"], one["turnover"], one["stated"]) == (

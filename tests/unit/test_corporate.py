@@ -178,6 +178,8 @@ def test_who_does_not_sit_out() -> None:
     assert sat_out([replace(may, instrument_id=3)]) == []
     assert sat_out([replace(may, gone_ns=1)]) == []
     assert sat_out([replace(may, price_factor=1.0, volume_factor=1.0)]) == []
+    assert sat_out([replace(may, price_factor=0.981, volume_factor=1.0)]) == []  # an ordinary dividend
+    assert sat_out([replace(may, price_factor=0.98, volume_factor=1.0)]) != []
     assert sat_out([replace(may, ex_date=date(2025, 4, 1))]) == []
     assert sat_out([replace(may, ex_date=date(2023, 12, 29))]) == []  # April's state starts on 1 January
     assert sat_out([replace(may, ex_date=date(2024, 1, 2))]) == [(1, FIRST, date(2024, 6, 30))]

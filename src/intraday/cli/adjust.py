@@ -203,6 +203,8 @@ def _show_added(out: Console, done: Added) -> None:
         a = s.action
         words = f"{s.key}: {a.kind} {a.terms} ex {a.ex_date}: earlier prices × {a.price_factor:g}, volumes × {a.volume_factor:g}"
         out.print(words, markup=False, soft_wrap=True)
+        for more in filter(None, (s.out, s.doubt and f"warning: {s.doubt}")):
+            out.print(f"  {more}", markup=False, soft_wrap=True)
     r = done.report
     out.print(f"{r.inserted} new, {r.revised} corrected, {r.unchanged} known before", markup=False)
     show_unknown(out, done.unknown)
@@ -218,6 +220,9 @@ def _show_listed(out: Console, found: Sequence[Stated]) -> None:
         cells = (s.key, str(a.ex_date), a.kind.value, a.terms, f"{a.price_factor:g}", f"{a.volume_factor:g}", a.source)
         made.add_row(*(Text(cell) for cell in cells))
     out.print(made)
+    for s in found:
+        if s.out:
+            out.print(f"{s.key}: {s.out}", markup=False, soft_wrap=True)
 
 
 def _show_probable(out: Console, found: Sequence[Probable]) -> None:

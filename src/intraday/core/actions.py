@@ -75,10 +75,11 @@ def excluded(
     """Who gets no features on which sessions of ``first <= day <= last``: (dense row, first, last session number), ordered.
 
     State that began before an ex-date holds prices and volumes of the old scale, so from that day on the instrument sits out until
-    the first session whose state starts (``rule``) on the ex-date or later. An action removed since excludes nobody.
+    the first session whose state starts (``rule``) on the ex-date or later. An action removed since excludes
+    nobody, nor does an ordinary dividend: it is part of how the market opened.
     """
     row = {number: k for k, number in enumerate(ids)}
-    wanted = [a for a in counting(actions, last) if a.instrument_id in row and a.adjusts]
+    wanted = [a for a in counting(actions, last) if a.instrument_id in row and a.rescales]
     spans = set()
     for segment in rule.segments(first, last, sessions):
         for action in wanted:

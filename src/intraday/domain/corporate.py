@@ -19,6 +19,9 @@ from intraday.domain.errors import InputError
 from intraday.domain.ports import WriteReport
 
 
+EXTRAORDINARY = 0.02  # of the price: from here on the exchange adjusts futures and options for a dividend, below it nobody does
+
+
 class ActionKind(StrEnum):
     """What happened to a share."""
 
@@ -48,9 +51,9 @@ class Action:
     gone_ns: int | None = None
 
     @property
-    def adjusts(self) -> bool:
-        """Whether it changes any price or volume."""
-        return (self.price_factor, self.volume_factor) != (1.0, 1.0)
+    def rescales(self) -> bool:
+        """Whether prices before and after are of two scales, so that no state may span it: all but an ordinary dividend."""
+        return self.volume_factor != 1.0 or abs(1.0 - self.price_factor) >= EXTRAORDINARY
 
 
 class ActionStore(Protocol):

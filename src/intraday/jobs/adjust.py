@@ -6,32 +6,43 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from fractions import Fraction
+from math import log
 from pathlib import Path
 
 from intraday.app import System, open_system
 from intraday.config.settings import Settings
 from intraday.core import suspects
+from intraday.core.actions import excluded
+from intraday.core.anchor import AnchorRule, resolve_anchor
 from intraday.database.universe import read_text
+from intraday.domain.arrays import DAY_NS
 from intraday.domain.clock import Clock
 from intraday.domain.corporate import Action, ActionKind, ActionRow, factors, needs_close, read_actions
 from intraday.domain.errors import ConfigError, InputError
 from intraday.domain.instruments import Instrument
 from intraday.domain.ports import Progress, WriteReport
-from intraday.domain.session import day_of, midnight_ns
+from intraday.domain.session import EPOCH, day_of, midnight_ns
 from intraday.domain.universe import key_of
 from intraday.jobs.outcome import recorded_run
 
 CLOSE_DAYS = 15  # a stored close older than that is not "the close before"
 EVER_NS = 2**62
+ANCHOR_DAYS = 200  # an anchor lies up to two quarters before its day, and has to be in the session table
+OVERNIGHT = 0.25  # log: how far a market moves from close to open, apart from an action
 BY_HAND = "intraday adjust add"
 
 
 @dataclass(frozen=True, slots=True)
 class Stated:
-    """An action with the key of its instrument."""
+    """An action with the key of its instrument. ``out``: until when it has no features for it, in words; empty: it has.
+
+    ``doubt``: why the stored bars say something else; empty: they don't.
+    """
 
     key: str
     action: Action
+    out: str = ""
+    doubt: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +75,7 @@ def add(settings: Settings, clock: Clock, row: ActionRow) -> Added:
         action = _action(system, instrument, row, row.source or BY_HAND)
         report = system.stores.corporate.add([action], clock.now_ns())
         run.summary |= {"key": instrument.key, "ex_date": str(row.ex_date), "kind": row.kind, "terms": row.terms}
-        return Added(report, [Stated(instrument.key, action)])
+        return Added(report, [_told(system, instrument, action)])
 
 
 def import_file(settings: Settings, clock: Clock, path: Path, source: str | None) -> Added:
@@ -77,7 +88,7 @@ def import_file(settings: Settings, clock: Clock, path: Path, source: str | None
             if instrument is None:
                 unknown.append(row.symbol)
             else:
-                stated.append(Stated(instrument.key, _action(system, instrument, row, source or row.source or path.name)))
+                stated.append(_told(system, instrument, _action(system, instrument, row, source or row.source or path.name)))
         if not stated:
             raise InputError(
                 f"{path}: none of its {len(rows)} symbols is a stored instrument ({', '.join(unknown[:5])}): import bars first"
@@ -93,7 +104,10 @@ def listed(settings: Settings, clock: Clock, symbol: str | None, known: date | N
         ids = None if symbol is None else [_instrument(system, symbol, day_of(clock.now_ns())).id]
         known_ns = None if known is None else midnight_ns(known + timedelta(days=1)) - 1_000  # the database counts in microseconds
         keys = {i.id: i.key for i in system.stores.instruments.all()}
-        found = [Stated(keys[a.instrument_id], a) for a in system.stores.corporate.actions(ids, known_ns)]
+        rule = _anchor(system)
+        found = [
+            Stated(keys[a.instrument_id], a, _out(system, rule, a)) for a in system.stores.corporate.actions(ids, known_ns)
+        ]
         return sorted(found, key=lambda s: (s.key, s.action.ex_date, s.action.kind))
 
 
@@ -138,6 +152,54 @@ def _probable(system: System, instrument: Instrument, start_ns: int, stated: set
         terms = f"{ratio.numerator}:{ratio.denominator}"
         out.append(Probable(instrument.key, day, terms, one.move, one.turnover, (instrument.id, day) in stated))
     return out
+
+
+def sitting_out(system: System, day: date) -> list[str]:
+    """Who has no features on ``day`` for an action that is entered, a line each, by key."""
+    rule, keys = _anchor(system), {i.id: i.key for i in system.universe()}
+    actions = [a for a in system.stores.corporate.actions(sorted(keys)) if a.ex_date <= day]
+    today = [a for a in actions if excluded([a], [a.instrument_id], rule, system.sessions, day, day)]
+    return sorted(f"{keys[a.instrument_id]}: {_out(system, rule, a)}" for a in today)
+
+
+def _anchor(system: System) -> AnchorRule:
+    return resolve_anchor(str(system.settings.model.anchor), [day for _, day, _ in system.stores.bars.coverage()])
+
+
+def _told(system: System, instrument: Instrument, action: Action) -> Stated:
+    return Stated(instrument.key, action, _out(system, _anchor(system), action), _doubt(system, instrument, action))
+
+
+def _out(system: System, rule: AnchorRule, action: Action) -> str:
+    """Until when the instrument has no features for it, in words."""
+    table = system.sessions
+    since = max(action.ex_date, table.first + timedelta(days=ANCHOR_DAYS))
+    spans = excluded([action], [action.instrument_id], rule, table, since, table.last) if since <= table.last else ()
+    if not spans:
+        return ""
+    last = EPOCH + timedelta(days=spans[-1][2])
+    if last >= table.last:
+        return (
+            f"no features from {action.ex_date} on ({action.kind} {action.terms}): state starts before that day ({rule.text}) and "
+            "would be on the old scale; with a year of bars, or model.anchor: previous_quarter, it comes back"
+        )
+    return f"no features from {action.ex_date} to {last} ({action.kind} {action.terms}); then its state starts on the new scale"
+
+
+def _doubt(system: System, instrument: Instrument, action: Action) -> str:
+    """Why the stored bars do not look like this action."""
+    start_ns = midnight_ns(action.ex_date)
+    bars = system.stores.bars.read([instrument.id], start_ns, start_ns + DAY_NS)
+    close = _close_before(system, instrument, action.ex_date)
+    if close is None or bars.shape[0] == 0:
+        return ""
+    move = float(bars["open"][0]) / close
+    if abs(log(move) - log(action.price_factor)) <= OVERNIGHT:
+        return ""
+    return (
+        f"stored bars open {move - 1:+.1%} from the close before, where {action.kind} {action.terms} makes "
+        f"{action.price_factor - 1:+.1%}: check date and terms"
+    )
 
 
 def _action(system: System, instrument: Instrument, row: ActionRow, source: str) -> Action:

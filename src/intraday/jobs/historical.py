@@ -22,6 +22,7 @@ from intraday.domain.session import Session
 from intraday.history.importing import FileReport, ImportOptions
 from intraday.history.plan import HistoricalResult
 from intraday.jobs import page
+from intraday.jobs.adjust import sitting_out
 from intraday.jobs.exchange import OVER_THE_WIRE, open_exchange
 from intraday.jobs.gather import gather
 from intraday.jobs.maintain import keep_house
@@ -72,7 +73,7 @@ def run_historical(
     """
     if settings.broker.feed not in OVER_THE_WIRE:
         with open_system(settings, clock) as system, recorded_run(system, "historical") as run:
-            return _trained(system, run, progress, first, last, {})
+            return _trained(system, run, progress, first, last, {}, write)
     with (
         open_exchange(settings, limits, clock, speed=1.0) as endpoint,
         open_system(settings, endpoint.clock) as system,
@@ -81,14 +82,22 @@ def run_historical(
         gathered = gather(system, endpoint, limits, progress, first, last)
         for warning in gathered.warnings():
             write(f"warning: {warning}")
-        return _trained(system, run, progress, first, last, gathered.summary())
+        return _trained(system, run, progress, first, last, gathered.summary(), write)
 
 
 def _trained(
-    system: System, run: Run, progress: Progress, first: date | None, last: date | None, found: Mapping[str, object]
+    system: System,
+    run: Run,
+    progress: Progress,
+    first: date | None,
+    last: date | None,
+    found: Mapping[str, object],
+    write: Callable[[str], object],
 ) -> Outcome:
     """Train, and the page of it."""
     result = train(system, progress, first, last)
+    for words in sitting_out(system, result.last):
+        write(f"warning: {words}")
     run.summary |= {**found, **result.summary()}
     report = historical_report(system, result)
     keep_house(system)

@@ -18,6 +18,7 @@ from intraday.domain.clock import Clock
 from intraday.domain.errors import CalendarError, NotEnoughData
 from intraday.domain.ports import Progress, Source
 from intraday.domain.session import Session
+from intraday.jobs.adjust import sitting_out
 from intraday.jobs.exchange import OVER_THE_WIRE, open_exchange, run_at
 from intraday.jobs.gather import gather, gather_through
 from intraday.jobs.historical import train
@@ -110,7 +111,8 @@ async def _over_the_wire(
         targets = [(i, gathered.tokens[i.id]) for i in system.universe(session.day) if i.id in gathered.tokens]
         if not targets:
             raise NotEnoughData("trading.universe: none of its instruments is in the broker's list today")
-        for warning in [*gathered.warnings(), *unheard(system, model, session, {i.id for i, _ in targets}, "feed")]:
+        silent = unheard(system, model, session, {i.id for i, _ in targets}, "feed")
+        for warning in [*gathered.warnings(), *silent, *sitting_out(system, session.day)]:
             write(f"warning: {warning}")
         alerts = build_alerts(system.settings, model, instruments, write)
         connections = build_connections(system, endpoint, limits, targets, session, rest)

@@ -24,6 +24,7 @@ from intraday.domain.instruments import Instrument, Kind
 from intraday.domain.ports import EventSource, Progress, Source
 from intraday.domain.session import Session, midnight_ns
 from intraday.jobs import page
+from intraday.jobs.adjust import sitting_out
 from intraday.jobs.historical import report_of
 from intraday.jobs.outcome import Outcome, recorded_run
 from intraday.live.assembly import LoadedModel
@@ -112,7 +113,7 @@ def run_days(
     for session in plan.days:
         ticks = plan.ticks(session)
         heard = {plan.instruments[inst].id for inst in np.unique(ticks["inst"]).tolist()}
-        for warning in unheard(system, model, session, heard, "recorded tick"):
+        for warning in [*unheard(system, model, session, heard, "recorded tick"), *sitting_out(system, session.day)]:
             write(f"warning: {warning}")
         hours = longest_day(session, plan.instruments, system.sessions)
         feed = RecordedSource(hours, frames(ticks), live.grace_ms * 1_000_000, int(live.outage_s * 1e9), system.clock, plan.speed)

@@ -138,8 +138,8 @@ class KiteFeed:
                 yield event
 
     def _begin(self) -> Iterator[Event]:
-        now_ns = self._stamp()
         yield from self._timer()  # minutes before the start are over: what is heard of them is late
+        now_ns = self._stamp()
         if self._session.open_ns < now_ns:
             for down in self._down.values():
                 down.told = True

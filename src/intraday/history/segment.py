@@ -17,7 +17,7 @@ from intraday.core.feature_set import FeatureSet
 from intraday.core.features import FeatureCalculator
 from intraday.core.labels import SIGMA, Labeler, LabelSpec
 from intraday.core.overnight import Overnight, Rescaled
-from intraday.core.panel import NO_LISTS, Lists, panel_of
+from intraday.core.panel import NO_LISTS, Lists, panel_of, within_hours
 from intraday.core.price_rules import PriceRules
 from intraday.domain.arrays import BAR, DAY_NS, F4, I4, I8, IST_NS, LABEL, MINUTE_NS, Bars, Labels, Mask
 from intraday.domain.session import Session, SessionTable
@@ -83,6 +83,7 @@ class SegmentRun:
     def advance(self, bars: Bars) -> Piece:
         """Candles of the decision timeframe, features, and labels of what belongs to the segment's own days."""
         spec, n = self._spec, len(self._spec.has_volume)
+        bars = within_hours(bars, n, self._sessions, self._lists)
         candles = HistoricalAggregator(n).aggregate(bars, spec.features.timeframe)
         candles = self._overnight.take(self._lists.playing(candles))
         history = panel_of(candles, n, spec.features.timeframe, self._sessions, self._lists)

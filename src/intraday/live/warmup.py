@@ -11,7 +11,7 @@ import numpy as np
 from intraday.core.candles import HistoricalAggregator
 from intraday.core.features import FeatureCalculator
 from intraday.core.overnight import Overnight
-from intraday.core.panel import NO_LISTS, Lists, panel_of
+from intraday.core.panel import NO_LISTS, Lists, panel_of, within_hours
 from intraday.domain.arrays import DAY_NS, Panel
 from intraday.domain.ports import BarStore
 from intraday.domain.session import Session, SessionTable, midnight_ns
@@ -35,6 +35,7 @@ def decision_panels(
     for i in range(0, len(days), block):
         part = days[i : i + block]
         rows = bars.read(ids, midnight_ns(part[0].day), midnight_ns(part[-1].day) + DAY_NS)
+        rows = within_hours(rows, len(ids), sessions, lists)
         candles = lists.playing(aggregator.aggregate(rows, timeframe))
         if overnight is not None:
             candles = overnight.take(candles)

@@ -48,7 +48,7 @@ def test_factors(kind: str, terms: str, close: float | None, price: float, volum
 @pytest.mark.parametrize(
     ("kind", "terms", "close", "message"),
     [
-        ("split", "5", None, "expected shares before and after, such as 1:5, found '5'"),
+        ("split", "5", None, "expected shares before and after, both above 0, such as 1:5, found '5'"),
         ("split", "0:5", None, "expected shares before and after"),
         ("split", "1:5@3", None, "expected shares before and after"),
         ("bonus", "one for one", None, "expected new and held shares"),

@@ -45,6 +45,7 @@ FactorOption = Annotated[str | None, typer.Option("--factor", help="Anything els
 CloseOption = Annotated[
     float | None, typer.Option("--close", help="Close before the ex-date; the stored one without it (dividends, rights).")
 ]
+ByHandOption = Annotated[str | None, typer.Option("--source", help="Who says so, such as a circular; without it: by hand.")]
 KnownOption = Annotated[str | None, typer.Option("--known", help="Day it was announced; now without it.", metavar="DAY")]
 AsKnownOption = Annotated[str | None, typer.Option("--known", help="As known at the end of that day.", metavar="DAY")]
 FileArgument = Annotated[
@@ -64,7 +65,7 @@ def add(
     factor: FactorOption = None,
     close: CloseOption = None,
     known: KnownOption = None,
-    source: SourceOption = None,
+    source: ByHandOption = None,
     config: ConfigOption = DEFAULT_CONFIG,
     as_json: JsonOption = False,
     verbose: VerboseOption = False,

@@ -128,8 +128,8 @@ def _ratio(kind: ActionKind, terms: str) -> tuple[float, float, float]:
     a, b, price = ((float(x) if x else 0.0) for x in found.groups()) if found else (0.0, 0.0, 0.0)
     if a <= 0.0 or b <= 0.0 or (price > 0.0) != (kind is ActionKind.RIGHTS):
         wanted = {
-            ActionKind.SPLIT: "shares before and after, such as 1:5",
-            ActionKind.BONUS: "new and held shares, such as 1:1",
+            ActionKind.SPLIT: "shares before and after, both above 0, such as 1:5",
+            ActionKind.BONUS: "new and held shares, both above 0, such as 1:1",
             ActionKind.RIGHTS: "new and held shares and the issue price, such as 1:15@1257",
         }[kind]
         raise InputError(f"terms of a {kind}: expected {wanted}, found {terms!r}")

@@ -44,8 +44,8 @@ __all__ = [
     "Expr", "INF", "NAN", "OPS", "abs_", "across_count", "across_mean", "across_rank", "across_std", "affine", "argmax", "argmin",
     "at_start", "bars_since", "beta", "bucket_close", "bucket_high", "bucket_low", "bucket_open", "bucket_volume", "clip",
     "close", "corr", "cos", "cov", "ema", "equal", "ewm_std", "exp", "given", "greater", "grid_minute", "high", "highest", "hold",
-    "kama", "kurt", "lag", "log", "low", "lowest", "max_", "mean", "min_", "minute", "minutes", "of_index", "open_", "power",
-    "prev", "quantile", "r2", "rank", "ratio", "resi", "running_sum", "session_before", "session_count", "session_first",
+    "kama", "kurt", "lag", "log", "low", "lowest", "max_", "mean", "mean_rank", "min_", "minute", "minutes", "of_index", "open_",
+    "power", "prev", "quantile", "r2", "rank", "ratio", "resi", "running_sum", "session_before", "session_count", "session_first",
     "session_max", "session_min", "session_sum", "sign", "sin", "skew", "slope", "slot_mean", "slot_std", "sqrt", "start", "std",
     "total", "volume", "weekday", "when", "where", "wilder", "wma",
 ]  # fmt: skip
@@ -344,6 +344,15 @@ def rank(x: Expr, width: int) -> Expr:
     return Expr("rank", (_window("rank", x, width),), (float(width),))
 
 
+def mean_rank(x: Expr, width: int) -> Expr:
+    """Mean rank, as a share of the last ``width`` observations, of this one and those equal to it.
+
+    NaN: before so many. Units: 1/width .. 1.
+    """
+    width = whole("mean_rank", width, "bars")
+    return Expr("mean_rank", (_window("mean_rank", x, width),), (float(width),))
+
+
 def quantile(x: Expr, width: int, q: float) -> Expr:
     """Quantile ``q``, 0 .. 1, of the last ``width`` observations, interpolated linearly as numpy does.
 
@@ -351,7 +360,7 @@ def quantile(x: Expr, width: int, q: float) -> Expr:
     """
     width = whole("quantile", width, "bars")
     q = share("quantile", q)
-    return Expr("quantile", (Expr("sorted", (_window("quantile", x, width), x), (float(width),)),), (float(width), q))
+    return Expr("quantile", (_window("quantile", x, width),), (float(width), q))
 
 
 def slope(x: Expr, width: int) -> Expr:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import zipfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +16,8 @@ from intraday.core.feature_set import FeatureSet
 from intraday.core.function_features import Failure, FunctionCalculator
 from intraday.core.kernels.across import run_across
 from intraday.core.kernels.plan import SCRATCH, run_phase
+from intraday.core.kernels.sums import LANES
+from intraday.core.kernels.types import State
 from intraday.core.panel import Day
 from intraday.domain.arrays import DAY_NS, F4, F8, I8, IST_NS, MINUTE_NS, Bars, Mask, Panel
 from intraday.domain.errors import ArtifactError, SkewError
@@ -39,7 +42,8 @@ class FeatureCalculator:
         self._silent = False
         self._plan = feature_set.plan
         self._width = max(1, min(BLOCK, len(has_volume)))
-        self._state = _blocks(np.repeat(self._plan.initial[:, None], len(has_volume), axis=1), self._width)
+        empty = np.full(self._plan.n_octets * LANES, np.nan)
+        self._state = self._blocks(np.repeat(np.concatenate([self._plan.initial, empty])[:, None], len(has_volume), axis=1))
         self._reg = [self._registers()]
         chosen = feature_set.functions
         self._functions = None if chosen is None else FunctionCalculator(chosen, feature_set.timeframe, len(has_volume), index)
@@ -127,13 +131,13 @@ class FeatureCalculator:
             raise ArtifactError(f"feature snapshot: expected npz, found {error}; rebuild it from the anchor") from error
         if found != self.feature_set.id:
             raise SkewError(f"feature snapshot: expected set {self.feature_set.id}, found {found}; rebuild it from the anchor")
-        if not np.array_equal(has_volume, self._has_volume) or state.shape != (len(self._plan.initial), self.n_instruments):
+        if not np.array_equal(has_volume, self._has_volume) or state.shape != (self._n_rows, self.n_instruments):
             raise SkewError(f"feature snapshot: expected these {self.n_instruments} instruments, found {len(has_volume)} others")
         if index != _row(self._index):
             raise SkewError(f"feature snapshot: expected the market index in row {_row(self._index)} (-1: none), found {index}")
         if self._functions is not None:
             self._functions.restore(functions)
-        self._state = _blocks(state, self._width)
+        self._state = self._blocks(state)
         self._silent = bool(silent)
 
     def same_state(self, other: FeatureCalculator) -> Mask:
@@ -149,7 +153,7 @@ class FeatureCalculator:
         """A calculator of the instruments ``keep``, in that order, with a copy of their state."""
         at = np.flatnonzero(np.asarray(keep) == _row(self._index))
         other = FeatureCalculator(self.feature_set, self._has_volume[keep], int(at[0]) if len(at) else None)
-        other._state = _blocks(self._rows()[:, keep], other._width)
+        other._state = other._blocks(self._rows()[:, keep])
         other._silent = self._silent
         other._functions = None if self._functions is None else self._functions.columns(keep)
         return other
@@ -161,12 +165,28 @@ class FeatureCalculator:
         return np.concatenate([out, own.astype(out.dtype)], axis=-1)
 
     def _rows(self) -> F8:
-        """The state as float64 [R, S]; a copy."""
-        n_blocks, n_rows, width = self._state.shape
-        return np.ascontiguousarray(self._state.transpose(1, 0, 2).reshape(n_rows, n_blocks * width)[:, : self.n_instruments])
+        """The state as float64 [rows, S], an instrument a column, the rings behind the rest; a copy."""
+        n_blocks = len(self._state[0])
+        rows, rings = self._state[0].transpose(1, 0, 2), self._state[1].transpose(1, 3, 0, 2)
+        whole = np.concatenate([rows, rings.reshape(-1, n_blocks, self._width)])
+        return np.ascontiguousarray(whole.reshape(len(whole), n_blocks * self._width)[:, : self.n_instruments])
+
+    def _blocks(self, whole: F8) -> State:
+        """The opposite of ``_rows``: what stands in the last block's spare columns is never read."""
+        n_blocks, n_rows = -(-self.n_instruments // self._width), len(self._plan.initial)
+        padded = np.full((len(whole), n_blocks * self._width), np.nan)
+        padded[:, : self.n_instruments] = whole
+        blocks = padded.reshape(len(whole), n_blocks, self._width)
+        rings = _lines((n_blocks, self._plan.n_octets, self._width, LANES))
+        rings[:] = blocks[n_rows:].reshape(self._plan.n_octets, LANES, n_blocks, self._width).transpose(2, 0, 3, 1)
+        return np.ascontiguousarray(blocks[:n_rows].transpose(1, 0, 2)), rings
+
+    @property
+    def _n_rows(self) -> int:
+        return len(self._plan.initial) + LANES * self._plan.n_octets
 
     def _registers(self) -> F8:
-        return np.full((self._plan.n_registers + SCRATCH, self._width), np.nan)
+        return np.full((self._plan.n_registers + SCRATCH, self._width + 8), np.nan)
 
     def _run(self, panel: tuple[NDArray[Any], ...], clock: tuple[NDArray[Any], ...], out: NDArray[Any], threads: int) -> None:
         """Chunk by chunk, phase by phase, with the cross-sections in between. panel: prices [T, S] x 5, mask, member."""
@@ -208,7 +228,7 @@ class FeatureCalculator:
 
     def _shares(self, threads: int) -> list[tuple[int, int]]:
         """Blocks cut into at most ``threads`` runs, each with registers of its own."""
-        n_blocks = len(self._state)
+        n_blocks = len(self._state[0])
         edges = np.linspace(0, n_blocks, min(max(1, threads), max(1, n_blocks)) + 1).astype(int).tolist()
         while len(self._reg) < len(edges) - 1:
             self._reg.append(self._registers())
@@ -229,11 +249,9 @@ def _row(index: int | None) -> int:
     return -1 if index is None else index
 
 
-def _blocks(rows: F8, width: int) -> F8:
-    """float64 [R, S] as [B, R, width]: what stands in the last block's spare columns is never read."""
-    n_rows, n = rows.shape
-    out = np.full((-(-n // width), n_rows, width), np.nan)
-    for b in range(len(out)):
-        part = rows[:, b * width : (b + 1) * width]
-        out[b, :, : part.shape[1]] = part
-    return out
+def _lines(shape: tuple[int, ...]) -> F8:
+    """Float64 [.., 8] that begins with a line of the processor's cache (64 bytes), so that an octet is one line and not two."""
+    n = math.prod(shape)
+    room = np.empty(n + LANES)
+    first = -room.ctypes.data % 64 // 8
+    return room[first : first + n].reshape(shape)

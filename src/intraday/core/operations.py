@@ -52,6 +52,7 @@ class Op:
     lookback: Callable[[Params], int] = lambda _: 0
     sessions: int = 0  # whole earlier sessions needed before the first value
     reads: bool = False  # it has no rows of its own: it reads those of its first operand
+    kept: bool = False  # it keeps the observations of its operand, as many as its first parameter
     timed: bool = False  # its last parameter is the feature set's timeframe, added when the plan is made
 
     @property
@@ -109,8 +110,7 @@ OPS: Final[Mapping[str, Op]] = MappingProxyType(
         "bars_since": Op(opcodes.BARS_SINCE, 1, _rows(NAN)),
         "adaptive": Op(opcodes.ADAPTIVE, 3, _rows(NAN)),
         **{f"bucket_{name}": Op(opcodes.BUCKET_FIELD, 1, reads=True) for name in BUCKET_FIELDS},
-        "window": Op(opcodes.WINDOW, 1, lambda p: [0.0, 0.0, NAN] + [NAN] * int(p[0]), lambda p: int(p[0]) - 1),
-        "sorted": Op(opcodes.SORTED, 2, lambda p: [math.inf] * int(p[0])),
+        "window": Op(opcodes.WINDOW, 1, lambda p: [-p[0]] + [NAN] * int(p[0]), lambda p: int(p[0]) - 1),
         "total": Op(opcodes.LOWERED, 1),
         "mean": Op(opcodes.LOWERED, 1),
         "std": Op(opcodes.LOWERED, 2),
@@ -120,17 +120,22 @@ OPS: Final[Mapping[str, Op]] = MappingProxyType(
         "lowest": _window(opcodes.LOWEST),
         "argmax": _window(opcodes.ARGMAX),
         "argmin": _window(opcodes.ARGMIN),
-        "rank": _window(opcodes.RANK),
-        "quantile": _window(opcodes.QUANTILE),
+        "rank": Op(opcodes.LOWERED, 1),
+        "mean_rank": Op(opcodes.LOWERED, 1),
+        "quantile": Op(opcodes.LOWERED, 1),
         "slope": Op(opcodes.LOWERED, 1),
         "cov": Op(opcodes.LOWERED, 4),
-        "ring": Op(opcodes.RING, 1, lambda p: [0.0, 0.0, 0.0, NAN, NAN] + [NAN] * int(p[0])),
-        "displaced": Op(opcodes.DISPLACED, 1, reads=True),
-        "sum_mean": Op(opcodes.SUM_MEAN, 2, _rows(0.0, 0.0)),
-        "sum_total": Op(opcodes.SUM_TOTAL, 2),
-        "sum_std": Op(opcodes.SUM_STD, 3, _rows(0.0, 0.0)),
-        "sum_slope": Op(opcodes.SUM_SLOPE, 3, _rows(0.0, 0.0)),
+        "ring": Op(opcodes.RING, 1, lambda p: [-p[0], 0.0, NAN], kept=True),
+        "displaced": Op(opcodes.DISPLACED, 2, reads=True),
+        "sum_mean": Op(opcodes.SUM_MEAN, 3, _rows(0.0, 0.0)),
+        "sum_total": Op(opcodes.SUM_TOTAL, 3),
+        "sum_std": Op(opcodes.SUM_STD, 4, _rows(0.0, 0.0)),
+        "sum_slope": Op(opcodes.SUM_SLOPE, 4, _rows(0.0, 0.0)),
         "sum_cov": Op(opcodes.SUM_COV, 6, _rows(0.0, 0.0)),
+        "sorted": Op(opcodes.SORTED, 3, lambda p: [math.inf] * int(p[0])),
+        "sorted_rank": _window(opcodes.RANK),
+        "sorted_mean_rank": _window(opcodes.MEAN_RANK),
+        "sorted_quantile": _window(opcodes.QUANTILE),
         "session_first": Op(opcodes.SESSION_FIRST, 2, _rows(NAN)),
         "session_sum": Op(opcodes.SESSION_SUM, 2, _rows(0.0)),
         "session_max": Op(opcodes.SESSION_MAX, 2, _rows(-math.inf)),

@@ -7,12 +7,15 @@ instruments in a row of its own. Inside a phase nodes share registers, so that a
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from intraday.core.lowering import lower
+from intraday.core.kernels.sums import LANES
+from intraday.core.kernels.types import PlanTables
+from intraday.core.lowering import READERS, lower
 from intraday.core.operations import OPS, Expr, Op
 from intraday.domain.arrays import F8, I8
 
@@ -25,14 +28,15 @@ class Phase:
     arg: I8  # [N, 7] registers of up to six operands, then the node's own
     par: F8  # [N, 2]
     row: I8  # [N, 7] first state row of those
+    cell: I8  # [N] of a ring, and of what reads it: LANES times its first octet, and its lane
     outputs: I8  # [F', 2] register, column
     carries: I8  # [C', 2] register, carried row
     n_registers: int
 
     @property
-    def tables(self) -> tuple[I8, I8, F8, I8, I8, I8]:
+    def tables(self) -> PlanTables:
         """The first argument of ``run_phase``."""
-        return self.code, self.arg, self.par, self.row, self.outputs, self.carries
+        return self.code, self.arg, self.par, self.row, self.cell, self.outputs, self.carries
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +56,8 @@ class Plan:
     across: tuple[Across, ...]
     n_nodes: int  # distinct sub-expressions
     n_carried: int  # C
-    initial: F8  # [R] an instrument's state before its first bar
+    initial: F8  # [R] an instrument's rows before its first bar
+    n_octets: int  # Q of the rings
 
     @property
     def n_registers(self) -> int:
@@ -62,9 +67,43 @@ class Plan:
 
 def compile_plan(expressions: Sequence[Expr], timeframe: int) -> Plan:
     """Plan of the expressions, outputs in their order. ``timeframe`` (minutes) is the length of a decision bar."""
+    lowered = lower(expressions)
     nodes = _Nodes(timeframe)
-    outputs = [nodes.add(e) for e in lower(expressions)]
-    return _Layout(nodes.nodes, outputs).plan(nodes.initial)
+    for expr in _by_ring(lowered):
+        nodes.add(expr)
+    outputs = [nodes.add(e) for e in lowered]
+    return _Layout(nodes.nodes, outputs).plan(nodes.initial, nodes.n_octets)
+
+
+def _by_ring(expressions: Sequence[Expr]) -> list[Expr]:
+    """Rings and what reads them, as many rings of a length as stand side by side at a time, and those by how far back.
+
+    What one of them fetches from memory the others find in the cache.
+    """
+    found: dict[str, Expr] = {}
+    for expr in expressions:
+        _collect(expr, found)
+    group: dict[str, tuple[float, int]] = {}
+    many: Counter[float] = Counter()
+    for expr in found.values():
+        if expr.op == "ring":
+            length = expr.params[0]
+            group[expr.text] = (length, many[length] // LANES)
+            many[length] += 1
+    readers = [e for e in found.values() if e.op == "ring" or e.op in READERS]
+
+    def order(expr: Expr) -> tuple[tuple[float, int], float]:
+        return (group[expr.text], 0.0) if expr.op == "ring" else (group[expr.args[0].text], expr.params[0])
+
+    return sorted(readers, key=order)
+
+
+def _collect(expr: Expr, found: dict[str, Expr]) -> None:
+    """Every different node, operands first."""
+    if expr.text not in found:
+        for arg in expr.args:
+            _collect(arg, found)
+        found[expr.text] = expr
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +112,7 @@ class _Node:
     args: tuple[int, ...]
     params: tuple[float, ...]
     row: int
+    cell: int
     phase: int  # the first in which the value is there
 
     @property
@@ -87,6 +127,8 @@ class _Nodes:
     nodes: list[_Node] = field(default_factory=list)
     initial: list[float] = field(default_factory=list)
     known: dict[str, int] = field(default_factory=dict)
+    n_octets: int = 0
+    free: dict[int, range] = field(default_factory=dict)  # length of rings -> cells that are left beside others of that length
 
     def add(self, expr: Expr) -> int:
         if expr.text not in self.known:
@@ -98,10 +140,19 @@ class _Nodes:
         op = OPS[expr.op]
         params = (*expr.params, float(self.timeframe)) if op.timed else expr.params
         row = self.nodes[args[0]].row if op.reads else len(self.initial)
+        cell = self._cell(int(params[0])) if op.kept else self.nodes[args[0]].cell if op.reads else 0
         self.initial.extend(op.rows(params))
         phase = max((self.nodes[a].phase for a in args), default=0) + op.across
-        self.nodes.append(_Node(op, args, params, row, phase))
+        self.nodes.append(_Node(op, args, params, row, cell, phase))
         return len(self.nodes) - 1
+
+    def _cell(self, length: int) -> int:
+        """Room for a ring, beside others of its length."""
+        if not self.free.get(length):
+            self.free[length] = range(LANES * self.n_octets, LANES * (self.n_octets + 1))
+            self.n_octets += length
+        cell, self.free[length] = self.free[length][0], self.free[length][1:]
+        return cell
 
 
 @dataclass(slots=True)
@@ -112,13 +163,13 @@ class _Layout:
     outputs: list[int]
     carried: dict[int, int] = field(default_factory=dict)  # node -> carried row
 
-    def plan(self, initial: Sequence[float]) -> Plan:
+    def plan(self, initial: Sequence[float], n_octets: int) -> Plan:
         n_phases = 1 + max(n.phase for n in self.nodes)
         for i in self._kept():
             self.carried[i] = len(self.carried)
         phases = tuple(self._phase(p) for p in range(n_phases))
         across = tuple(self._across(p) for p in range(n_phases - 1))
-        return Plan(phases, across, len(self.nodes), len(self.carried), np.array(initial, np.float64))
+        return Plan(phases, across, len(self.nodes), len(self.carried), np.array(initial, np.float64), n_octets)
 
     def _kept(self) -> list[int]:
         """Nodes whose value leaves its phase: cross-sections, what they read, and what a later phase reads."""
@@ -148,6 +199,7 @@ class _Layout:
             arg=_table([r[1] for r in rows], 7),
             par=np.array([r[2] for r in rows], np.float64).reshape(-1, 2),
             row=_table([r[3] for r in rows], 7),
+            cell=np.array([self.nodes[i].cell for i in order], np.int64),
             outputs=_table([(register[i], f) for i, f in columns], 2),
             carries=_table([(register[i], c) for i, c in carries], 2),
             n_registers=1 + max(register.values(), default=0),

@@ -11,7 +11,7 @@ ADD, SUB, MUL, DIV, MAX, MIN, GREATER, WHERE, EQUAL, GIVEN, WHEN = range(32, 43)
 # group 3: recursive
 PREV, EMA, EWVAR, HOLD, RUNNING_SUM, BARS_SINCE, ADAPTIVE, BUCKET_FIELD = range(48, 56)
 # group 4: windows that are read from end to end
-WINDOW, HIGHEST, LOWEST, RANK, SORTED, QUANTILE, ARGMAX, ARGMIN, SKEW, KURT = range(64, 74)
+WINDOW, HIGHEST, LOWEST, ARGMAX, ARGMIN, SKEW, KURT, SORTED, RANK, MEAN_RANK, QUANTILE = range(64, 75)
 # group 5: accumulators of the session
 SESSION_FIRST, SESSION_SUM, SESSION_MAX, SESSION_MIN, SESSION_BEFORE, SLOT, SLOT_STD = range(80, 87)
 # group 6: windows in constant time

@@ -2,8 +2,8 @@
 
 A plan is data. A phase is what can be computed without looking at other instruments; ``kernels.across`` runs between phases.
 Node i of a phase has ``code[i]``, two parameters ``par[i]``, and of its operands and itself the registers, ``arg[i]``, and the
-first of the rows in the state, ``row[i]``. Instruments are worked in blocks of W columns that keep their state together; blocks
-never meet, so S changes no bit.
+first of the rows in the state, ``row[i]``; ``cell[i]`` says where in the rings its series is kept. Instruments are worked in blocks
+of W columns that keep their state together; blocks never meet, so S changes no bit.
 """
 
 import numba as nb
@@ -14,9 +14,9 @@ from intraday.core.kernels.accumulate import accumulate, session_before, session
 from intraday.core.kernels.bucket import GIVEN, bucket
 from intraday.core.kernels.elementwise import broadcast, copy, load, load_volume, one_operand, two_operands, where
 from intraday.core.kernels.recursive import adaptive, bars_since, ema, ewvar, hold, previous, read_where, running_sum
-from intraday.core.kernels.rolling import HEAD, insert_sorted, reduce_window, window
-from intraday.core.kernels.sums import COUNT, RUN, covariance, deviation, displaced, mean, push, slope, total
-from intraday.core.kernels.types import B1, BARE, F4, F8, I8, ClockArrays, PanelArrays, PlanTables
+from intraday.core.kernels.rolling import HEAD, insert_sorted, mean_rank, quantile, rank, reduce_window, where_full, window
+from intraday.core.kernels.sums import RUN, covariance, deviation, displaced, mean, push, slope, total
+from intraday.core.kernels.types import B1, BARE, F4, F8, I8, ClockArrays, PanelArrays, PlanTables, State
 
 OWN = 6  # column of ``arg`` and ``row`` with the node's own, behind six operands
 SCRATCH = 2  # registers behind those of the plan
@@ -24,33 +24,43 @@ SCRATCH = 2  # registers behind those of the plan
 
 @nb.njit(cache=True, nogil=True, error_model="numpy", **BARE)
 def run_phase(
-    plan: PlanTables, panel: PanelArrays, clock: ClockArrays, state: F8, blocks: tuple[int, int], carried: F8, reg: F8, out: F4
+    plan: PlanTables, panel: PanelArrays, clock: ClockArrays, state: State, blocks: tuple[int, int], carried: F8, reg: F8, out: F4
 ) -> None:
     """Advance the instruments of the blocks ``blocks[0] <= b < blocks[1]`` by T steps.
 
-    plan: (code int64[N], arg int64[N, 7], par float64[N, 2], row int64[N, 7], outputs int64[F', 2], carries int64[C', 2]); the last
-    two say which register goes to which column of ``out`` and which row of ``carried``.
+    plan: (code int64[N], arg int64[N, 7], par float64[N, 2], row int64[N, 7], cell int64[N], outputs int64[F', 2],
+    carries int64[C', 2]); the last two say which register goes to which column of ``out`` and which row of ``carried``.
     panel: (open, high, low, close, volume float64[T, S], mask, member bool[T, S], has_volume bool[S]).
     clock: (session int32[T], minute float64[T], minute from 09:15 IST float64[T], minutes float64[T, S]).
-    state: float64[B, R, W], changed in place. carried: float64[C, T, S], read and written. reg: float64[registers + SCRATCH, W].
-    out: float[T, S, F], NaN without a bar.
+    state: rows float64[B, R, W] and rings float64[B, Q, W, 8], changed in place.
+    carried: float64[C, T, S], read and written. reg: float64[registers + SCRATCH, W]. out: float[T, S, F], NaN without a bar.
     """
     mask = panel[5]
     n_steps, n_instruments = mask.shape
     for b in range(blocks[0], blocks[1]):
-        first = b * state.shape[2]
-        last = min(first + state.shape[2], n_instruments)
+        rows, rings = state[0][b], state[1][b]
+        first = b * rows.shape[1]
+        last = min(first + rows.shape[1], n_instruments)
         for t in range(n_steps):
-            run_step(plan, panel, clock, state[b], carried, reg, t, first, last - first)
-            emit(plan[4], mask[t, first:last], reg, out[t, first:last])
-            carry(plan[5], reg, carried[:, t, first:last])
+            run_step(plan, panel, clock, rows, rings, carried, reg, t, first, last - first)
+            emit(plan[5], mask[t, first:last], reg, out[t, first:last])
+            carry(plan[6], reg, carried[:, t, first:last])
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy", **BARE)
 def run_step(
-    plan: PlanTables, panel: PanelArrays, clock: ClockArrays, state: F8, carried: F8, reg: F8, t: int, first: int, width: int
+    plan: PlanTables,
+    panel: PanelArrays,
+    clock: ClockArrays,
+    state: F8,
+    rings: F8,
+    carried: F8,
+    reg: F8,
+    t: int,
+    first: int,
+    width: int,
 ) -> None:
-    """All nodes of one step for the ``width`` instruments from ``first`` on, whose block's state is float64 [R, W]."""
+    """All nodes of one step for the ``width`` instruments from ``first`` on. state: their block's [R, W], rings: [Q, W, 8]."""
     code, arg, par, row = plan[0], plan[1], plan[2], plan[3]
     for i in range(code.shape[0]):
         group = code[i] >> 4
@@ -70,7 +80,7 @@ def run_step(
         elif group == 5:
             in_session(code[i], x, y, par[i], clock[1][t], state, row[i, OWN], out)
         elif group == 6:
-            sum_up(code[i], arg[i], par[i], row[i], state, reg, x, y, out)
+            sum_up(code[i], arg[i], par[i], row[i], plan[4][i], state, rings, reg, x, y, out)
         elif code[i] == op.CARRIED:
             copy(carried[int(par[i, 0]), t, first : first + width], out)
         else:
@@ -139,42 +149,49 @@ def recur(code: int, x: F8, y: F8, z: F8, par: F8, state: F8, row: I8, out: F8) 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy", **BARE)
 def roll(code: int, arg: I8, par: F8, row: I8, state: F8, reg: F8, x: F8, out: F8) -> None:
-    """Group 4. A statistic has no rows of its own: it reads those of its operands."""
+    """Group 4. Operands of what puts in order: ring, series, what the ring displaced. A statistic reads its operand's rows."""
     width, n = int(par[0]), out.shape[0]
     y, z = reg[arg[1], :n], reg[arg[2], :n]
     scratch = reg[reg.shape[0] - SCRATCH :]
     if code == op.WINDOW:
         window(x, width, state, row[OWN], out)
     elif code == op.SORTED:
-        insert_sorted(y, width, state[row[0] + 2], state, row[OWN], scratch[0], scratch[1])
-        copy(x, out)
+        insert_sorted(y, z, width, state, row[OWN], scratch, out)
+        where_full(y, par[0] - par[1], state[row[0]], out)
+    elif code == op.RANK:
+        rank(x, width, state, row[0], out)
+    elif code == op.MEAN_RANK:
+        mean_rank(x, width, state, row[0], out)
     elif code == op.QUANTILE:
-        reduce_window(code, x, y, z, par, state, row[0], scratch, out)
+        quantile(x, par[1], state, row[0], width, out)
     else:
         reduce_window(code, x, y, z, par, state, row[0] + HEAD, scratch, out)
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy", **BARE)
-def sum_up(code: int, arg: I8, par: F8, row: I8, state: F8, reg: F8, x: F8, y: F8, out: F8) -> None:
-    """Group 6. Operands: ring, what it displaced, mean; a covariance has two of each, and a total needs no second."""
-    z = reg[arg[2], : out.shape[0]]
-    at = row[OWN]
+def sum_up(code: int, arg: I8, par: F8, row: I8, cell: int, state: F8, rings: F8, reg: F8, x: F8, y: F8, out: F8) -> None:
+    """Group 6. Operands of a figure: ring, series, what its width displaced (nothing of a total's), mean.
+
+    A covariance has series, displaced and mean of both.
+    """
+    n, at = out.shape[0], row[OWN]
+    z, u = reg[arg[2], :n], reg[arg[3], :n]
     if code == op.RING:
-        push(x, int(par[0]), state, at, out)
+        push(x, int(par[0]), state, at, rings, cell, out)
     elif code == op.DISPLACED:
-        displaced(x, int(par[0]), int(par[1]), state, row[0], out)
+        displaced(y, int(par[0]), int(par[1]), state[row[0]], rings, cell, out)
     elif code == op.SUM_MEAN:
-        mean(x, y, par[0], state[row[0] + COUNT], state[row[0] + RUN], state[at], state[at + 1], out)
+        mean(y, z, par[0], par[1], state[row[0]], state[row[0] + RUN], state[at], state[at + 1], out)
     elif code == op.SUM_TOTAL:
-        total(y, x, par[0], state[row[0] + RUN], state[row[1]], out)
+        total(z, y, par[0], state[row[0] + RUN], state[row[2]], out)
     elif code == op.SUM_STD:
-        sums = row[2]
-        deviation(x, y, z, par[0], state[row[0] + RUN], state[sums], state[sums + 1], state[at], state[at + 1], out)
+        sums = row[3]
+        deviation(y, z, u, par[0], state[row[0] + RUN], state[sums], state[sums + 1], state[at], state[at + 1], out)
     elif code == op.SUM_SLOPE:
-        slope(x, y, z, par[0], state, row[0], row[2], at, out)
+        sums, place, run = row[3], state[row[0]], state[row[0] + RUN]
+        slope(y, z, u, par, place, run, state[sums], state[sums + 1], state[at], state[at + 1], out)
     elif code == op.SUM_COV:
-        n = out.shape[0]
-        covariance(x, y, z, reg[arg[3], :n], reg[arg[4], :n], par[0], state, row[4], row[5], at, out)
+        covariance(x, y, z, u, reg[arg[4], :n], par[0], state, row[4], row[5], at, out)
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy", **BARE)

@@ -1,8 +1,8 @@
 """Windows: one ring buffer an instrument, and what is read from it.
 
-Every statistic is recomputed from the ring (or from a sorted copy of it), so nothing drifts however long it runs, and a value is a
-function of the window alone up to the order of summation, which the anchor fixes. The loops run over instruments inside, so they
-vectorise. ``state`` is one block's float64 [R, W]; a ring of width n has the rows ``row .. row + n - 1``.
+Every statistic is recomputed from the ring, or from its observations in ascending order, so nothing drifts however long it runs,
+and a value is a function of the window alone up to the order of summation, which the anchor fixes. The loops run over instruments
+inside, so they vectorise. ``state`` is one block's float64 [R, W]; a ring of width n has the rows ``row .. row + n - 1``.
 """
 
 import math
@@ -13,48 +13,64 @@ import numpy as np
 from intraday.core.kernels import opcodes as op
 from intraday.core.kernels.types import BARE, F8
 
-HEAD = 3  # rows before the ring: position of the next observation (the oldest, once full), count, what was displaced last
+HEAD = 1  # rows before the ring: the place of the next observation (the oldest, once full); ``width`` less until the ring is full
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy", **BARE)
 def window(x: F8, width: int, state: F8, row: int, out: F8) -> None:
     """Put the observation into the ring behind ``row``. out: x once the ring is full, NaN before."""
-    position, count, left = state[row], state[row + 1], state[row + 2]
+    place = state[row]
     for s in range(out.shape[0]):
-        seen = x[s] == x[s]
-        at = int(position[s])
-        held = state[row + HEAD + at, s]  # NaN while the ring fills
-        left[s] = held if seen else left[s]
-        state[row + HEAD + at, s] = x[s] if seen else held
-        following = 0.0 if at + 1 == width else at + 1.0
-        position[s] = following if seen else position[s]
+        stood = int(place[s])
+        at = row + HEAD + (stood + width if stood < 0 else stood)
+        now, held = x[s], state[at, s]
+        state[at, s] = now if now == now else held
     for s in range(out.shape[0]):
-        grown = count[s] + (1.0 if count[s] < width else 0.0)
-        count[s] = grown if x[s] == x[s] else count[s]
-        out[s] = x[s] if count[s] >= width else np.nan
+        now, stood = x[s], place[s]
+        following = 0.0 if stood + 1.0 == width else stood + 1.0
+        following = following if now == now else stood
+        place[s] = following
+        out[s] = now if following >= 0.0 else np.nan
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy", **BARE)
-def insert_sorted(x: F8, width: int, left: F8, state: F8, row: int, gone: F8, before: F8) -> None:
+def insert_sorted(x: F8, left: F8, width: int, state: F8, row: int, scratch: F8, entering: F8) -> None:
     """Take ``left`` (NaN: one of the +inf that stand for what is missing) out of the ascending rows and put x in; one pass.
 
-    gone, before: scratch [S].
+    scratch: [2, S]. entering: [S], written. Of x = NaN nothing comes in and nothing goes: +inf does for both.
     """
-    for s in range(x.shape[0]):
-        gone[s], before[s] = 0.0, -np.inf
-    for w in range(row, row + width):
-        here = state[w]
-        after = state[w + 1 if w + 1 < row + width else w]
-        last = w + 1 == row + width
-        for s in range(x.shape[0]):
-            out = left[s] if left[s] == left[s] else np.inf
-            gone[s] = 1.0 if here[s] == out else gone[s]
-            rest = np.inf if last else after[s]
-            rest = rest if gone[s] > 0.0 else here[s]
-            put = before[s] if before[s] > x[s] else x[s]
-            put = rest if rest < put else put
-            before[s] = rest
-            here[s] = put if x[s] == x[s] else here[s]
+    leaving, before = scratch[0], scratch[1]
+    for s in range(entering.shape[0]):
+        now, gone = x[s], left[s]
+        leaving[s] = gone if gone == gone else np.inf
+        entering[s] = now if now == now else np.inf
+        before[s] = -np.inf
+    for w in range(row, row + width - 1):
+        insert_row(entering, leaving, before, state[w], state[w + 1])
+    last = state[row + width - 1]
+    for s in range(entering.shape[0]):
+        kept = last[s] if last[s] < leaving[s] else np.inf
+        put = before[s] if before[s] > entering[s] else entering[s]
+        last[s] = put if put < kept else kept
+
+
+@nb.njit(cache=True, nogil=True, error_model="numpy", **BARE)
+def insert_row(entering: F8, leaving: F8, before: F8, here: F8, after: F8) -> None:
+    """One row: without what leaves, the rows from there on are the next ones; of those and what enters, in order, this is next."""
+    for s in range(entering.shape[0]):
+        now, gone, below, held, following = entering[s], leaving[s], before[s], here[s], after[s]
+        kept = held if held < gone else following
+        put = below if below > now else now
+        before[s] = kept
+        here[s] = put if put < kept else kept
+
+
+@nb.njit(cache=True, nogil=True, error_model="numpy", **BARE)
+def where_full(x: F8, least: float, place: F8, out: F8) -> None:
+    """x once the ring has come to the place ``least``, NaN before."""
+    for s in range(out.shape[0]):
+        now = x[s]
+        out[s] = now if place[s] >= least else np.nan
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy", **BARE)
@@ -66,10 +82,6 @@ def reduce_window(code: int, x: F8, y: F8, z: F8, par: F8, state: F8, row: int, 
         highest(state, row, end, out)
     elif code == op.LOWEST:
         lowest(state, row, end, out)
-    elif code == op.RANK:
-        rank(x, state, row, end, out)
-    elif code == op.QUANTILE:
-        quantile(par[1], state, row, width, out)
     elif code == op.SKEW or code == op.KURT:
         moment(code, y, z, state, row, end, out)
     else:
@@ -144,23 +156,36 @@ def lowest(state: F8, row: int, end: int, out: F8) -> None:
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy", **BARE)
-def rank(x: F8, state: F8, row: int, end: int, out: F8) -> None:
-    """Share of the window that is not above x, x itself included: 1/W .. 1."""
+def rank(x: F8, width: int, state: F8, row: int, out: F8) -> None:
+    """Share of the ascending rows that is not above x: 1/W .. 1."""
     out[:] = 0.0
-    for w in range(row, end):
+    for w in range(row, row + width):
         value = state[w]
         for s in range(out.shape[0]):
             out[s] += 1.0 if value[s] <= x[s] else 0.0
     for s in range(out.shape[0]):
-        out[s] = out[s] / (end - row)
+        out[s] = out[s] / width if x[s] == x[s] else np.nan
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy", **BARE)
-def quantile(q: float, state: F8, row: int, width: int, out: F8) -> None:
-    """Linear interpolation between the two nearest of the ascending rows."""
+def mean_rank(x: F8, width: int, state: F8, row: int, out: F8) -> None:
+    """Mean rank of x and its equals in the ascending rows, as a share: 1/W .. 1."""
+    out[:] = 1.0
+    for w in range(row, row + width):
+        value = state[w]
+        for s in range(out.shape[0]):
+            out[s] += (1.0 if value[s] <= x[s] else 0.0) + (1.0 if value[s] < x[s] else 0.0)
+    for s in range(out.shape[0]):
+        out[s] = out[s] * 0.5 / width if x[s] == x[s] else np.nan
+
+
+@nb.njit(cache=True, nogil=True, error_model="numpy", **BARE)
+def quantile(x: F8, q: float, state: F8, row: int, width: int, out: F8) -> None:
+    """Linear interpolation between the two nearest of the ascending rows; NaN where x is."""
     at = (width - 1) * q
     below = int(at)
     share = at - below
     low, high = state[row + below], state[row + min(below + 1, width - 1)]
     for s in range(out.shape[0]):
-        out[s] = low[s] + (high[s] - low[s]) * share
+        value = low[s] + (high[s] - low[s]) * share
+        out[s] = value if x[s] == x[s] else np.nan

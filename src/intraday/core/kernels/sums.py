@@ -4,9 +4,11 @@ What enters is added and what leaves is taken away, in double-double arithmetic:
 lose stays far below a double's last digit, and the mean of the squares less the square of the mean loses nothing that counts. Equal
 observations are counted apart: they have exactly their own mean, no deviation and no slope.
 
-One ring an instrument serves all widths of a series, the longest sets its length. Its rows: position of the next observation, how
-many there were (counted to length + 1), how many of the last are equal, the last one, the one it displaced, then the observations.
-``state`` is float64 [R, W] of one block, vectors [S].
+One ring an instrument serves all widths of a series, the longest sets its length. Its rows in ``state``, float64 [R, W] of one
+block: the place of the next observation, how many of the last are equal, the last one. The place is ``length`` less until the ring
+is full: ``place + length`` observations were seen, at least. The observations themselves stand in ``rings``, float64 [Q, W, 8],
+place by place, eight rings side by side: where instruments missed different bars their places differ, and what is then read, one
+instrument at a time, fetches seven other rings' observations of that place with it. Vectors are [S].
 Source: Dekker (1971), "A floating-point technique for extending the available precision", Numerische Mathematik 18; Knuth, TAOCP
 vol. 2, 4.2.2 (two-sum).
 """
@@ -18,7 +20,8 @@ import numpy as np
 
 from intraday.core.kernels.types import BARE, F8
 
-COUNT, RUN, LAST, GONE, RING = 1, 2, 3, 4, 5  # rows behind the position
+RUN, LAST = 1, 2  # rows behind the place
+LANES = 8  # rings side by side: a line of the processor's cache
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy", inline="always", **BARE)
@@ -53,140 +56,143 @@ def add_pairs(high: float, low: float, more_high: float, more_low: float) -> tup
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy", **BARE)
-def push(x: F8, length: int, state: F8, row: int, out: F8) -> None:
-    """Put the observations into the ring. out: x."""
-    position, count, run, last, gone = state[row], state[row + COUNT], state[row + RUN], state[row + LAST], state[row + GONE]
-    if in_step(position, out.shape[0]):
-        write_row(x, length, position, gone, state[row + RING + int(position[0])])
+def push(x: F8, length: int, state: F8, row: int, rings: F8, cell: int, out: F8) -> None:
+    """Put the observations into the ring. out: the one displaced, ``length`` before; NaN while the ring fills."""
+    place, run, last = state[row], state[row + RUN], state[row + LAST]
+    octet, lane = cell // LANES, cell % LANES
+    if in_step(place, out.shape[0]):
+        at = int(place[0])
+        write_row(x, rings[octet + (at + length if at < 0 else at)], lane, out)
     else:
-        write_each(x, length, position, gone, state, row + RING)
+        write_each(x, length, place, rings[octet : octet + length], lane, out)
     for s in range(out.shape[0]):
-        seen = x[s] == x[s]
-        n, equals, before = count[s], run[s], last[s]
-        grown = n + 1.0 if n <= length else n
-        count[s] = grown if seen else n
-        repeated = equals + 1.0 if x[s] == before else 1.0
+        now, stood, equals, before = x[s], place[s], run[s], last[s]
+        seen = now == now
+        following = 0.0 if stood + 1.0 == length else stood + 1.0
+        place[s] = following if seen else stood
+        repeated = equals + 1.0 if now == before else 1.0
         run[s] = repeated if seen else equals
-        last[s] = x[s] if seen else before
-        out[s] = x[s]
+        last[s] = now if seen else before
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy", **BARE)
-def write_row(x: F8, length: int, position: F8, gone: F8, ring: F8) -> None:
-    """Write the observations, all into one row of the ring."""
+def write_row(x: F8, ring: F8, lane: int, out: F8) -> None:
+    """Write the observations, all at one place of the ring."""
     for s in range(x.shape[0]):
-        seen, at, held, before = x[s] == x[s], position[s], ring[s], gone[s]
-        gone[s] = held if seen else before
-        ring[s] = x[s] if seen else held
-        following = 0.0 if at + 1.0 == length else at + 1.0
-        position[s] = following if seen else at
+        now, held = x[s], ring[s, lane]
+        seen = now == now
+        out[s] = held if seen else np.nan
+        ring[s, lane] = now if seen else held
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy", **BARE)
-def write_each(x: F8, length: int, position: F8, gone: F8, state: F8, row: int) -> None:
+def write_each(x: F8, length: int, place: F8, rings: F8, lane: int, out: F8) -> None:
     """Write the observations, each where its instrument's ring stands."""
     for s in range(x.shape[0]):
-        seen = x[s] == x[s]
-        at = int(position[s])
-        held = state[row + at, s]
-        gone[s] = held if seen else gone[s]
-        state[row + at, s] = x[s] if seen else held
-        following = 0.0 if at + 1 == length else at + 1.0
-        position[s] = following if seen else position[s]
+        at = int(place[s])
+        at = at + length if at < 0 else at
+        now, held = x[s], rings[at, s, lane]
+        seen = now == now
+        out[s] = held if seen else np.nan
+        rings[at, s, lane] = now if seen else held
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy", **BARE)
-def displaced(x: F8, k: int, length: int, state: F8, row: int, out: F8) -> None:
-    """The observation ``k`` before this one; NaN where there is none."""
-    position, count, gone = state[row], state[row + COUNT], state[row + GONE]
-    if k == length:
+def displaced(x: F8, k: int, length: int, place: F8, rings: F8, cell: int, out: F8) -> None:
+    """The observation ``k < length`` before this one; NaN where there is none: places not yet written hold NaN."""
+    octet, lane = cell // LANES, cell % LANES
+    if in_step(place, out.shape[0]):
+        ring = rings[octet + (int(place[0]) - 1 - k + 2 * length) % length]
         for s in range(out.shape[0]):
-            held = gone[s]
+            held = ring[s, lane]
             out[s] = held if x[s] == x[s] else np.nan
         return
-    if in_step(position, out.shape[0]):
-        at = int(position[0]) - 1 - k
-        value = state[row + RING + (at + length if at < 0 else at)]
-        for s in range(out.shape[0]):
-            held = value[s]
-            out[s] = held if ((x[s] == x[s]) & (count[s] > k)) else np.nan
-        return
     for s in range(out.shape[0]):
-        at = int(position[s]) - 1 - k
+        at = int(place[s]) - 1 - k
         at = at + length if at < 0 else at
-        out[s] = state[row + RING + at, s] if ((x[s] == x[s]) & (count[s] > k)) else np.nan
+        at = at + length if at < 0 else at  # while the ring fills its place is ``length`` less
+        held = rings[octet + at, s, lane]
+        out[s] = held if x[s] == x[s] else np.nan
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy", **BARE)
-def in_step(position: F8, n: int) -> bool:
+def in_step(place: F8, n: int) -> bool:
     """Whether all instruments stand at one place of their rings: then the same value comes from whole rows, and faster."""
     apart = 0
     for s in range(n):
-        apart += 1 if position[s] != position[0] else 0
+        apart += 1 if place[s] != place[0] else 0
     return apart == 0
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy", **BARE)
-def mean(x: F8, left: F8, width: float, count: F8, run: F8, high: F8, low: F8, out: F8) -> None:
+def mean(x: F8, left: F8, width: float, length: float, place: F8, run: F8, high: F8, low: F8, out: F8) -> None:
     """Mean of the last ``width`` observations; the sum stays in high + low."""
+    least = width - length
     for s in range(out.shape[0]):
-        seen = x[s] == x[s]
-        change, lost = add_exact(x[s], -left[s] if left[s] == left[s] else 0.0)
-        new_high, new_low = add_pairs(high[s], low[s], change, lost)
-        high[s] = new_high if seen else high[s]
-        low[s] = new_low if seen else low[s]
-        value = x[s] if run[s] >= width else high[s] / width
-        out[s] = value if (seen & (count[s] >= width)) else np.nan
+        now, gone, held, held_low, equals, stood = x[s], left[s], high[s], low[s], run[s], place[s]
+        seen = now == now
+        change, lost = add_exact(now, -(gone if gone == gone else 0.0))
+        new, new_low = add_pairs(held, held_low, change, lost)
+        value = now if equals >= width else new / width
+        high[s] = new if seen else held
+        low[s] = new_low if seen else held_low
+        out[s] = value if (seen & (stood >= least)) else np.nan
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy", **BARE)
 def total(mean_: F8, x: F8, width: float, run: F8, high: F8, out: F8) -> None:
     """The sum behind a mean."""
     for s in range(out.shape[0]):
-        value = x[s] * width if run[s] >= width else high[s]
-        out[s] = value if mean_[s] == mean_[s] else np.nan
+        now, known, held, equals = x[s], mean_[s], high[s], run[s]
+        value = now * width if equals >= width else held
+        out[s] = value if known == known else np.nan
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy", **BARE)
 def deviation(x: F8, left: F8, mean_: F8, width: float, run: F8, sum_high: F8, sum_low: F8, high: F8, low: F8, out: F8) -> None:
     """Population standard deviation: sqrt(n * sum of squares - square of the sum) / n. high + low: the sum of squares."""
     for s in range(out.shape[0]):
-        seen = x[s] == x[s]
-        gone = left[s] if left[s] == left[s] else 0.0
-        a, b = multiply_exact(x[s], x[s])
+        now, gone, known, equals, sum_, sum_rest = x[s], left[s], mean_[s], run[s], sum_high[s], sum_low[s]
+        held, held_low = high[s], low[s]
+        seen = now == now
+        gone = gone if gone == gone else 0.0
+        a, b = multiply_exact(now, now)
         c, d = multiply_exact(gone, gone)
         a, b = add_pairs(a, b, -c, -d)
-        a, b = add_pairs(high[s], low[s], a, b)
-        high[s] = a if seen else high[s]
-        low[s] = b if seen else low[s]
-        a, b = multiply_exact(high[s], width)
-        c, d = multiply_exact(sum_high[s], sum_high[s])
-        a, b = add_pairs(a, b + low[s] * width, -c, -(d + 2.0 * sum_high[s] * sum_low[s]))
+        a, b = add_pairs(held, held_low, a, b)
+        new, new_low = a if seen else held, b if seen else held_low
+        a, b = multiply_exact(new, width)
+        c, d = multiply_exact(sum_, sum_)
+        a, b = add_pairs(a, b + new_low * width, -c, -(d + 2.0 * sum_ * sum_rest))
         square = a + b
         value = math.sqrt(square if square > 0.0 else 0.0) / width
-        value = 0.0 if run[s] >= width else value
-        out[s] = value if mean_[s] == mean_[s] else np.nan
+        value = 0.0 if equals >= width else value
+        high[s] = new
+        low[s] = new_low
+        out[s] = value if known == known else np.nan
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy", **BARE)
-def slope(x: F8, left: F8, mean_: F8, width: float, state: F8, row: int, sums: int, own: int, out: F8) -> None:
-    """Least-squares slope on the places 1 .. n. The rows ``own``: sum of place (0 the oldest) times observation."""
-    count, run, sum_high, sum_low = state[row + COUNT], state[row + RUN], state[sums], state[sums + 1]
-    high, low = state[own], state[own + 1]
+def slope(x: F8, left: F8, mean_: F8, par: F8, place: F8, run: F8, sum_high: F8, sum_low: F8, high: F8, low: F8, out: F8) -> None:
+    """Least-squares slope on the times 1 .. n. high + low: the sum of time (0 the oldest) times observation. par: width, length."""
+    width, length = par[0], par[1]
+    middle, scale = 0.5 * (width - 1.0), width * (width * width - 1.0)
     for s in range(out.shape[0]):
-        seen = x[s] == x[s]
-        slid = left[s] == left[s]  # every other place is one less than it was
-        a, b = multiply_exact(x[s], width if slid else count[s] - 1.0)
-        a, b = add_pairs(a, b, -sum_high[s] if slid else 0.0, -sum_low[s] if slid else 0.0)
-        a, b = add_pairs(high[s], low[s], a, b)
-        high[s] = a if seen else high[s]
-        low[s] = b if seen else low[s]
-        middle = 0.5 * (width - 1.0)
-        a, b = multiply_exact(sum_high[s], middle)
-        a, b = add_pairs(high[s], low[s], -a, -(b + sum_low[s] * middle))
-        value = (a + b) * 12.0 / (width * (width * width - 1.0))
-        value = 0.0 if run[s] >= width else value
-        out[s] = value if mean_[s] == mean_[s] else np.nan
+        now, gone, known, equals, sum_, sum_rest = x[s], left[s], mean_[s], run[s], sum_high[s], sum_low[s]
+        held, held_low, stood = high[s], low[s], place[s]
+        slid = gone == gone  # every other time is one less than it was; before, the window fills
+        a, b = multiply_exact(now, width if slid else stood + length - 1.0)
+        a, b = add_pairs(a, b, -(sum_ if slid else 0.0), -(sum_rest if slid else 0.0))
+        a, b = add_pairs(held, held_low, a, b)
+        seen = now == now
+        new, new_low = a if seen else held, b if seen else held_low
+        a, b = multiply_exact(sum_, middle)
+        a, b = add_pairs(new, new_low, -a, -(b + sum_rest * middle))
+        value = (a + b) * 12.0 / scale
+        value = 0.0 if equals >= width else value
+        high[s] = new
+        low[s] = new_low
+        out[s] = value if known == known else np.nan
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy", **BARE)
@@ -197,15 +203,17 @@ def covariance(
     high, low = state[own], state[own + 1]
     ah, al, bh, bl = state[sums_x], state[sums_x + 1], state[sums_y], state[sums_y + 1]
     for s in range(out.shape[0]):
-        seen = x[s] == x[s]
-        a, b = multiply_exact(x[s], y[s])
-        slid = left_x[s] == left_x[s]
-        c, d = multiply_exact(left_x[s] if slid else 0.0, left_y[s] if slid else 0.0)
+        now, other, gone, gone_y, known = x[s], y[s], left_x[s], left_y[s], mean_x[s]
+        held, held_low, sum_, sum_rest, sum_y, sum_y_rest = high[s], low[s], ah[s], al[s], bh[s], bl[s]
+        seen, slid = now == now, gone == gone
+        a, b = multiply_exact(now, other)
+        c, d = multiply_exact(gone if slid else 0.0, gone_y if slid else 0.0)
         a, b = add_pairs(a, b, -c, -d)
-        a, b = add_pairs(high[s], low[s], a, b)
-        high[s] = a if seen else high[s]
-        low[s] = b if seen else low[s]
-        a, b = multiply_exact(high[s], width)
-        c, d = multiply_exact(ah[s], bh[s])
-        a, b = add_pairs(a, b + low[s] * width, -c, -(d + (ah[s] * bl[s] + al[s] * bh[s])))
-        out[s] = (a + b) / (width * width) if mean_x[s] == mean_x[s] else np.nan
+        a, b = add_pairs(held, held_low, a, b)
+        new, new_low = a if seen else held, b if seen else held_low
+        a, b = multiply_exact(new, width)
+        c, d = multiply_exact(sum_, sum_y)
+        a, b = add_pairs(a, b + new_low * width, -c, -(d + (sum_ * sum_y_rest + sum_rest * sum_y)))
+        high[s] = new
+        low[s] = new_low
+        out[s] = (a + b) / (width * width) if known == known else np.nan

@@ -27,12 +27,12 @@ from intraday.core.expression import (
     lowest,
     max_,
     mean,
+    mean_rank,
     min_,
     open_,
     prev,
     quantile,
     r2,
-    rank,
     ratio,
     resi,
     slope,
@@ -104,11 +104,6 @@ def _sample_std(x: Expr, width: int) -> Expr:
     return std(x, width) * math.sqrt(width / (width - 1.0))
 
 
-def _mean_rank(x: Expr, width: int) -> Expr:
-    """Rank of the newest in its window as a share, ties at their mean; ``rank`` alone puts ties at their highest."""
-    return (rank(x, width) - rank(-x, width)) * 0.5 + (width + 1.0) / (2.0 * width)
-
-
 def _trends() -> list[_Kind]:
     c = close()
     return [
@@ -129,7 +124,7 @@ def _places() -> list[_Kind]:
     return [
         _Kind("qtlu", lambda d: ratio(quantile(c, d, 0.8), c), "Quantile($close, %d, 0.8)/$close", SHARE),
         _Kind("qtld", lambda d: ratio(quantile(c, d, 0.2), c), "Quantile($close, %d, 0.2)/$close", SHARE),
-        _Kind("rank", lambda d: _mean_rank(c, d), "Rank($close, %d)", "1/%d .. 1"),
+        _Kind("rank", lambda d: mean_rank(c, d), "Rank($close, %d)", "1/%d .. 1"),
         _Kind("rsv", lambda d: ratio(c - lowest(low_, d), highest(h, d) - lowest(low_, d), 0.0),
               "($close-Min($low, %d))/(Max($high, %d)-Min($low, %d)+1e-12)", "0 .. 1"),
         _Kind("imax", lambda d: argmax(h, d) / d, "IdxMax($high, %d)/%d", age),

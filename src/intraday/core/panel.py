@@ -109,13 +109,14 @@ def within_hours(bars: Bars, n_instruments: int, sessions: SessionTable, lists: 
         return bars
     number = (bars["ts_ns"] + IST_NS) // DAY_NS
     first = int(number.min())
-    end_ns = np.full((int(number.max()) - first + 1, n_instruments), np.iinfo(np.int64).max)
-    for k in np.flatnonzero(np.bincount(number - first)).tolist():
+    number -= first
+    end_ns = np.full((int(number.max()) + 1, n_instruments), np.iinfo(np.int64).max)
+    for k in np.flatnonzero(np.bincount(number)).tolist():
         session = sessions.find(EPOCH + timedelta(days=first + k))
         if session is not None:
             minutes = day_of(session, n_instruments, sessions, lists).minutes
             end_ns[k] = session.open_ns + minutes.astype(np.int64) * MINUTE_NS
-    keep = bars["ts_ns"] < end_ns[number - first, bars["inst"]]
+    keep = bars["ts_ns"] < end_ns[number, bars["inst"]]
     return bars if keep.all() else bars[keep]
 
 

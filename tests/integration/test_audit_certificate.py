@@ -14,7 +14,7 @@ from intraday.cli.root import root as command
 
 LEAKS = Path(__file__).parents[1] / "leaks"
 SETTINGS: dict[str, Any] = {
-    "trading": {"synthetic": {"instruments": 3, "sessions": 4}},
+    "trading": {"synthetic": {"instruments": 5, "sessions": 4}},
     "model": {"features": ["ret_3", "trend"], "threads": 1, "user_features": str(LEAKS / "pipeline_honest.py")},
 }
 

@@ -60,7 +60,7 @@ def _of_bars(plan: AuditPlan, found: Found, notional: float) -> list[tuple[str, 
     first, last = (str(day_of(int(bars["ts_ns"][k]))) if len(bars) else "none" for k in (0, -1))
     numbers = np.unique((bars["ts_ns"] + IST_NS) // DAY_NS).tolist()
     lists, prices = given.lists, given.prices
-    playing = lists.playing(bars)
+    out = [(row, number) for row, start, end in lists.out for number in numbers if start <= number <= end]
     return [
         ("Bars", f"{len(bars):,} one-minute bars of {n} instruments, {first} to {last}"),
         ("Source", found.source),
@@ -70,10 +70,11 @@ def _of_bars(plan: AuditPlan, found: Found, notional: float) -> list[tuple[str, 
         ("Market index", "none" if given.index is None else found.instruments[given.index].key),
         ("Closing auction", digest([lists.auction_on(number, n) for number in numbers])),
         ("Universe", digest([lists.members_on(number, n) for number in numbers])),
-        ("Sitting out", f"{len(bars) - len(playing):,} of these bars, {digest_of(playing)}"),
+        ("Sitting out", f"{len(out):,} sessions of an instrument, {digest(out)}"),
         ("Corporate actions", digest([a for a in given.actions if str(a.ex_date) <= last])),
         ("Tick sizes", digest([prices.ticks.on(number) for number in numbers])),
         ("Circuit limits", _limits(prices, numbers)),
+        ("Digest of the limits", digest([] if prices.bands is None else [prices.bands.on(number) for number in numbers])),
         ("Costs", listed({"notional_inr": notional, "round_trips": digest([plan.cost(number) for number in numbers])})),
     ]
 
@@ -120,13 +121,10 @@ def _tree(folder: Path, pattern: str) -> str:
 
 
 def _limits(prices: PriceRules, numbers: Sequence[int]) -> str:
-    """Of how many sessions of an instrument labels may know them, and which they are."""
-    if prices.bands is None:
-        return "of 0 sessions of an instrument"
-    bands = [prices.bands.on(number) for number in numbers]
+    """Of how many of these sessions of an instrument labels may know them."""
+    known = 0 if prices.bands is None else sum(int(np.isfinite(prices.bands.on(number)[1]).sum()) for number in numbers)
     late = f", {prices.late:,} known too late to be used" if prices.late else ""
-    known = sum(int(np.isfinite(upper).sum()) for _, upper in bands)
-    return f"of {known:,} sessions of an instrument{late}, {digest(bands)}"
+    return f"of {known:,} sessions of an instrument{late}"
 
 
 def listed(values: Mapping[str, Any]) -> str:

@@ -89,3 +89,24 @@ def test_nothing_else_is_named(audited: dict[str, Any]) -> None:
         "by_its_place",
     ):
         assert len([row for row in audited["failures"] if row["subject"] == name]) == 1, "only the law made for it sees it"
+
+
+def test_a_function_that_fails_without_some_instruments_leaves_the_others_judged(tmp_path: Path) -> None:
+    mine = tmp_path / "mine.py"
+    mine.write_text(
+        "import numpy as np\nfrom intraday.core.function_features import FunctionFeature\n"
+        "def needs_four(bars):\n    return np.zeros(bars.close.shape) + bars.close[:, [3]] * 0.0\n"
+        "def crowd(bars):\n    return bars.close / bars.open - np.nanmean(bars.close / bars.open, axis=1, keepdims=True)\n"
+        "FEATURES = [FunctionFeature(f.__name__, f, 1, '', '') for f in (needs_four, crowd)]\n"
+    )
+    settings = {
+        **SETTINGS,
+        "trading": {"synthetic": {"instruments": 4, "sessions": 5}},
+        "system": {"data_dir": str(tmp_path / "var")},
+    }
+    settings["model"] = {**SETTINGS["model"], "user_features": str(mine), "features": ["needs_four", "crowd"]}
+    config = tmp_path / "config.yaml"
+    config.write_text(json.dumps(settings))
+    result = CliRunner().invoke(command, ["audit", "--simulated", "--json", "--config", str(config)])
+    failures = json.loads(result.stdout)["failures"]
+    assert {row["subject"] for row in failures if row["law"] == MEMBERS} == {"needs_four", "crowd"}

@@ -95,8 +95,7 @@ def against_the_others(bars):
 
 def against_all_columns(bars):
     """Among them whoever happens to be stored beside the universe."""
-    compared = np.where(bars.member, bar_return(bars), np.nan)
-    return bar_return(bars) - np.nanmean(compared, axis=1, keepdims=True)
+    return bar_return(bars) - np.nanmean(bar_return(bars), axis=1, keepdims=True)
 
 
 def against_the_third(bars):

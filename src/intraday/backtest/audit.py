@@ -96,7 +96,8 @@ class Audit:
             self._progress("features", k, len(groups))
             x, of_group = feature_laws(group, self._panel, self._rng)
             found += [*of_group, *self._adjusted(group, x), *self._live(group)]
-            found += members_law(group, self._panel, self._given.index, self._rng)
+            for part in self._apart(group):
+                found += members_law(part, self._panel, self._given.index, self._rng)
             values.append(x)
             own.look()
         if self._plan.user.functions.features:
@@ -134,6 +135,17 @@ class Audit:
         if functions.features:
             make = partial(FunctionCalculator, functions, self._panel.timeframe, self._panel.n_instruments, given.index)
             yield Group(functions.features, make, own=True, slot=whole(functions, self._panel)[1])
+
+    def _apart(self, group: Group) -> Iterator[Group]:
+        """A user's functions one by one, so that one which fails leaves the others judged."""
+        if group.slot is None:
+            yield group
+            return
+        functions, panel, index = self._plan.user.functions, self._panel, self._given.index
+        for feature in functions.features:
+            chosen = functions.chosen((feature.name,))
+            make = partial(FunctionCalculator, chosen, panel.timeframe, panel.n_instruments, index)
+            yield Group(chosen.features, make, own=True, slot=group.slot)
 
     def _names(self, groups: Sequence[Group]) -> tuple[str, ...]:
         return tuple(name for group in groups for name in group.names)

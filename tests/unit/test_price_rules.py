@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, timedelta
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +13,9 @@ from intraday.core.price_rules import bands_of, tick_sizes_of
 from intraday.domain.errors import InputError
 from intraday.domain.instruments import Instrument
 from intraday.domain.limits import LIMIT, Limits, TickSize, paise, read_limits
+from intraday.domain.ports import Source
 from intraday.domain.session import SessionTable, midnight_ns
+from intraday.live.day import DayPlan
 
 TABLE = SessionTable.load()
 DAY, NEXT = TABLE.get(date(2025, 3, 20)), TABLE.get(date(2025, 3, 21))
@@ -66,6 +70,16 @@ def test_ticks_hold_from_their_day_on_and_the_first_before_it() -> None:
     assert tick_sizes_of([], instruments).on(DAY.number).tolist() == [0.01, 0.05]
     two = [TickSize(4, None, 5), TickSize(4, DAY.day, 10), TickSize(2, None, 5), TickSize(2, NEXT.day, 20)]
     assert tick_sizes_of(two, instruments).on(NEXT.number).tolist() == [0.10, 0.20]
+
+
+def test_signals_of_a_day_are_rounded_to_its_ticks() -> None:
+    instruments = (Instrument("NSE", "A", id=4, tick_size=1), Instrument("NSE", "B", id=2, tick_size=5))
+    plan = DayPlan("run", Source.REPLAY, instruments, Path("journal"), 0, 1, "never")
+    assert plan.instruments_on(DAY) == instruments
+    dated = replace(plan, ticks=tick_sizes_of([TickSize(4, None, 5), TickSize(4, NEXT.day, 10)], instruments))
+    assert [i.tick_size for i in dated.instruments_on(DAY)] == [5, 5]
+    assert [i.tick_size for i in dated.instruments_on(NEXT)] == [10, 5]
+    assert [(i.key, i.id) for i in dated.instruments_on(NEXT)] == [(i.key, i.id) for i in instruments]
 
 
 def test_a_file_of_limits() -> None:

@@ -170,12 +170,15 @@ def minute_grid(session: Session, ts_ns: I8, prices: Sequence[F8], keep: I8) -> 
     """
     row = (ts_ns - session.open_ns) // MINUTE_NS
     inside = (row >= 0) & (row < session.minutes)
-    out = np.full((len(keep), 4, session.minutes), np.nan)
+    out = np.empty((len(keep), 4, session.minutes))
     whole = bool(inside.all()) and len(row) > 0 and int(row[-1] - row[0]) == len(row) - 1
     if whole and int(keep[-1] - keep[0]) == len(keep) - 1:  # the usual case: no gap, and neighbours
+        out[:, :, : int(row[0])] = np.nan
+        out[:, :, int(row[-1]) + 1 :] = np.nan
         for field, values in enumerate(prices):
             kernel.to_grid(np.ascontiguousarray(values), int(keep[0]), int(row[0]), field, out)
         return out
+    out.fill(np.nan)
     for field, values in enumerate(prices):
         out[:, field, row[inside]] = values[inside][:, keep].T
     return out

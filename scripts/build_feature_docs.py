@@ -41,7 +41,8 @@ How to read the tables:
 
 The pictures show one day of a stock of the [made-up market](synthetic.md) in five-minute bars, a grey line at zero
 (`scripts/draw_features.py`): real prices may not be copied here. Your own features get the same tables:
-`scripts/build_feature_docs.py my_features.py`.
+`scripts/build_feature_docs.py my_features.py`. `intraday features list` and `intraday features show NAME` say the same on the
+terminal, and with `--values` and `--plot FILE` what a feature is on your own bars.
 
 ## Where state starts
 

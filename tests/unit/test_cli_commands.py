@@ -56,6 +56,7 @@ NEEDED = {  # arguments without which a command is wrong usage
     "restore": ["x.backup"],
     "db move": ["--to", "postgresql://db/x"],
     "db query": ["SELECT 1"],
+    "features show": ["rsi_14"],
 }
 
 

@@ -41,15 +41,16 @@ def panel(lists: Lists, n: int = N) -> Panel:
 
 
 def gap(bars: BarWindow) -> NDArray[np.float64]:
-    return bars.close - np.nanmean(bars.close, axis=1, keepdims=True)
+    return np.asarray(bars.close - np.nanmean(bars.close, axis=1, keepdims=True))
 
 
 def gap_to_members(bars: BarWindow) -> NDArray[np.float64]:
-    return bars.close - np.nanmean(np.where(bars.member, bars.close, np.nan), axis=1, keepdims=True)
+    return np.asarray(bars.close - np.nanmean(np.where(bars.member, bars.close, np.nan), axis=1, keepdims=True))
 
 
 def gap_to_index(bars: BarWindow) -> NDArray[np.float64]:
-    return bars.close - bars.close[:, [bars.index]]
+    assert bars.index is not None
+    return bars.close - bars.close[:, bars.index : bars.index + 1]
 
 
 def gap_to_fifth(bars: BarWindow) -> NDArray[np.float64]:

@@ -27,6 +27,7 @@ from intraday.jobs.exchange import OVER_THE_WIRE, open_exchange
 from intraday.jobs.gather import gather
 from intraday.jobs.maintain import keep_house
 from intraday.jobs.outcome import Outcome, Run, recorded_run
+from intraday.jobs.own_features import own_features
 from intraday.model.artifacts import Artifact, read_oos
 from intraday.report.assemble import coverage_of, header_of, model_parts
 from intraday.report.html import render
@@ -160,6 +161,7 @@ def report_of(system: System, artifact: Artifact, title: str, mode: str, facts: 
     return ReportInput(
         header=header if market is None else replace(header, note=f"{MADE_UP} They come from {market}."),
         **{f.name: getattr(parts, f.name) for f in fields(parts)},
+        own=own_features(system, artifact),
         coverage=coverage_of(stored, instruments, system.sessions, closing_auction(system)),
         facts=tuple(facts),
     )

@@ -137,6 +137,18 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True)
+class OwnFeature:
+    """A user's feature in a model: its place by gain among all ``n`` (1 the best), its share of the gain, and of rows missing."""
+
+    name: str
+    rank: int
+    n: int
+    gain: float
+    splits: int
+    missing: float
+
+
+@dataclass(frozen=True, slots=True)
 class Coverage:
     """Bars of one instrument against what full sessions would hold."""
 
@@ -156,6 +168,7 @@ class ReportInput:
     reliability: Sequence[Reliability] = ()
     confusion: Confusion | None = None
     importance: Sequence[tuple[str, float]] = ()  # feature, share of the total gain; any order
+    own: Sequence[OwnFeature] = ()  # the user's features in the model, best first
     folds: Sequence[Fold] = ()
     signals: Sequence[SignalRow] = ()  # BUY and SELL only
     n_hold: int = 0

@@ -70,3 +70,13 @@ def test_a_failing_function_is_named() -> None:
     one = FeatureSet.of(5, ("ret_3", "bad"), default_registry(), AnchorRule(), bad)
     with pytest.raises(ConfigError, match="user feature 'bad'"):
         FeatureCalculator(one, np.ones(4, np.bool_)).batch(market_panel())
+
+
+def test_a_set_may_be_of_functions_alone() -> None:
+    panel = market_panel()
+    mine = functions(FunctionFeature("twice", lambda bars: bars.close * 2.0, 3, "", ""))
+    alone = FeatureSet.of(5, ["twice"], {}, AnchorRule(), mine)
+    found = FeatureCalculator(alone, np.ones(4, np.bool_)).batch(panel)
+    np.testing.assert_array_equal(found, FunctionCalculator(mine, 5, 4).batch(panel))
+    laws.chunks(lambda has_volume: FeatureCalculator(alone, has_volume), panel, [1, 80])
+    laws.steps(lambda has_volume: FeatureCalculator(alone, has_volume), panel, np.random.default_rng(1))

@@ -164,7 +164,7 @@ class _Layout:
     carried: dict[int, int] = field(default_factory=dict)  # node -> carried row
 
     def plan(self, initial: Sequence[float], n_octets: int) -> Plan:
-        n_phases = 1 + max(n.phase for n in self.nodes)
+        n_phases = 1 + max((n.phase for n in self.nodes), default=0)  # none: a set of functions alone
         for i in self._kept():
             self.carried[i] = len(self.carried)
         phases = tuple(self._phase(p) for p in range(n_phases))

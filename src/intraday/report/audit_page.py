@@ -27,12 +27,12 @@ MEANING = {
     Law.ALONE: "a user's function uses no clock, file, network or chance, holds no table and keeps no state between calls",
     Law.LABEL_PREFIX: "labels known at a moment are the same with no future, and with another",
     Law.LABEL_TAIL: "what is still open at a moment has no label",
-    Law.LABEL_TIMES: "entry after a person's delay, known by the end of the instrument's session",
+    Law.LABEL_TIMES: "entry after a person's delay, known by the time when every trade of the session must be over",
     Law.SIGMA: "the volatility of the barriers, from the bars up to the decision alone",
     Law.WEIGHTS: "weights of what is learned from, computed without the rows scored later: the same bits",
     Law.FOLDS: "no label learned from lives, on any instrument, while one that is scored does",
-    Law.TRAINED: "training run again without, and with other, later rows says the same of the rows before: bit for bit",
-    Law.PIPELINE: "your own preparation, fitted on the training rows alone, gives the same rows",
+    Law.TRAINED: "training again with other outcomes of scored rows, or other later ones, says the same of them: the same bits",
+    Law.PIPELINE: "your own preparation, fitted on the training rows alone and asked again, gives the same rows and columns",
     Law.LIVE: "verify of a recorded day: the journal again gives the stored rows",
 }
 """Every law in words."""

@@ -168,7 +168,6 @@ class ReportInput:
     reliability: Sequence[Reliability] = ()
     confusion: Confusion | None = None
     importance: Sequence[tuple[str, float]] = ()  # feature, share of the total gain; any order
-    own: Sequence[OwnFeature] = ()  # the user's features in the model, best first
     folds: Sequence[Fold] = ()
     signals: Sequence[SignalRow] = ()  # BUY and SELL only
     n_hold: int = 0
@@ -177,3 +176,4 @@ class ReportInput:
     coverage: Sequence[Coverage] = ()
     rejects: Sequence[tuple[str, int]] = ()  # reason, rows
     facts: Sequence[tuple[str, str]] = field(default_factory=tuple)  # versions, seconds, machine
+    own: Sequence[OwnFeature] = ()  # the user's features in the model, best first

@@ -11,6 +11,7 @@ import numba as nb
 import numpy as np
 
 from intraday.core.kernels import opcodes as op
+from intraday.core.kernels.sums import in_step
 from intraday.core.kernels.types import BARE, F8
 
 HEAD = 1  # rows before the ring: the place of the next observation (the oldest, once full); ``width`` less until the ring is full
@@ -20,11 +21,18 @@ HEAD = 1  # rows before the ring: the place of the next observation (the oldest,
 def window(x: F8, width: int, state: F8, row: int, out: F8) -> None:
     """Put the observation into the ring behind ``row``. out: x once the ring is full, NaN before."""
     place = state[row]
-    for s in range(out.shape[0]):
-        stood = int(place[s])
-        at = row + HEAD + (stood + width if stood < 0 else stood)
-        now, held = x[s], state[at, s]
-        state[at, s] = now if now == now else held
+    if in_step(place, out.shape[0]):
+        first = int(place[0])
+        ring = state[row + HEAD + (first + width if first < 0 else first)]
+        for s in range(out.shape[0]):
+            now, held = x[s], ring[s]
+            ring[s] = now if now == now else held
+    else:
+        for s in range(out.shape[0]):
+            stood = int(place[s])
+            at = row + HEAD + (stood + width if stood < 0 else stood)
+            now, held = x[s], state[at, s]
+            state[at, s] = now if now == now else held
     for s in range(out.shape[0]):
         now, stood = x[s], place[s]
         following = 0.0 if stood + 1.0 == width else stood + 1.0
@@ -137,22 +145,28 @@ def place_of_largest(sign: float, oldest: F8, state: F8, row: int, width: int, b
 
 @nb.njit(cache=True, nogil=True, error_model="numpy", **BARE)
 def highest(state: F8, row: int, end: int, out: F8) -> None:
-    """Largest."""
+    """Largest; four rows a pass, the last once more where they are no multiple."""
     out[:] = -np.inf
-    for w in range(row, end):
-        value = state[w]
+    for w in range(row, end, 4):
+        a, b, c, d = state[w], state[min(w + 1, end - 1)], state[min(w + 2, end - 1)], state[min(w + 3, end - 1)]
         for s in range(out.shape[0]):
-            out[s] = value[s] if value[s] > out[s] else out[s]
+            left = a[s] if a[s] > b[s] else b[s]
+            right = c[s] if c[s] > d[s] else d[s]
+            most = left if left > right else right
+            out[s] = most if most > out[s] else out[s]
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy", **BARE)
 def lowest(state: F8, row: int, end: int, out: F8) -> None:
-    """Smallest."""
+    """Smallest, likewise."""
     out[:] = np.inf
-    for w in range(row, end):
-        value = state[w]
+    for w in range(row, end, 4):
+        a, b, c, d = state[w], state[min(w + 1, end - 1)], state[min(w + 2, end - 1)], state[min(w + 3, end - 1)]
         for s in range(out.shape[0]):
-            out[s] = value[s] if value[s] < out[s] else out[s]
+            left = a[s] if a[s] < b[s] else b[s]
+            right = c[s] if c[s] < d[s] else d[s]
+            least = left if left < right else right
+            out[s] = least if least < out[s] else out[s]
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy", **BARE)

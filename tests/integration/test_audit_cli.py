@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from intraday.cli.root import root as command
 
 LEAKS = Path(__file__).parents[1] / "leaks"
-WHOLE, STEPS = "whole panel = trailing window", "step = batch"
+WHOLE, STEPS, ALONE = "whole panel = trailing window", "step = batch", "depends on its argument alone"
 SMALL = {
     "trading": {"synthetic": {"instruments": 5, "sessions": 6}},
     "model": {
@@ -119,7 +119,7 @@ def test_an_honest_file_gets_a_certificate(tmp_path: Path) -> None:
     by_law = {law["law"]: law for law in document["laws"]}
     assert len(by_law) == 18, sorted(by_law)
     assert all(law["passed"] > 0 for law in by_law.values())
-    assert all(law["n"] > 100 for law in by_law.values())
+    assert all(law["n"] > 100 for name, law in by_law.items() if name != ALONE)  # which looks at code, not at values
     again = run(tmp_path, LEAKS / "pipeline_honest.py", "ret_3", "trend")[1]
     assert again["findings"] == document["findings"]
     assert again["facts"] == document["facts"]
@@ -138,7 +138,11 @@ def test_an_honest_file_gets_a_certificate(tmp_path: Path) -> None:
             "FunctionFeature('split', lambda bars: bars.close * (bars.date < 3), 3, '', '')",
             "no dates, labels or corporate actions",
         ),
-        ("ahead", "Feature('ahead', 'user', lag(close(), -1), '', '', '')", "mine.py, line 4: AssertionError: -1"),
+        (
+            "ahead",
+            "Feature('ahead', 'user', lag(close(), -1), '', '', '')",
+            "mine.py, line 4: lag: expected a whole number of bars",
+        ),
     ],
 )
 def test_what_cannot_even_be_expressed_is_refused_by_name(tmp_path: Path, name: str, body: str, message: str) -> None:

@@ -73,6 +73,7 @@ def test_who_sits_out_and_what_the_bars_doubt_is_said(run: Run) -> None:
     assert f"NSE:INFY: no features from {EX} on" in run("list").stdout
     second = run("add", "TCS", "--ex", str(EX), "--split", "1:5").stdout
     assert "warning: stored bars open +0.0% from the close before, where split 1:5 makes -80.0%: check date and terms" in second
+    assert "warning" not in run("add", "INFY", "--ex", str(EX), "--factor", "1").stdout
     assert "no features" not in run("add", "TCS", "--ex", str(DAYS[9].day), "--dividend", "7.5").stdout
 
 

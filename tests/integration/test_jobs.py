@@ -165,9 +165,12 @@ def test_json_of_every_command_parses(trained_dsn: str, jobs_dir: Path, config: 
         found: Any = json.loads(result.stdout)
         assert isinstance(found, kind), name
         assert key in (found[0] if kind is list else found), (name, list(found))
+    log = [line for line in (jobs_dir / "logs" / "intraday.log").read_text().splitlines() if "run ended" in line]
+    assert any(" model_id=" in line and " run=historical-" in line for line in log), log
     # The demo makes its own database: below. What needs a broker has one in test_over_the_wire.py, test_auth_cli.py and so on.
     elsewhere = {name for name in names_of(command_line) if name.split()[0] in ("auth", "instruments", "universe", "sim")}
     elsewhere |= {f"adjust {name}" for name in ("add", "import", "remove", "detect", "list")} | {"audit"}  # of their own
+    elsewhere |= {"limits import", "limits list", "features list", "features show"}
     elsewhere |= {"demo", "backfill", "gaps", "backup", "restore", "db move", "db upgrade", "db shell"}
     assert {name for name, *_ in wanted} | elsewhere == names_of(command_line)
 

@@ -269,8 +269,8 @@ def test_a_day_belongs_to_its_newest_run_alone(trained, trained_dsn, tmp_path):
     replay("all", "all")
     with pytest.raises(SkewError, match="expected the universe it was trained on .*5 of them.*found symbols, 1"):
         replay("all", ("SYN01",))
-    for universe, n in (("all", 5), (("SYN01",), 1)):
+    for universe, n, n_with_index in (("all", 5, 5), (("SYN01",), 1, 2)):
         replay(("sigma", "rsi_14", "ret_1", "tod_sin"), universe)
         with psycopg.connect(trained_dsn) as connection:
             assert connection.execute(counted).fetchone() == (n,)
-            assert connection.execute("SELECT cardinality(instrument_ids) FROM run_days").fetchall() == [(n,)]
+            assert connection.execute("SELECT cardinality(instrument_ids) FROM run_days").fetchall() == [(n_with_index,)]

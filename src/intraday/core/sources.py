@@ -10,7 +10,7 @@ from intraday.core.kernels import SOURCE_HASH
 
 FEATURE_MODULES: Final = (
     "anchor", "arguments", "day_expression", "expression", "feature", "feature_set", "features", "function_features", "lowering",
-    "operations", "panel", "plan",
+    "operations", "overnight", "panel", "plan", "suspects",
 )  # fmt: skip
 """Modules of ``core`` between bars and values, beside the kernels. A test follows the imports and misses none."""
 

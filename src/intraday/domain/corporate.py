@@ -18,7 +18,6 @@ from typing import Protocol
 from intraday.domain.errors import InputError
 from intraday.domain.ports import WriteReport
 
-
 EXTRAORDINARY = 0.02  # of the price: from here on the exchange adjusts futures and options for a dividend, below it nobody does
 
 

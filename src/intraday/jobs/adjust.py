@@ -105,9 +105,7 @@ def listed(settings: Settings, clock: Clock, symbol: str | None, known: date | N
         known_ns = None if known is None else midnight_ns(known + timedelta(days=1)) - 1_000  # the database counts in microseconds
         keys = {i.id: i.key for i in system.stores.instruments.all()}
         rule = _anchor(system)
-        found = [
-            Stated(keys[a.instrument_id], a, _out(system, rule, a)) for a in system.stores.corporate.actions(ids, known_ns)
-        ]
+        found = [Stated(keys[a.instrument_id], a, _out(system, rule, a)) for a in system.stores.corporate.actions(ids, known_ns)]
         return sorted(found, key=lambda s: (s.key, s.action.ex_date, s.action.kind))
 
 
@@ -187,7 +185,9 @@ def _out(system: System, rule: AnchorRule, action: Action) -> str:
 
 
 def _doubt(system: System, instrument: Instrument, action: Action) -> str:
-    """Why the stored bars do not look like this action."""
+    """Why the stored bars do not look like this action; nothing of one that says there was none."""
+    if not action.rescales:
+        return ""
     start_ns = midnight_ns(action.ex_date)
     bars = system.stores.bars.read([instrument.id], start_ns, start_ns + DAY_NS)
     close = _close_before(system, instrument, action.ex_date)

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from loguru import logger
+
 from intraday.app import System
 from intraday.domain.errors import StorageError
 from intraday.report.inputs import Check, ReportInput
@@ -42,15 +44,19 @@ class Run:
 
 @contextmanager
 def recorded_run(system: System, command: str) -> Iterator[Run]:
-    """Record that a run began and how it ended; a failure or an interruption is recorded and passed on."""
+    """Record that a run began and how it ended, in the database and in the log; a failure or an interruption is passed on."""
     runs, clock = system.stores.runs, system.clock
     run = Run(f"{command}-{uuid.uuid4().hex[:12]}")
     runs.start(run.id, command, json.dumps(system.settings.public()), clock.now_ns())
+    logger.info("run began", run=run.id, command=command)
     try:
         yield run
     except BaseException as error:
         status = "failed" if isinstance(error, Exception) else "interrupted"
+        logger.error(f"run {status}", run=run.id, error=type(error).__name__)
         with suppress(StorageError):  # it may be the database that is gone
             runs.finish(run.id, status, json.dumps({"error": type(error).__name__}), clock.now_ns())
         raise
     runs.finish(run.id, "ok", json.dumps(run.summary, default=str), clock.now_ns())
+    figures = {name: value for name, value in run.summary.items() if isinstance(value, str | int | float)}
+    logger.info("run ended", **figures | {"run": run.id})

@@ -261,7 +261,7 @@ def load_model(system: System, model_id: str | None = None) -> LoadedModel:
     ours = FeatureSetRecord(chosen.id, chosen.timeframe, chosen.names, chosen.definition())
     predictor = ModelPredictor.load(Path(record.path), recompute, ours)
     label = LabelSpec(**{k: v for k, v in labels.items() if k not in ("kernels", "rules")})
-    return LoadedModel(chosen, predictor, label, system.costs, system.settings.trading.notional_inr)
+    return LoadedModel(chosen, predictor, label, system.costs, system.settings.trading.notional_inr, system.settings.live.threads)
 
 
 def build_alerts(

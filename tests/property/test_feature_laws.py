@@ -176,7 +176,8 @@ def test_threads_change_no_bit(threads: int, monkeypatch: pytest.MonkeyPatch) ->
     whole = EVERY(laws.volumes(panel)).batch(panel)
     monkeypatch.setattr(features, "BLOCK", 4)
     monkeypatch.setattr(features, "CARRIED_BYTES", 9 * 50 * 8 * 70)
-    laws.same(EVERY(laws.volumes(panel)).batch(panel, threads=threads), whole, f"{threads} threads, small blocks and chunks", EVERY)
+    shared = FeatureCalculator(EVERY.features, laws.volumes(panel), INDEX, threads)
+    laws.same(shared.batch(panel), whole, f"{threads} threads, small blocks and chunks", EVERY)
 
 
 @pytest.mark.parametrize("name", NAMES)

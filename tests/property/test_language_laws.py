@@ -131,7 +131,7 @@ def test_blocks_chunks_and_threads_change_no_bit(trees: list[Expr], seed: int, t
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("intraday.core.features.BLOCK", block)
         patch.setattr("intraday.core.features.CARRIED_BYTES", size)
-        found = Written(trees)(laws.volumes(panel)).batch(panel, threads=threads)
+        found = FeatureCalculator(Written(trees).features, laws.volumes(panel), INDEX, threads).batch(panel)
     laws.same(found, whole, f"blocks of {block}, chunks of {size}, {threads} threads", Written(trees))
 
 

@@ -370,6 +370,9 @@ class LiveSettings(Section):
     outage_s: float = Field(
         default=30.0, gt=0, description="a feed silent for so long in the session is an outage: a gap, not candles; seconds"
     )
+    threads: int = Field(
+        default=2, ge=1, le=64, description="threads that share the features of a close between them, from 513 instruments on"
+    )
     journal: JournalSettings = Field(default=JournalSettings(), description="the journal of engine events")
 
 

@@ -32,10 +32,11 @@ class FeatureCalculator:
 
     It starts empty: give it bars from the anchor on (``AnchorRule``). Consecutive chunks, one call or step by step, any S and any
     empty rows in between give the same bits; with primitives across instruments, any S of the same members and index.
-    ``index``: dense row of the market index; None: what needs it is NaN.
+    ``index``: dense row of the market index; None: what needs it is NaN. ``threads`` share the instruments
+    between them (more than ``BLOCK``, that is); they change no bit.
     """
 
-    def __init__(self, feature_set: FeatureSet, has_volume: Mask, index: int | None = None) -> None:
+    def __init__(self, feature_set: FeatureSet, has_volume: Mask, index: int | None = None, threads: int = 1) -> None:
         self.feature_set = feature_set
         self._has_volume = _kernel_array(has_volume, np.bool_)
         self._index = index
@@ -48,18 +49,18 @@ class FeatureCalculator:
         chosen = feature_set.functions
         self._functions = None if chosen is None else FunctionCalculator(chosen, feature_set.timeframe, len(has_volume), index)
         self._step = [np.full((1, len(has_volume)), np.nan) for _ in PRICE_FIELDS]
-        self._out = np.empty((1, len(has_volume), len(feature_set.features)), np.float32)
+        self._threads = max(1, threads)
+        self._pool = ThreadPoolExecutor(self._threads) if self._threads > 1 else None
 
     @property
     def n_instruments(self) -> int:
         """S."""
         return len(self._has_volume)
 
-    def batch(self, panel: Panel, threads: int = 1, dtype: type[np.floating[Any]] = np.float32) -> NDArray[Any]:
+    def batch(self, panel: Panel, dtype: type[np.floating[Any]] = np.float32) -> NDArray[Any]:
         """Advance over the panel. Returns float32 [T, S, F]; NaN without a bar, in warm-up and where undefined.
 
-        ``threads`` share the instruments between them; ``dtype`` float64 shows the values before their one cast, for
-        tests. Neither changes a bit.
+        ``dtype`` float64 shows the values before their one cast, for tests.
         """
         assert panel.timeframe == self.feature_set.timeframe, (panel.timeframe, self.feature_set.timeframe)
         assert panel.n_instruments == self.n_instruments, (panel.n_instruments, self.n_instruments)
@@ -72,7 +73,7 @@ class FeatureCalculator:
             _grid_minute(panel.ts_ns),
             _kernel_array(panel.minutes, np.float64),
         )
-        self._run((*prices, *masks), clock, out, threads)
+        self._run((*prices, *masks), clock, np.arange(self.n_instruments), out)
         return out if self._functions is None else self._joined(out, self._functions.batch(panel))
 
     def update(self, bars: Bars, ts_ns: int, day: Day) -> F4:
@@ -94,8 +95,11 @@ class FeatureCalculator:
             _grid_minute(np.array([ts_ns], np.int64)),
             _kernel_array(day.minutes[None], np.float64),
         )
-        self._run((*self._step, mask, _kernel_array(day.member[None], np.bool_)), clock, self._out, 1)
-        out: F4 = np.take(self._out[0], inst, axis=0)
+        place = np.full(self.n_instruments, -1)
+        place[inst] = np.arange(len(inst))
+        found = np.empty((1, len(inst), len(self.feature_set.features)), np.float32)
+        self._run((*self._step, mask, _kernel_array(day.member[None], np.bool_)), clock, place, found)
+        out: F4 = found[0]
         return out if self._functions is None else self._joined(out, self._functions.update(bars, ts_ns, day))
 
     def forgive(self) -> None:
@@ -188,7 +192,7 @@ class FeatureCalculator:
     def _registers(self) -> F8:
         return np.full((self._plan.n_registers + SCRATCH, self._width + 8), np.nan)
 
-    def _run(self, panel: tuple[NDArray[Any], ...], clock: tuple[NDArray[Any], ...], out: NDArray[Any], threads: int) -> None:
+    def _run(self, panel: tuple[NDArray[Any], ...], clock: tuple[NDArray[Any], ...], place: I8, out: NDArray[Any]) -> None:
         """Chunk by chunk, phase by phase, with the cross-sections in between. panel: prices [T, S] x 5, mask, member."""
         n_steps, n_carried = len(out), self._plan.n_carried
         length = max(1, CARRIED_BYTES // (8 * max(1, n_carried * self.n_instruments))) if n_carried else max(1, n_steps)
@@ -197,26 +201,25 @@ class FeatureCalculator:
             rows = slice(first, min(first + length, n_steps))
             now, times = tuple(a[rows] for a in panel), tuple(a[rows] for a in clock)
             with np.errstate(all="ignore"):  # heard only without the compiler (NUMBA_DISABLE_JIT=1)
-                self._chunk(now, times, np.ascontiguousarray(carried[:, : len(now[0])]), out[rows], threads)
+                self._chunk(now, times, np.ascontiguousarray(carried[:, : len(now[0])]), place, out[rows])
         if self._silent:
             out[:] = np.nan
 
     def _chunk(
-        self, panel: tuple[NDArray[Any], ...], clock: tuple[NDArray[Any], ...], carried: F8, out: NDArray[Any], threads: int
+        self, panel: tuple[NDArray[Any], ...], clock: tuple[NDArray[Any], ...], carried: F8, place: I8, out: NDArray[Any]
     ) -> None:
         inputs: Any = (*panel, self._has_volume)
         times: Any = clock
         for p, phase in enumerate(self._plan.phases):
-            shares = self._shares(threads)
+            shares = self._shares()
 
             def work(share: tuple[int, int], reg: F8, tables: Any = phase.tables) -> None:
-                run_phase(tables, inputs, times, self._state, share, carried, reg, out)
+                run_phase(tables, inputs, times, self._state, share, carried, reg, place, out)
 
-            if len(shares) == 1:
+            if self._pool is None or len(shares) == 1:
                 work(shares[0], self._reg[0])
             else:
-                with ThreadPoolExecutor(len(shares)) as pool:
-                    list(pool.map(work, shares, self._reg))
+                list(self._pool.map(work, shares, self._reg))
             if p < len(self._plan.across):
                 self._across(p, panel[5], panel[6], carried)
 
@@ -226,10 +229,10 @@ class FeatureCalculator:
         keys = np.empty((6, max(n, 2048)), np.int64)
         run_across(across.code, across.source, across.target, mask, member, _row(self._index), carried, np.empty(n), keys)
 
-    def _shares(self, threads: int) -> list[tuple[int, int]]:
-        """Blocks cut into at most ``threads`` runs, each with registers of its own."""
+    def _shares(self) -> list[tuple[int, int]]:
+        """Blocks cut into at most as many runs as there are threads, each with registers of its own."""
         n_blocks = len(self._state[0])
-        edges = np.linspace(0, n_blocks, min(max(1, threads), max(1, n_blocks)) + 1).astype(int).tolist()
+        edges = np.linspace(0, n_blocks, min(self._threads, max(1, n_blocks)) + 1).astype(int).tolist()
         while len(self._reg) < len(edges) - 1:
             self._reg.append(self._registers())
         return list(zip(edges[:-1], edges[1:], strict=True))

@@ -16,8 +16,11 @@ import numpy as np
 from intraday.core.kernels.sums import LANES
 from intraday.core.kernels.types import PlanTables
 from intraday.core.lowering import READERS, lower
-from intraday.core.operations import OPS, Expr, Op
+from intraday.core.operations import NAN, OPS, Expr, Op
 from intraday.domain.arrays import F8, I8
+
+ALONE = -1
+BESIDE_MIN = 3  # rings of a length that share lines of the processor's cache; fewer would leave most of each line empty
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +31,7 @@ class Phase:
     arg: I8  # [N, 7] registers of up to six operands, then the node's own
     par: F8  # [N, 2]
     row: I8  # [N, 7] first state row of those
-    cell: I8  # [N] of a ring, and of what reads it: LANES times its first octet, and its lane
+    cell: I8  # [N] of a ring, and of what reads it: LANES times its first octet, and its lane; ALONE: it has rows of its own
     outputs: I8  # [F', 2] register, column
     carries: I8  # [C', 2] register, carried row
     n_registers: int
@@ -68,17 +71,18 @@ class Plan:
 def compile_plan(expressions: Sequence[Expr], timeframe: int) -> Plan:
     """Plan of the expressions, outputs in their order. ``timeframe`` (minutes) is the length of a decision bar."""
     lowered = lower(expressions)
-    nodes = _Nodes(timeframe)
-    for expr in _by_ring(lowered):
+    readers, alone = _by_ring(lowered)
+    nodes = _Nodes(timeframe, alone)
+    for expr in readers:
         nodes.add(expr)
     outputs = [nodes.add(e) for e in lowered]
     return _Layout(nodes.nodes, outputs).plan(nodes.initial, nodes.n_octets)
 
 
-def _by_ring(expressions: Sequence[Expr]) -> list[Expr]:
+def _by_ring(expressions: Sequence[Expr]) -> tuple[list[Expr], frozenset[str]]:
     """Rings and what reads them, as many rings of a length as stand side by side at a time, and those by how far back.
 
-    What one of them fetches from memory the others find in the cache.
+    What one of them fetches from memory the others find in the cache. And the texts of rings with too few beside them to share it.
     """
     found: dict[str, Expr] = {}
     for expr in expressions:
@@ -95,7 +99,9 @@ def _by_ring(expressions: Sequence[Expr]) -> list[Expr]:
     def order(expr: Expr) -> tuple[tuple[float, int], float]:
         return (group[expr.text], 0.0) if expr.op == "ring" else (group[expr.args[0].text], expr.params[0])
 
-    return sorted(readers, key=order)
+    beside = Counter(group.values())
+    alone = frozenset(text for text, own in group.items() if beside[own] < BESIDE_MIN)
+    return sorted(readers, key=order), alone
 
 
 def _collect(expr: Expr, found: dict[str, Expr]) -> None:
@@ -124,6 +130,7 @@ class _Node:
 @dataclass(slots=True)
 class _Nodes:
     timeframe: int
+    alone: frozenset[str] = frozenset()  # rings that keep their observations in rows of their own
     nodes: list[_Node] = field(default_factory=list)
     initial: list[float] = field(default_factory=list)
     known: dict[str, int] = field(default_factory=dict)
@@ -140,8 +147,9 @@ class _Nodes:
         op = OPS[expr.op]
         params = (*expr.params, float(self.timeframe)) if op.timed else expr.params
         row = self.nodes[args[0]].row if op.reads else len(self.initial)
-        cell = self._cell(int(params[0])) if op.kept else self.nodes[args[0]].cell if op.reads else 0
-        self.initial.extend(op.rows(params))
+        own = expr.text in self.alone
+        cell = self.nodes[args[0]].cell if op.reads else ALONE if own else self._cell(int(params[0])) if op.kept else 0
+        self.initial.extend([*op.rows(params), *([NAN] * int(params[0]) if own else [])])
         phase = max((self.nodes[a].phase for a in args), default=0) + op.across
         self.nodes.append(_Node(op, args, params, row, cell, phase))
         return len(self.nodes) - 1

@@ -29,6 +29,7 @@ class LoadedModel:
     label: LabelSpec
     costs: Costs
     notional: float  # rupees a trade
+    threads: int = 1  # that share the features of many instruments between them
 
     @property
     def id(self) -> str:
@@ -38,7 +39,9 @@ class LoadedModel:
     def calculator(self, instruments: Sequence[Instrument], index: int | None = None) -> FeatureCalculator:
         """A cold calculator of the model's features; ``index``: row of the market index. A user's function that fails gives NaN:
         whatever it does, candles are stored and other features decide."""
-        calculator = FeatureCalculator(self.feature_set, np.array([i.has_volume for i in instruments], np.bool_), index)
+        calculator = FeatureCalculator(
+            self.feature_set, np.array([i.has_volume for i in instruments], np.bool_), index, self.threads
+        )
         calculator.forgive()
         return calculator
 

@@ -24,7 +24,15 @@ SCRATCH = 2  # registers behind those of the plan
 
 @nb.njit(cache=True, nogil=True, error_model="numpy", **BARE)
 def run_phase(
-    plan: PlanTables, panel: PanelArrays, clock: ClockArrays, state: State, blocks: tuple[int, int], carried: F8, reg: F8, out: F4
+    plan: PlanTables,
+    panel: PanelArrays,
+    clock: ClockArrays,
+    state: State,
+    blocks: tuple[int, int],
+    carried: F8,
+    reg: F8,
+    place: I8,
+    out: F4,
 ) -> None:
     """Advance the instruments of the blocks ``blocks[0] <= b < blocks[1]`` by T steps.
 
@@ -33,7 +41,8 @@ def run_phase(
     panel: (open, high, low, close, volume float64[T, S], mask, member bool[T, S], has_volume bool[S]).
     clock: (session int32[T], minute float64[T], minute from 09:15 IST float64[T], minutes float64[T, S]).
     state: rows float64[B, R, W] and rings float64[B, Q, W, 8], changed in place.
-    carried: float64[C, T, S], read and written. reg: float64[registers + SCRATCH, W]. out: float[T, S, F], NaN without a bar.
+    carried: float64[C, T, S], read and written. reg: float64[registers + SCRATCH, W]. out: float[T, S', F], NaN without a bar;
+    place: int64[S], each instrument's row in it, -1: none.
     """
     mask = panel[5]
     n_steps, n_instruments = mask.shape
@@ -43,7 +52,7 @@ def run_phase(
         last = min(first + rows.shape[1], n_instruments)
         for t in range(n_steps):
             run_step(plan, panel, clock, rows, rings, carried, reg, t, first, last - first)
-            emit(plan[5], mask[t, first:last], reg, out[t, first:last])
+            emit(plan[5], mask[t, first:last], reg, place[first:last], out[t])
             carry(plan[6], reg, carried[:, t, first:last])
 
 
@@ -179,7 +188,7 @@ def sum_up(code: int, arg: I8, par: F8, row: I8, cell: int, state: F8, rings: F8
     if code == op.RING:
         push(x, int(par[0]), state, at, rings, cell, out)
     elif code == op.DISPLACED:
-        displaced(y, int(par[0]), int(par[1]), state[row[0]], rings, cell, out)
+        displaced(y, int(par[0]), int(par[1]), state, row[0], rings, cell, out)
     elif code == op.SUM_MEAN:
         mean(y, z, par[0], par[1], state[row[0]], state[row[0] + RUN], state[at], state[at + 1], out)
     elif code == op.SUM_TOTAL:
@@ -212,13 +221,13 @@ def in_session(code: int, x: F8, start: F8, par: F8, minute: float, state: F8, r
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy", **BARE)
-def emit(outputs: I8, mask: B1, reg: F8, out: F4) -> None:
-    """Cast the chosen registers to their columns of [S, F]; NaN without a bar."""
+def emit(outputs: I8, mask: B1, reg: F8, place: I8, out: F4) -> None:
+    """Cast the chosen registers to their columns of [S', F]; NaN without a bar."""
     for f in range(outputs.shape[0]):
         value, column = reg[outputs[f, 0]], outputs[f, 1]
-        for s in range(out.shape[0]):
-            kept = value[s]
-            out[s, column] = kept if mask[s] else np.nan
+        for s in range(place.shape[0]):
+            if place[s] >= 0:
+                out[place[s], column] = value[s] if mask[s] else np.nan
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy", **BARE)

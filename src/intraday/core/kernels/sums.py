@@ -8,7 +8,8 @@ One ring an instrument serves all widths of a series, the longest sets its lengt
 block: the place of the next observation, how many of the last are equal, the last one. The place is ``length`` less until the ring
 is full: ``place + length`` observations were seen, at least. The observations themselves stand in ``rings``, float64 [Q, W, 8],
 place by place, eight rings side by side: where instruments missed different bars their places differ, and what is then read, one
-instrument at a time, fetches seven other rings' observations of that place with it. Vectors are [S].
+instrument at a time, fetches seven other rings' observations of that place with it. A ring that has hardly another of its length
+beside it (cell < 0) keeps its observations in rows of ``state`` behind the three. Vectors are [S].
 Source: Dekker (1971), "A floating-point technique for extending the available precision", Numerische Mathematik 18; Knuth, TAOCP
 vol. 2, 4.2.2 (two-sum).
 """
@@ -20,7 +21,7 @@ import numpy as np
 
 from intraday.core.kernels.types import BARE, F8
 
-RUN, LAST = 1, 2  # rows behind the place
+RUN, LAST, OWN_ROWS = 1, 2, 3  # rows behind the place
 LANES = 8  # rings side by side: a line of the processor's cache
 
 
@@ -60,7 +61,9 @@ def push(x: F8, length: int, state: F8, row: int, rings: F8, cell: int, out: F8)
     """Put the observations into the ring. out: the one displaced, ``length`` before; NaN while the ring fills."""
     place, run, last = state[row], state[row + RUN], state[row + LAST]
     octet, lane = cell // LANES, cell % LANES
-    if in_step(place, out.shape[0]):
+    if cell < 0:
+        write_alone(x, length, place, state, row + OWN_ROWS, out)
+    elif in_step(place, out.shape[0]):
         at = int(place[0])
         write_row(x, rings[octet + (at + length if at < 0 else at)], lane, out)
     else:
@@ -73,6 +76,27 @@ def push(x: F8, length: int, state: F8, row: int, rings: F8, cell: int, out: F8)
         repeated = equals + 1.0 if now == before else 1.0
         run[s] = repeated if seen else equals
         last[s] = now if seen else before
+
+
+@nb.njit(cache=True, nogil=True, error_model="numpy", **BARE)
+def write_alone(x: F8, length: int, place: F8, state: F8, row: int, out: F8) -> None:
+    """Write the observations into the rows from ``row`` on."""
+    if in_step(place, out.shape[0]):
+        first = int(place[0])
+        ring = state[row + (first + length if first < 0 else first)]
+        for s in range(x.shape[0]):
+            now, held = x[s], ring[s]
+            seen = now == now
+            out[s] = held if seen else np.nan
+            ring[s] = now if seen else held
+        return
+    for s in range(x.shape[0]):
+        stood = int(place[s])
+        at = row + (stood + length if stood < 0 else stood)
+        now, held = x[s], state[at, s]
+        seen = now == now
+        out[s] = held if seen else np.nan
+        state[at, s] = now if seen else held
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy", **BARE)
@@ -98,9 +122,13 @@ def write_each(x: F8, length: int, place: F8, rings: F8, lane: int, out: F8) -> 
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy", **BARE)
-def displaced(x: F8, k: int, length: int, place: F8, rings: F8, cell: int, out: F8) -> None:
+def displaced(x: F8, k: int, length: int, state: F8, row: int, rings: F8, cell: int, out: F8) -> None:
     """The observation ``k < length`` before this one; NaN where there is none: places not yet written hold NaN."""
+    place = state[row]
     octet, lane = cell // LANES, cell % LANES
+    if cell < 0:
+        displaced_alone(x, k, length, place, state, row + OWN_ROWS, out)
+        return
     if in_step(place, out.shape[0]):
         ring = rings[octet + (int(place[0]) - 1 - k + 2 * length) % length]
         for s in range(out.shape[0]):
@@ -112,6 +140,23 @@ def displaced(x: F8, k: int, length: int, place: F8, rings: F8, cell: int, out: 
         at = at + length if at < 0 else at
         at = at + length if at < 0 else at  # while the ring fills its place is ``length`` less
         held = rings[octet + at, s, lane]
+        out[s] = held if x[s] == x[s] else np.nan
+
+
+@nb.njit(cache=True, nogil=True, error_model="numpy", **BARE)
+def displaced_alone(x: F8, k: int, length: int, place: F8, state: F8, row: int, out: F8) -> None:
+    """``displaced`` from the rows from ``row`` on."""
+    if in_step(place, out.shape[0]):
+        ring = state[row + (int(place[0]) - 1 - k + 2 * length) % length]
+        for s in range(out.shape[0]):
+            held = ring[s]
+            out[s] = held if x[s] == x[s] else np.nan
+        return
+    for s in range(out.shape[0]):
+        at = int(place[s]) - 1 - k
+        at = at + length if at < 0 else at
+        at = at + length if at < 0 else at
+        held = state[row + at, s]
         out[s] = held if x[s] == x[s] else np.nan
 
 

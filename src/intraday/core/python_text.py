@@ -135,7 +135,7 @@ def _without_windows(e: Expr) -> tuple[Expr, ...]:
 
 
 def _of_window(e: Expr) -> Expr:
-    return _of_window(e.args[0]) if e.op in ("window", "sorted") else e
+    return _of_window(e.args[0]) if e.op == "window" else e
 
 
 def _affine(x: str, scale: float, shift: float) -> str:

@@ -71,7 +71,8 @@ ABOUT = {
     "microstructure": "Proxies of spread, impact and noise from bars alone (`roll_spread_20` stands with volatility).",
     "momentum": "How one-sided the last bars were.",
     "returns": "What the last bars did.",
-    "seasonality": "Volume and volatility against what is usual at this time of day; learnt from earlier sessions alone.",
+    "seasonality": "Volume and volatility against what is usual at this time of day; learnt from earlier sessions alone, by the "
+    "minutes since their open (so an evening session teaches the first hour).",
     "session": "Where in the day's prices, and against the session before.",
     "time": "Where in the day. Times are those of the bar's open.",
     "timeframes": "Bars of 15 and 60 minutes: always the last *closed* one, carried until the next one closes. Their grid starts "

@@ -437,6 +437,17 @@ def of_index(b: Stock, index: Stock, of: Callable[[Stock], F8]) -> F8:
     return at_rows(n_rows, index, of(index))[b.row]
 
 
+def index_return(b: Stock, index: Stock) -> F8:
+    """Of the index, over the stock's own bars: since its last one, at a session's first bar since the index's open of that bar."""
+    close, base = of_index(b, index, lambda x: x.c), of_index(b, index, lambda x: x.o)
+    known = NAN
+    for k in range(len(close)):
+        if not b.first[k]:
+            base[k] = known
+        known = known if np.isnan(close[k]) else close[k]
+    return np.log(close / base)
+
+
 def residual_share(y: F8, x: F8) -> float:
     """sqrt(1 - correlation^2): the share of y's deviation that x leaves."""
     share = 1 - correlation(y, x) ** 2

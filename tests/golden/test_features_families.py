@@ -190,11 +190,10 @@ WITH_INDEX: dict[str, Callable[[Stock, Stock], F8]] = {
     "idx_ret_12": lambda b, i: ref.of_index(b, i, lambda x: ref.ret(x, 12)),
     "idx_ret_session": lambda b, i: ref.of_index(b, i, ALONE["ret_session"]),
     "idx_sigma": lambda b, i: ref.of_index(b, i, ref.sigma),
-    "beta_60": lambda b, i: ref.last(60, ref.slope_on, ref.days_return(b), ref.of_index(b, i, ref.days_return)),
-    "corr_idx_60": lambda b, i: ref.last(60, ref.correlation, ref.days_return(b), ref.of_index(b, i, ref.days_return)),
+    "beta_60": lambda b, i: ref.last(60, ref.slope_on, ref.days_return(b), ref.index_return(b, i)),
+    "corr_idx_60": lambda b, i: ref.last(60, ref.correlation, ref.days_return(b), ref.index_return(b, i)),
     "idio_vol_60": lambda b, i: (
-        ref.last(60, ref.residual_share, ref.days_return(b), ref.of_index(b, i, ref.days_return))
-        * ref.last(60, np.std, ref.days_return(b))
+        ref.last(60, ref.residual_share, ref.days_return(b), ref.index_return(b, i)) * ref.last(60, np.std, ref.days_return(b))
     ),
     "rel_ret_12": lambda b, i: ref.ret(b, 12) - ref.of_index(b, i, lambda x: ref.ret(x, 12)),
     "rel_ret_session": lambda b, i: ALONE["ret_session"](b) - ref.of_index(b, i, ALONE["ret_session"]),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from intraday.core.expression import Expr, beta, close, corr, log, of_index, ratio, sqrt, std, where
+from intraday.core.expression import Expr, at_start, beta, close, corr, log, of_index, open_, prev, ratio, sqrt, std, where
 from intraday.core.feature import Feature
 from intraday.core.registry.parts import intraday_return, log_return, session_open, sigma
 
@@ -34,24 +34,29 @@ def _index() -> list[Feature]:
 
 
 def _together() -> list[Feature]:
-    r = intraday_return()
-    index = of_index(r)
+    r, index = intraday_return(), _index_return()
     rho = corr(r, index, N)
     share = -(rho * rho) + 1.0
     rest = where(share - NOTHING_LEFT, sqrt(share), share * 0.0) * std(r, N)
     return [
-        Feature("beta_60", FAMILY, beta(r, index, N), "cov / var of the index, intraday returns of the last 60 bars of both",
+        Feature("beta_60", FAMILY, beta(r, index, N), "cov / var of the index, intraday returns over the instrument's last 60 bars",
                 "ratio", SHARPE, FLAT),
-        Feature("corr_idx_60", FAMILY, rho, "correlation with the index, intraday returns of the last 60 bars of both", "-1 .. 1",
-                SHARPE, FLAT),
+        Feature("corr_idx_60", FAMILY, rho, "correlation with the index, intraday returns over the instrument's last 60 bars",
+                "-1 .. 1", SHARPE, FLAT),
         Feature("idio_vol_60", FAMILY, rest, "sqrt(1 - corr_idx_60^2) x population sd60 of intraday returns", "log return a bar",
                 SHARPE, FLAT),
     ]  # fmt: skip
 
 
+def _index_return() -> Expr:
+    """The index's return over the instrument's own bar: since the bar the instrument had before, however long ago that was."""
+    now = of_index(close())
+    return log(ratio(now, at_start(of_index(open_()), prev(now))))
+
+
 def _relative() -> list[Feature]:
     ret, session = log_return(12), _session_return()
-    own_beta = beta(intraday_return(), of_index(intraday_return()), N)
+    own_beta = beta(intraday_return(), _index_return(), N)
     return [
         Feature("rel_ret_12", FAMILY, ret - of_index(ret), "ret_12 - ret_12 of the market index, each over its own bars",
                 "log return", "relative strength, Levy (1967)", MISSING),

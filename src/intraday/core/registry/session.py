@@ -55,7 +55,7 @@ def features() -> list[Feature]:
 
 
 def _time() -> list[Feature]:
-    position = ratio(minute(), minutes())
+    position = clip(ratio(minute(), minutes()), 0.0, 1.0)  # a bar of an hour may begin before an evening session does
     turn = position * (2.0 * math.pi)
     return [
         Feature("session_pos", "time", position, "minutes since the session opened / its length", "0 .. 1", "definition"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from intraday.core.expression import Expr, close, ema, lag, log, mean, rank, ratio, std
 from intraday.core.feature import Feature
 
-SIMPLE = "log return"
+SIMPLE = "definition; Campbell, Lo, MacKinlay (1997), section 1.4"
 
 
 def log_return(bars: int) -> Expr:

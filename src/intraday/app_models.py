@@ -8,11 +8,12 @@ from datetime import date
 from intraday.config.settings import ModelSettings, Settings, TradingSettings
 from intraday.core.anchor import AnchorRule
 from intraday.core.feature_set import FeatureSet
-from intraday.core.labels import LabelSpec
+from intraday.core.labels import SIGMA, LabelSpec
 from intraday.core.price_rules import PriceRules, price_rules
 from intraday.core.registry import default_registry
 from intraday.core.user_features import UserFeatures, load_user_features, no_user_features
 from intraday.database.stores import Stores
+from intraday.domain.errors import ConfigError
 from intraday.domain.instruments import Instrument
 from intraday.domain.session import SessionTable
 from intraday.model.splits import Scheme, SplitSpec
@@ -21,8 +22,12 @@ from intraday.model.weighting import Weighting
 
 
 def feature_set(settings: Settings, anchor: AnchorRule, sessions: SessionTable, universe: str = "") -> FeatureSet:
-    """The configured features, the user's own among them."""
+    """The configured features, the user's own among them. Raises ConfigError."""
     model, user = settings.model, user_features(settings, sessions)
+    if SIGMA not in model.features and model.features != "all":
+        raise ConfigError(
+            f"model.features: expected {SIGMA!r} among them, which scales stops and targets, found {', '.join(model.features)}"
+        )
     names = None if model.features == "all" else model.features
     return FeatureSet.of(settings.trading.timeframe, names, user.joined(default_registry()), anchor, user.functions, universe)
 

@@ -121,6 +121,21 @@ def test_a_wrong_file_beside_is_found(tmp_path: Path) -> None:
     assert "rate_limit_config.yaml: qoute: unknown key, did you mean 'quote'?" in result.output
 
 
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("model: {features: [ret_1, rsi_14]}", "model.features: expected 'sigma' among them"),
+        ("model: {features: [sigma, rsi_41]}", "unknown feature 'rsi_41'"),
+        ("model: {user_features: mine.py}", "mine.py"),
+    ],
+)
+def test_features_that_are_not_there_are_found(tmp_path: Path, text: str, told: str) -> None:
+    (tmp_path / "config.yaml").write_text(text)
+    result = runner.invoke(command_line, ["config", "validate", "--config", str(tmp_path / "config.yaml")])
+    assert result.exit_code == 2
+    assert told in " ".join(result.output.split())
+
+
 def test_column_mapping() -> None:
     assert _columns(["ts=datetime", "close=a=b"]) == {"ts": "datetime", "close": "a=b"}
     for bad in ("ts", "ts=", "cls=x"):

@@ -20,15 +20,19 @@ def register(root: typer.Typer) -> None:
 
 
 def validate(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False, verbose: VerboseOption = False) -> None:
-    """Say what is wrong with the configuration, one line each.
+    """Say what is wrong with the configuration, one line each; the names of features and the file of your own count too.
 
     \b
     Examples:
       intraday config validate
       INTRADAY__TRADING__TIMEFRAME=15 intraday config validate --config other.yaml
     """
+    from intraday.app_models import feature_set
+    from intraday.core.anchor import AnchorRule
+    from intraday.domain.session import SessionTable
+
     with session(config, as_json, verbose) as run:
-        load_settings(config, os.environ)
+        feature_set(load_settings(config, os.environ), AnchorRule(), SessionTable.load())
         load_rate_limits(config)
         load_metrics(config)
         beside = [str(config.parent / name) for name in (RATE_LIMIT_FILE, METRICS_FILE) if (config.parent / name).exists()]

@@ -57,6 +57,8 @@ NEEDED = {  # arguments without which a command is wrong usage
     "db move": ["--to", "postgresql://db/x"],
     "db query": ["SELECT 1"],
     "features show": ["rsi_14"],
+    "limits import": ["limits.csv"],
+    "limits list": ["RELIANCE"],
 }
 
 

@@ -20,7 +20,9 @@ def register(root: typer.Typer) -> None:
 
 
 def validate(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False, verbose: VerboseOption = False) -> None:
-    """Say what is wrong with the configuration, one line each; the names of features and the file of your own count too.
+    """Say what is wrong with the configuration, one line each.
+
+    The names of features and the file of your own features count too.
 
     \b
     Examples:

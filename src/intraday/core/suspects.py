@@ -62,7 +62,7 @@ class Sessions(NamedTuple):
     @property
     def last(self) -> I8:
         """int64 [k]: row of the last bar of each."""
-        return np.append(self.first[1:], self.of.size) - 1
+        return np.append(self.first, self.of.size)[1:] - 1
 
 
 def sessions_of(bars: Bars) -> Sessions:
@@ -142,7 +142,8 @@ def outliers(bars: Bars, sessions: Sessions, sigma: F8) -> I8:
 def overnight(bars: Bars, sessions: Sessions) -> tuple[I8, F8]:
     """First rows of sessions that open over OUTLIER_MOVE away from the close before, and open over that close less one."""
     opens, closes = bars["open"][sessions.first], bars["close"][sessions.last]
-    move = np.concatenate(([1.0], opens[1:] / closes[:-1]))
+    move = np.ones(opens.size)
+    move[1:] = opens[1:] / closes[:-1]
     far = (np.abs(np.log(move)) > -np.log(1.0 - OUTLIER_MOVE)) & _soon(bars, sessions)
     return sessions.first[far], move[far] - 1.0
 
@@ -154,7 +155,8 @@ def actions(bars: Bars, sessions: Sessions) -> list[ProbableAction]:
     """
     opens, closes = bars["open"][sessions.first], bars["close"][sessions.last]
     rupees = np.bincount(sessions.of, weights=bars["close"] * bars["volume"], minlength=opens.size)
-    move = np.concatenate(([np.nan], opens[1:] / closes[:-1]))
+    move = np.full(opens.size, np.nan)
+    move[1:] = opens[1:] / closes[:-1]
     ratio, near = _nearest(move)
     found = []
     for k in np.flatnonzero(near & _soon(bars, sessions)).tolist():
@@ -191,11 +193,11 @@ def _close_before(bars: Bars, first: int, bad: set[int]) -> float | None:
 
 
 def _walk(bars: Bars, first: int, last: int, before: float | None, sigma: F8) -> list[int]:
-    """The outliers of one session, bar by bar; ``before``: the close before it, if there is one."""
+    """The outliers of one session, bar by bar; ``before``: the close before it, without which the first bar sets the level."""
     found: list[int] = []
     current = float(bars["close"][first]) if before is None else before
     strange = 0
-    for row in range(first, last + 1):
+    for row in range(first + (before is None), last + 1):
         one = bars[row : row + 1]
         levels = (current,) if before is None else (current, before)
         if all(bool(_away(one, np.array([level]), sigma[row : row + 1])[0]) for level in levels):

@@ -53,7 +53,7 @@ def recorded_run(system: System, command: str) -> Iterator[Run]:
         yield run
     except BaseException as error:
         status = "failed" if isinstance(error, Exception) else "interrupted"
-        logger.error(f"run {status}", run=run.id, error=type(error).__name__)
+        logger.info(f"run {status}", run=run.id, error=type(error).__name__)
         with suppress(StorageError):  # it may be the database that is gone
             runs.finish(run.id, status, json.dumps({"error": type(error).__name__}), clock.now_ns())
         raise

@@ -133,19 +133,23 @@ class Verifier:
         stored, best = stored.since(run.from_ns), best[best["ts_ns"] >= run.from_ns]
         candles = explain_candles(session, journal.events(), partial(self._other_recordings, run), stored.bars, best)
         evidence = Evidence({(c.ts_ns, c.inst) for c in candles}, late, history)
-        moved, own = _moved(stored.features, again.features, model.feature_set.comparing)
+        told = _heard(run, stored)
+        moved, own = (told(keys) for keys in _moved(stored.features, again.features, model.feature_set.comparing))
         features = explain_rows(moved, len(stored.features), run.timeframe, evidence, set(), moved - own)
-        changed = _keys_of_differences(stored.signals, again.signals)
+        changed = told(_keys_of_differences(stored.signals, again.signals))
         signals = explain_rows(changed, len(stored.signals), run.timeframe, evidence, moved)
+        shown = told({(c.ts_ns, c.inst) for c in candles})
+        candles = [c for c in candles if (c.ts_ns, c.inst) in shown]
+        n_best = len(told(set(zip(best["ts_ns"].tolist(), best["inst"].tolist(), strict=True))))
         return VerifyReport(
-            run, _symbols(journal), (*checks, start), tuple(candles), len(best), self._others(run, lists), features, signals
+            run, _symbols(journal), (*checks, start), tuple(candles), n_best, len(told(self._others(run, lists))), features, signals
         )
 
-    def _others(self, run: RunDay, lists: Lists) -> int:
-        """Minutes of the day that a source preferred to the run's has."""
+    def _others(self, run: RunDay, lists: Lists) -> set[tuple[int, int]]:
+        """Minutes of the day, (ts_ns, dense row), that a source preferred to the run's has."""
         preferred = list(Source)[: list(Source).index(run.source)]
         keys = [keys_of(self._read(run, lists, source)) for source in preferred]
-        return len(set[tuple[int, int]]().union(*keys))
+        return set[tuple[int, int]]().union(*keys)
 
     def _read(self, run: RunDay, lists: Lists, source: Source | None = None) -> Bars:
         """The day's minutes within each instrument's own hours, as the run knew them; ``source`` None: the best."""
@@ -221,6 +225,15 @@ class Verifier:
                         stray = (event.ticks["event_ns"] >= start_ns) & (event.ticks["event_ns"] < start_ns + DAY_NS)
                         parts += [_renumbered(event.ticks[stray], rows)] if stray.any() else []
         return np.concatenate(parts)
+
+
+def _heard(run: RunDay, stored: Rowset) -> Callable[[set[tuple[int, int]]], set[tuple[int, int]]]:
+    """Which (time, dense row) count. Of a replay, those of the instruments that were recorded: the others of the universe are there
+    to be compared with, and nobody played them. Live hears everybody, so what is not there was lost."""
+    if run.source is not Source.REPLAY:
+        return lambda keys: keys
+    heard = set(np.unique(stored.bars["inst"]).tolist())
+    return lambda keys: {key for key in keys if key[1] in heard}
 
 
 def require(runs: Sequence[RunDay], day: object) -> RunDay:

@@ -174,7 +174,7 @@ def test_an_index_beside_the_members_is_loaded_and_no_member() -> None:
     assert named.with_beside(2) == named and named.with_beside(None) == named
     assert named.between(day(0), day(3)) is None
     beside = named.with_beside(7)
-    assert beside.loaded == {1, 2, 7} and beside.on(day(0)) == {1, 2}
+    assert (beside.ids, beside.beside) == ({1, 2}, {7}) and beside.on(day(0)) == {1, 2}
     membership = beside.between(day(0), day(3))
     assert membership is not None and membership.ids == {1, 2}
     inst, session = np.array([0, 1, 2], np.int32), np.full(3, (day(1) - EPOCH).days)

@@ -27,11 +27,6 @@ class Universe:
     unknown: tuple[str, ...] = ()
     beside: frozenset[int] = frozenset()
 
-    @property
-    def loaded(self) -> frozenset[int]:
-        """Whoever is a member on any day, and who is beside them."""
-        return self.ids | self.beside
-
     def with_beside(self, number: int | None) -> Universe:
         """The same with this instrument beside the members, unless it is one."""
         return self if number is None or number in self.ids else replace(self, beside=frozenset((number,)))

@@ -1,0 +1,46 @@
+"""The stitched out-of-sample path: what the trades of all folds made, session by session. The unit of every verdict."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from intraday.domain.arrays import F8, I4, I8
+from intraday.model.metrics import OutOfSample, session_sums
+
+
+@dataclass(frozen=True, slots=True)
+class DailyPath:
+    """One row a scored session, ascending; sessions without a trade are there, with zeros.
+
+    ``gross`` and ``cost`` float64 [T]: sums over the session's trades of the return on one trade's notional (0.001 is 10 bps);
+    ``trades`` int64 [T] how many there were. Not annualised, nothing compounded.
+    """
+
+    session: I4
+    gross: F8
+    cost: F8
+    trades: I8
+
+    def __len__(self) -> int:
+        """T, the number of scored sessions."""
+        return int(self.session.shape[0])
+
+    @property
+    def net(self) -> F8:
+        """``gross - cost``, float64 [T]."""
+        out: F8 = self.gross - self.cost
+        return out
+
+
+def path_of(oos: OutOfSample) -> DailyPath:
+    """The path of the trades in ``oos``; its sessions are all of ``oos.session``, traded or not."""
+    sessions = np.unique(oos.session).astype(np.int32)
+    at, ones = oos.session[oos.trade], np.ones(int(oos.trade.sum()))
+    return DailyPath(
+        sessions,
+        session_sums(oos.gross[oos.trade], at, sessions),
+        session_sums(oos.cost[oos.trade], at, sessions),
+        session_sums(ones, at, sessions).astype(np.int64),
+    )

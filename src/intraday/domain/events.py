@@ -92,10 +92,10 @@ class Signal:
     valid_until_ns: int
     observe: bool  # True: the model's verdict is not "edge", do not trade on it
     model_id: str
-    expected: float = float("nan")  # net return expected of the side that is better, whatever `action` says; a fraction of the price
+    expected: float = float("nan")  # net return expected of the better side, whatever `action` says, as a fraction of the price
     chase: float = float("nan")  # beyond this entry price nothing is left of `expected`: do not chase it; NaN for HOLD
     quantity: int = 0  # shares or contracts suggested for the configured capital and risk; 0 for HOLD
-    reasons: tuple[tuple[str, float], ...] = ()  # features that spoke for the action, largest share of the score first; none for HOLD
+    reasons: tuple[tuple[str, float], ...] = ()  # features that spoke for the action, largest part of the score first; none for HOLD
     note: str = ""  # why it is a HOLD although the model wanted more ("open signal", "no shorts: ..."), or what limits it
 
 

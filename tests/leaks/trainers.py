@@ -27,8 +27,8 @@ class ThresholdOfTheScoredRows(LGBMTrainer):
         part, figures = super()._run_fold(data, unique, names, folds, parts)
         score = data.rows(folds[-1].score)
         learned = data.rows(np.concatenate([folds[-1].fit, folds[-1].stop]))
-        side, trade, gross = sides_and_trades(self._rule(payoffs(learned), score, part.p, score, part.p), part.p, score)
-        return replace(part, side=side, trade=trade, gross=gross), figures
+        said = sides_and_trades(self._rule(payoffs(learned), score, part.p, score, part.p), part.p, score)
+        return replace(part, side=said.side, trade=said.trade, gross=said.gross), figures
 
 
 class TemperatureOfTheScoredRows(LGBMTrainer):

@@ -263,7 +263,7 @@ def dataset(bars: Bars) -> Dataset:
     case = label_case(bars, honest)
     t, inst = np.nonzero(case.decisions.mask)
     x = FeatureCalculator(features("ret_3", "session_pos"), np.ones(N, np.bool_)).batch(case.decisions)[t, inst]
-    return join(case.decisions.ts_ns[t], inst.astype(np.int32), x, case.labels(), lambda _: 1e-3)
+    return join(case.decisions.ts_ns[t], inst.astype(np.int32), x, case.labels(), lambda _: 1e-3, timeframe=5)
 
 
 class Leaky(LGBMTrainer):

@@ -51,7 +51,7 @@ def dataset() -> Dataset:
     labeler = Labeler(LabelSpec(horizon_min=30), np.full(n, 0.05), Lists())
     labels = labeler.label(minutes, panel, np.ascontiguousarray(x[:, :, 2]), SESSIONS)
     t, inst = np.nonzero(panel.mask)
-    return join(panel.ts_ns[t], inst.astype(np.int32), x[t, inst, :2], labels, lambda _: 1e-3)
+    return join(panel.ts_ns[t], inst.astype(np.int32), x[t, inst, :2], labels, lambda _: 1e-3, timeframe=5)
 
 
 def trained(trainer: Any, test: int = 1) -> Finding:

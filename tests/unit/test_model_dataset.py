@@ -22,7 +22,7 @@ def test_rows_meet_by_time_and_instrument_in_order() -> None:
     inst = np.array([0, 1, 0, 0], dtype=np.int32)
     x = np.array([[10.0], [0.1], [0.0], [5.0]], dtype=np.float32)
     labels = labels_at([(5, 0), (0, 1), (15, 0), (10, 0)])
-    data = join(ts, inst, x, labels, cost=lambda session: session / 1e7)
+    data = join(ts, inst, x, labels, cost=lambda session: session / 1e7, timeframe=5)
     assert data.x[:, 0].tolist() == pytest.approx([0.1, 5.0, 10.0])
     assert data.inst.tolist() == [1, 0, 0]
     assert data.ret_long.tolist() == pytest.approx([0.01, 0.0, 0.03])
@@ -38,7 +38,7 @@ def test_rows_too_late_in_the_session_are_not_eligible() -> None:
     labels = labels_at([(0, 0), (5, 0), (10, 0), (5, 1), (10, 1)])
     x = np.zeros((5, 2), dtype=np.float32)
     latest = {19_900: np.array([OPEN + 5 * MINUTE_NS, OPEN])}
-    data = join(labels["ts_ns"], labels["inst"], x, labels, cost=lambda _: 0.0, latest_bars_ns=latest.__getitem__)
+    data = join(labels["ts_ns"], labels["inst"], x, labels, cost=lambda _: 0.0, latest_bars_ns=latest.__getitem__, timeframe=5)
     assert data.eligible[np.lexsort((data.ts_ns, data.inst))].tolist() == [True, True, False, False, False]
 
 
@@ -46,11 +46,13 @@ def test_a_key_that_occurs_twice_is_a_broken_promise() -> None:
     labels = labels_at([(0, 0), (0, 0)])
     x = np.zeros((1, 2), dtype=np.float32)
     with pytest.raises(AssertionError, match="label occurs twice"):
-        join(labels["ts_ns"][:1], labels["inst"][:1], x, labels, cost=lambda _: 0.0)
+        join(labels["ts_ns"][:1], labels["inst"][:1], x, labels, cost=lambda _: 0.0, timeframe=5)
 
 
 def test_nothing_in_common_gives_no_rows() -> None:
     labels = labels_at([(0, 0)])
-    data = join(labels["ts_ns"] + MINUTE_NS, labels["inst"], np.zeros((1, 2), dtype=np.float32), labels, cost=lambda _: 0.0)
+    data = join(
+        labels["ts_ns"] + MINUTE_NS, labels["inst"], np.zeros((1, 2), dtype=np.float32), labels, cost=lambda _: 0.0, timeframe=5
+    )
     assert len(data) == 0
     assert data.x.shape == (0, 2)

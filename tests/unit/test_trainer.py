@@ -164,7 +164,7 @@ def test_threshold_is_the_best_of_the_past_among_those_that_show_enough() -> Non
 
     def trades_and_net(threshold: float) -> tuple[int, float]:
         side = decide_sides(replace(rule, threshold=threshold), p, data.sigma, data.cost)
-        taken = take_flat(side, data.inst, data.ts_ns, data.t1_ns)
+        taken = take_flat(side, data.inst, data.close_ns, data.t1_ns)
         gross = np.where(side > 0, data.ret_long, data.ret_short)
         return int(taken.sum()), float((gross - data.cost)[taken].sum())
 

@@ -196,7 +196,8 @@ class Audit:
 
     def _dataset(self, x: F4, labels: Labels) -> Dataset:
         row, inst = np.nonzero(self._panel.mask)
-        return join(self._panel.ts_ns[row], inst.astype(np.int32), x[row, inst], labels, self._plan.cost, self._latest)
+        keys = self._panel.ts_ns[row], inst.astype(np.int32), x[row, inst]
+        return join(*keys, labels, self._plan.cost, self._latest, timeframe=self._panel.timeframe)
 
     def _latest(self, number: int) -> I8:
         plan, n = self._plan, self._panel.n_instruments

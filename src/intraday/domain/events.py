@@ -95,7 +95,7 @@ class Signal:
     expected: float = float("nan")  # net return expected of the better side, whatever `action` says, as a fraction of the price
     chase: float = float("nan")  # beyond this entry price nothing is left of `expected`: do not chase it; NaN for HOLD
     quantity: int = 0  # shares or contracts suggested for the configured capital and risk; 0 for HOLD
-    reasons: tuple[tuple[str, float], ...] = ()  # features that spoke for the action, largest part of the score first; none for HOLD
+    reasons: tuple[tuple[str, float], ...] = ()  # features that spoke for it, largest part of the score first; none for HOLD
     note: str = ""  # why it is a HOLD although the model wanted more ("open signal", "no shorts: ..."), or what limits it
 
 

@@ -241,7 +241,7 @@ class HistoricalPipeline:
         kind = block[0].kind
         lists = plan.lists(block, span.first, span.last)
         latest = partial(self._latest, n=len(block), lists=lists)
-        return join(ts, inst, x, labels, lambda number: self._cost(number, kind), latest)
+        return join(ts, inst, x, labels, lambda number: self._cost(number, kind), latest, timeframe=plan.labels.timeframe)
 
     def _attributed(self, rows: Dataset, block: list[Instrument], span: _Range) -> Dataset:
         """With the returns that are each row's alone, where rows weigh by them; the bars of a block take less than its features."""

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from intraday.domain.arrays import DAY_NS, F4, F8, I4, I8, IST_NS, Labels, Mask
+from intraday.domain.arrays import DAY_NS, F4, F8, I4, I8, IST_NS, MINUTE_NS, Labels, Mask
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +20,10 @@ class Dataset:
     is the round trip's charges. ``entry_ns`` is when the trade opens, ``t1_ns`` when the label became known. ``eligible`` is
     False where a signal would come too late in the session to be given: such rows train the model but are never traded.
     ``attribution`` is ``core.weights.attributed_returns`` of the rows, NaN where nobody asked for it.
+
+    ``close_ns`` is the moment of the decision (the bar's close) and ``close`` its price in rupees, NaN where nobody asked for it.
+    ``end_long_ns`` and ``end_short_ns`` are when the end of that side's trade was known: until then a signal of that side is open;
+    ``t1_ns`` where they were not asked for. ``rules`` int8 [n, R]: sides (+1, -1, 0) of the R simple rules (``core/rules.py``).
     """
 
     x: F4
@@ -35,6 +39,11 @@ class Dataset:
     inst: I4
     eligible: Mask
     attribution: F8
+    close_ns: I8
+    close: F8
+    end_long_ns: I8
+    end_short_ns: I8
+    rules: NDArray[np.int8]
 
     def __len__(self) -> int:
         """n, the number of rows."""
@@ -52,12 +61,14 @@ def join(
     labels: Labels,
     cost: Callable[[int], float],
     latest_bars_ns: Callable[[int], I8] | None = None,
+    *,
+    timeframe: int,
 ) -> Dataset:
     """Join features ``(ts_ns [m], inst [m], x [m, F])`` and LABEL rows on (ts, inst); rows without a partner are left out.
 
     ``cost`` gives the round trip's charges as a return by session number. A row is eligible when its bar opens no later than
     ``latest_bars_ns`` of its session number says for its instrument (int64 [S], ``core.decision.latest_bars_ns``); without that
-    function every row is.
+    function every row is. ``timeframe``: minutes of a decision bar.
     Both inputs may come in any order; a key that occurs twice in either is a broken promise of the caller.
     """
     at, of = _match(ts_ns, inst, labels)
@@ -81,6 +92,11 @@ def join(
         inst=found["inst"].astype(np.int32),
         eligible=eligible,
         attribution=np.full(len(found), np.nan),
+        close_ns=found["ts_ns"].astype(np.int64) + timeframe * MINUTE_NS,
+        close=np.full(len(found), np.nan),
+        end_long_ns=found["t1_ns"].astype(np.int64),
+        end_short_ns=found["t1_ns"].astype(np.int64),
+        rules=np.empty((len(found), 0), dtype=np.int8),
     )
 
 

@@ -71,7 +71,9 @@ class OutOfSample:
 
     ``raw`` scores, ``p`` calibrated on earlier folds, ``prior`` class frequencies of the fold's training window. ``side`` is the
     signal (+1, -1, 0), ``trade`` is True where it was taken: one position per instrument at a time. ``gross`` is the return of
-    that side, ``cost`` the round trip.
+    that side, ``cost`` the round trip, ``expected`` the net return expected of the better side. ``close`` is the decision bar's
+    in rupees (NaN where unknown), ``close_ns`` the moment of the decision, ``end_ns`` when the end of the side's trade was known
+    (``close_ns`` for hold), ``sigma`` the volatility its barriers are scaled with.
     """
 
     ts_ns: I8
@@ -88,21 +90,29 @@ class OutOfSample:
     trade: Mask
     gross: F8
     cost: F8
+    expected: F8
+    close_ns: I8
+    close: F8
+    end_ns: I8
+    sigma: F8
+    ret_short: F8
+    eligible: Mask
 
     def __len__(self) -> int:
         """n, the number of rows."""
         return int(self.ts_ns.shape[0])
 
 
-def take_flat(side: NDArray[np.int8], inst: I4, ts_ns: I8, t1_ns: I8) -> Mask:
-    """Which signals become trades when each instrument holds one position at a time; rows in order of ``ts_ns``.
+def take_flat(side: NDArray[np.int8], inst: I4, close_ns: I8, end_ns: I8) -> Mask:
+    """Which signals become trades when each instrument has one open at a time; rows in order of ``close_ns``.
 
-    A signal is taken when its bar opens no earlier than the moment the last taken one's outcome was known.
+    A signal is taken when the end of the last taken one (``end_ns``) was known by the moment it is decided (``close_ns``), which is
+    what the live path knows as well.
     """
     taken = np.zeros(side.size, dtype=np.bool_)
     at = np.flatnonzero(side)
     free: dict[int, int] = {}
-    for i, row, start, end in zip(at.tolist(), inst[at].tolist(), ts_ns[at].tolist(), t1_ns[at].tolist(), strict=True):
+    for i, row, start, end in zip(at.tolist(), inst[at].tolist(), close_ns[at].tolist(), end_ns[at].tolist(), strict=True):
         if start >= free.get(row, start):
             taken[i] = True
             free[row] = end

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from intraday.core.decision import CLASSES, DecisionRule, Payoff, best_side
-from intraday.domain.arrays import F8, I4, Mask
+from intraday.domain.arrays import F8, I4, I8, Mask
 from intraday.model.dataset import Dataset
 from intraday.model.metrics import session_sums, take_flat
 
@@ -79,17 +80,39 @@ def _candidates(rule: DecisionRule, p: F8, data: Dataset, min_signals_per_sessio
 
 def _net_of(side: NDArray[np.int8], data: Dataset, sessions: I4) -> tuple[int, float]:
     """Number of trades, and mean over standard deviation of their summed net returns over ``sessions``."""
-    taken = take_flat(side, data.inst, data.ts_ns, data.t1_ns)
+    taken = take_flat(side, data.inst, data.close_ns, end_of(side, data))
     net = (np.where(side > 0, data.ret_long, data.ret_short) - data.cost)[taken]
     sums = session_sums(net, data.session[taken], sessions)
     spread = float(sums.std())
     return int(taken.sum()), float(sums.mean()) / spread if spread > 0 else float(np.sign(sums.mean()))
 
 
-def sides_and_trades(rule: DecisionRule, p: F8, data: Dataset) -> tuple[NDArray[np.int8], Mask, F8]:
-    """Signals (+1, -1, 0), which of them become trades, and the gross return of each row's side (0 for hold)."""
-    side, score = best_side(rule, p, data.sigma, data.cost)
-    side = np.where(data.eligible & (score >= rule.threshold), side, 0).astype(np.int8)
-    taken = take_flat(side, data.inst, data.ts_ns, data.t1_ns)
+def end_of(side: NDArray[np.int8], data: Dataset) -> I8:
+    """When the end of each row's side was known, int64 [n]; the decision itself where there is none."""
+    out: I8 = np.where(side > 0, data.end_long_ns, np.where(side < 0, data.end_short_ns, data.close_ns))
+    return out
+
+
+@dataclass(frozen=True, slots=True)
+class Sides:
+    """What a rule says of n rows: ``side`` int8 (+1, -1, 0), ``trade`` bool (taken while flat), ``gross`` float64 the return of the
+    side (0 for hold), ``end_ns`` int64 when its end was known, ``expected`` float64 the net return expected of the better side."""
+
+    side: NDArray[np.int8]
+    trade: Mask
+    gross: F8
+    end_ns: I8
+    expected: F8
+
+
+def taken_sides(side: NDArray[np.int8], expected: F8, data: Dataset) -> Sides:
+    """Signals ``side`` int8 [n] of ``data``'s rows, by whoever made them: which become trades, and what those gave."""
+    end_ns = end_of(side, data)
     gross = np.where(side > 0, data.ret_long, np.where(side < 0, data.ret_short, 0.0))
-    return side, taken, gross
+    return Sides(side, take_flat(side, data.inst, data.close_ns, end_ns), gross, end_ns, expected)
+
+
+def sides_and_trades(rule: DecisionRule, p: F8, data: Dataset) -> Sides:
+    """Signals of the rule, of eligible rows only, and which of them become trades."""
+    side, score = best_side(rule, p, data.sigma, data.cost)
+    return taken_sides(np.where(data.eligible & (score >= rule.threshold), side, 0).astype(np.int8), score, data)

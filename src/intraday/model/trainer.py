@@ -300,7 +300,7 @@ def _margin(past: OutOfSample) -> F8:
 
 def _out_of_sample(score: Dataset, number: int, raw: F8, calibrator: Calibrator, rule: DecisionRule) -> OutOfSample:
     p = calibrator.apply(raw)
-    side, trade, gross = sides_and_trades(rule, p, score)
+    said = sides_and_trades(rule, p, score)
     return OutOfSample(
         ts_ns=score.ts_ns,
         t1_ns=score.t1_ns,
@@ -312,10 +312,17 @@ def _out_of_sample(score: Dataset, number: int, raw: F8, calibrator: Calibrator,
         raw=raw,
         p=p,
         prior=np.tile(np.exp(calibrator.log_prior), (len(score), 1)),
-        side=side,
-        trade=trade,
-        gross=gross,
+        side=said.side,
+        trade=said.trade,
+        gross=said.gross,
         cost=score.cost,
+        expected=said.expected,
+        close_ns=score.close_ns,
+        close=score.close,
+        end_ns=said.end_ns,
+        sigma=score.sigma,
+        ret_short=score.ret_short,
+        eligible=score.eligible,
     )
 
 

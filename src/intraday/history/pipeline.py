@@ -1,29 +1,24 @@
 """HISTORICAL_MODE after import: stored one-minute bars become candles, features, labels, a walk-forward model and its artifact.
 
 Work goes piece by piece (all instruments, some sessions of one anchor segment), each stored before the next is read: memory does
-not grow with the history, and an interrupted run leaves whole pieces, which the next run finds unchanged. Only the rows to learn
-from are held together, since LightGBM wants them so. Run twice on the same bars, it changes no row and gives the same model id.
+not grow with the history, and an interrupted run leaves whole pieces, which the next run finds unchanged. The rows to learn from
+are read back the same way and mapped from disk. Run twice on the same bars, it changes no row and gives the same model id.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from datetime import date, timedelta
-from functools import partial
-from itertools import groupby
 
 import numpy as np
 
-from intraday.core.anchor import EPOCH, Segment
+from intraday.core.anchor import Segment
 from intraday.core.costs import Costs
-from intraday.core.decision import latest_bars_ns
 from intraday.core.labels import tally
-from intraday.core.panel import Lists, panel_of
-from intraday.core.weights import attributed_returns
-from intraday.domain.arrays import F4, I8, Bars, Labels, Mask, Panel
+from intraday.domain.arrays import F4, Bars, Labels, Mask, Panel
 from intraday.domain.errors import NotEnoughData
-from intraday.domain.instruments import Instrument, Kind
+from intraday.domain.instruments import Instrument
 from intraday.domain.membership import Membership
 from intraday.domain.ports import (
     FeatureSetRecord,
@@ -34,14 +29,14 @@ from intraday.domain.ports import (
 )
 from intraday.domain.session import Session, SessionTable, midnight_ns
 from intraday.history.golden import cold_start, golden_instruments, golden_sessions
-from intraday.history.members import no_members, of_members, unknown_days
+from intraday.history.members import no_members, unknown_days
 from intraday.history.plan import HistoricalPlan, HistoricalResult, Stores
+from intraday.history.rows import RowReader
 from intraday.history.segment import Piece, SegmentRun, SegmentSpec, pieces
+from intraday.history.spool import RowSpool, scratch
 from intraday.history.steps import StepTimer
 from intraday.model.artifacts import Artifact, Lineage, save
-from intraday.model.dataset import Dataset, join
 from intraday.model.trainer import LGBMTrainer, Trained
-from intraday.model.weighting import Weighting
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,12 +88,13 @@ class HistoricalPipeline:
         self._register()
         tallies: list[Mapping[str, int]] = []
         warnings = (*self._compute(universe, span, timer, tallies), *unknown_days(membership, span.first))
-        with timer.step("dataset") as step:
-            dataset = self._dataset(universe, span, membership)
-            step.rows = len(dataset)
-        with timer.step("train") as step:
-            trained = LGBMTrainer(self._plan.training).train(dataset, self._plan.features.names, self._progress)
-            step.rows = trained.rows
+        with scratch(self._plan.work) as folder, RowSpool(folder) as spool:
+            with timer.step("dataset") as step:
+                dataset = self._reader(universe, span, membership).read(spool, self._progress)
+                step.rows = len(dataset)
+            with timer.step("train") as step:
+                trained = LGBMTrainer(self._plan.training).train(dataset, self._plan.features.names, self._progress)
+                step.rows = trained.rows
         with timer.step("artifact") as step:
             artifact = self._save(trained, universe, span, membership)
             step.rows = 1
@@ -193,14 +189,6 @@ class HistoricalPipeline:
             self._store([i.id for i in universe], max(segment.first, days[0].day), days[-1].day, piece, timer)
         return piece.labels
 
-    def _blocks(self, universe: list[Instrument], span: _Range) -> list[list[Instrument]]:
-        """Groups of one kind (what a round trip costs depends on it), small enough for the whole span, in order."""
-        plan, bars = self._plan, sum(session.minutes for session in self._sessions.between(span.first, span.last))
-        rows = (plan.piece_mib << 20) // (3 * 4 * len(plan.features.names)) * plan.features.timeframe
-        size = max(1, rows // max(1, bars))
-        kinds = [list(group) for _, group in groupby(universe, key=lambda i: i.kind)]
-        return [same[k : k + size] for same in kinds for k in range(0, len(same), size)]
-
     def _read(self, block: Sequence[Instrument], start_ns: int, end_ns: int) -> Bars:
         return self._stores.bars.read([i.id for i in block], start_ns, end_ns, self._plan.source)
 
@@ -216,45 +204,8 @@ class HistoricalPipeline:
             step.written = self._stores.labels.write(plan.labels.id, ids, piece.labels, first_ns, end_ns)
             step.rows = len(piece.labels)
 
-    def _dataset(self, universe: list[Instrument], span: _Range, membership: Membership | None) -> Dataset:
-        """Rows to learn from, read back from the stores: what is trained on is what is stored. ``inst`` counts the universe.
-
-        NotEnoughData when no row is one of a member.
-        """
-        blocks = self._blocks(universe, span)
-        parts: list[Dataset] = []
-        offset = 0
-        for done, block in enumerate(blocks):
-            self._progress("dataset", done, len(blocks))
-            rows = self._attributed(of_members(self._rows(block, span), block, membership), block, span)
-            parts.append(_renumbered(rows, offset))
-            offset += len(block)
-        self._progress("dataset", len(blocks), len(blocks))
-        if membership is not None and not any(map(len, parts)):
-            raise no_members(membership, span.first, span.last)
-        return _together(parts)
-
-    def _rows(self, block: list[Instrument], span: _Range) -> Dataset:
-        plan, ids = self._plan, [i.id for i in block]
-        ts, inst, x = self._stores.features.read(plan.features.id, Source.HISTORY, ids, span.start_ns, span.end_ns)
-        labels = self._stores.labels.read(plan.labels.id, ids, span.start_ns, span.end_ns)
-        kind = block[0].kind
-        lists = plan.lists(block, span.first, span.last)
-        latest = partial(self._latest, n=len(block), lists=lists)
-        return join(ts, inst, x, labels, lambda number: self._cost(number, kind), latest, timeframe=plan.labels.timeframe)
-
-    def _attributed(self, rows: Dataset, block: list[Instrument], span: _Range) -> Dataset:
-        """With the returns that are each row's alone, where rows weigh by them; the bars of a block take less than its features."""
-        if self._plan.training.weights is not Weighting.RETURN_ATTRIBUTION:
-            return rows
-        minutes = panel_of(self._read(block, span.start_ns, span.end_ns), len(block), 1, self._sessions)
-        return replace(rows, attribution=attributed_returns(rows.entry_ns, rows.t1_ns, rows.inst, minutes))
-
-    def _cost(self, number: int, kind: Kind) -> float:
-        return self._costs.round_trip_bps(EPOCH + timedelta(days=number), self._plan.notional, kind) * 1e-4
-
-    def _latest(self, number: int, n: int, lists: Lists) -> I8:
-        return latest_bars_ns(self._plan.labels, self._sessions.get(EPOCH + timedelta(days=number)), n, self._sessions, lists)
+    def _reader(self, universe: Sequence[Instrument], span: _Range, membership: Membership | None) -> RowReader:
+        return RowReader(self._plan, self._stores, self._sessions, self._costs, universe, span.first, span.last, membership)
 
     def _save(self, trained: Trained, universe: list[Instrument], span: _Range, membership: Membership | None) -> Artifact:
         plan = self._plan
@@ -297,19 +248,6 @@ def _summed(tallies: Sequence[Mapping[str, int]]) -> dict[str, int]:
     for one in tallies:
         total = {name: total.get(name, 0) + n for name, n in one.items()}
     return total
-
-
-def _renumbered(part: Dataset, offset: int) -> Dataset:
-    """The rows with ``inst`` counted over all blocks."""
-    arrays = {f.name: getattr(part, f.name) for f in fields(Dataset)}
-    arrays["inst"] = (part.inst + offset).astype(np.int32)
-    return Dataset(**arrays)
-
-
-def _together(parts: Sequence[Dataset]) -> Dataset:
-    """One dataset ordered by (ts, inst); the parts may be let go of."""
-    whole = Dataset(*(np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(Dataset)))
-    return whole.rows(np.lexsort((whole.inst, whole.ts_ns)))
 
 
 def _warnings(segment: Segment, anchored: bool, unanchored: int) -> list[str]:

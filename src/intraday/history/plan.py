@@ -54,6 +54,7 @@ class HistoricalPlan:
     lists: Callable[[Sequence[Instrument], date, date], Lists] = _no_lists  # closing auction and universe of the days between
     index: Callable[[Sequence[Instrument]], int | None] = _no_index  # place of the market index among the instruments
     prices: Callable[[Sequence[Instrument], date, date], PriceRules] = _own_ticks  # ticks and limits of the days between
+    work: Path | None = None  # of what is kept on disk while it runs; None: the system's folder for temporary files
     piece_mib: int = 256  # memory of what is worked on at once
     golden_instruments: int = 8
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from intraday.domain.arrays import DAY_NS, F4, F8, I4, I8, IST_NS, MINUTE_NS, Labels, Mask
+from intraday.domain.arrays import DAY_NS, F4, F8, I4, I8, IST_NS, MINUTE_NS, Labels, Mask, Panel
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,16 +59,16 @@ def join(
     inst: I4,
     x: F4,
     labels: Labels,
-    cost: Callable[[int], float],
+    cost: Callable[[int], float | F8],
     latest_bars_ns: Callable[[int], I8] | None = None,
     *,
     timeframe: int,
 ) -> Dataset:
     """Join features ``(ts_ns [m], inst [m], x [m, F])`` and LABEL rows on (ts, inst); rows without a partner are left out.
 
-    ``cost`` gives the round trip's charges as a return by session number. A row is eligible when its bar opens no later than
-    ``latest_bars_ns`` of its session number says for its instrument (int64 [S], ``core.decision.latest_bars_ns``); without that
-    function every row is. ``timeframe``: minutes of a decision bar.
+    ``cost`` gives the round trip's charges as a return by session number, one for all or float64 [S] by instrument. A row is
+    eligible when its bar opens no later than ``latest_bars_ns`` of its session number says for its instrument (int64 [S],
+    ``core.decision.latest_bars_ns``); without that function every row is. ``timeframe``: minutes of a decision bar.
     Both inputs may come in any order; a key that occurs twice in either is a broken promise of the caller.
     """
     at, of = _match(ts_ns, inst, labels)
@@ -84,7 +84,7 @@ def join(
         ret_long=found["ret_long"].astype(np.float64),
         ret_short=found["ret_short"].astype(np.float64),
         sigma=found["sigma"].astype(np.float64),
-        cost=np.array([cost(int(k)) for k in numbers], dtype=np.float64)[where],
+        cost=_by_row([cost(int(k)) for k in numbers], where, found["inst"]),
         ts_ns=found["ts_ns"].astype(np.int64),
         entry_ns=found["entry_ns"].astype(np.int64),
         t1_ns=found["t1_ns"].astype(np.int64),
@@ -98,6 +98,26 @@ def join(
         end_short_ns=found["t1_ns"].astype(np.int64),
         rules=np.empty((len(found), 0), dtype=np.int8),
     )
+
+
+def with_trades(rows: Dataset, decisions: Panel, ends: tuple[I8, I8], sides: NDArray[np.int8]) -> Dataset:
+    """``rows`` with the closes of their decision bars, when each side's trade was over, and what the simple rules say.
+
+    ``decisions`` holds the bars of all rows; ``ends`` int64 [T, S] of the long and of the short trade (``core.trade_ends``), ``sides``
+    int8 [T, S, R] (``core.rules``), both by its rows. Where an end is unknown (0) the label's ``t1_ns`` stands in.
+    """
+    t = np.searchsorted(decisions.ts_ns, rows.ts_ns)
+    assert np.array_equal(decisions.ts_ns[np.minimum(t, len(decisions) - 1)], rows.ts_ns), "a row without its decision bar"
+    at = (t, rows.inst)
+    long, short = (np.where(each[at] > 0, each[at], rows.t1_ns) for each in ends)
+    return replace(rows, close=decisions.close[at], end_long_ns=long, end_short_ns=short, rules=np.ascontiguousarray(sides[at]))
+
+
+def _by_row(of_session: list[float | F8], where: NDArray[Any], inst: NDArray[Any]) -> F8:
+    """The value of each row's session (``where`` counts them), and of its instrument where there is one for each."""
+    if not of_session or np.ndim(of_session[0]) == 0:
+        return np.array(of_session, dtype=np.float64)[where]
+    return np.asarray(np.stack(of_session)[where, inst], dtype=np.float64)
 
 
 def _match(ts_ns: I8, inst: I4, labels: Labels) -> tuple[I8, I8]:

@@ -116,6 +116,11 @@ class LiveAggregator:
         minutes = rows[~is_late]
         return ClosedBars(minutes, rows[is_late], self._decide(minutes, boundary_ns))
 
+    def take(self, minutes: Bars, boundary_ns: int) -> ClosedBars:
+        """``close`` for minutes that were handed out before and stored, on-time ones, ordered by (ts, inst)."""
+        self._issued_ns = max(self._issued_ns, boundary_ns)
+        return ClosedBars(minutes, empty(BAR), self._decide(minutes, boundary_ns))
+
     def _decide(self, minutes: Bars, boundary_ns: int) -> Bars:
         out = empty(BAR, len(minutes) + len(self._bucket))
         n = candle.fold_minutes(self._bucket, minutes, GRID_ORIGIN_NS, self._frame_ns, out)

@@ -120,6 +120,15 @@ class Engine:
             case Command():
                 return [Alert(event.now_ns, "info", "command", f"{event.name} {event.argument}".rstrip())]
 
+    def close_bars(self, minutes: Bars, boundary_ns: int, now_ns: int) -> list[Effect]:
+        """What a ``Timer`` does, for a backtest: BAR[n] on-time minutes, ordered, that ended at or before ``boundary_ns``.
+
+        They were closed and stored before; an engine gets either ticks or these.
+        """
+        assert now_ns >= self._now_ns, f"events must not go back in time: {now_ns} after {self._now_ns}"
+        self._now_ns = now_ns
+        return self._decide(self._aggregator.take(minutes, boundary_ns), now_ns)
+
     def _close(self, now_ns: int) -> list[Effect]:
         """Every minute that ended at least the grace ago."""
         end_ns = now_ns - self._spec.grace_ns

@@ -36,6 +36,7 @@ def filled(tmp_path_factory: Any) -> tuple[HistoricalPlan, Stores, list[Any]]:
         bars.write([i.id for i in instruments], day, Source.IMPORT, 1)
     stores = Stores(bars, MemoryFeatures(), MemoryLabels(), MemoryModels())
     plan = plan_of(tmp_path_factory.mktemp("models"))
+    plan = replace(plan, labels=replace(plan.labels, target_sigma=2.0))  # or both sides' trades end at the same prices
     HistoricalPipeline(plan, stores, SESSIONS, COSTS, SystemClock().monotonic_ns, lambda *_: None).run(instruments)
     return plan, stores, sorted(instruments, key=lambda i: (i.kind, i.id))
 

@@ -27,7 +27,8 @@ from loguru import logger
 
 from intraday.app_models import feature_set, label_spec, stored_price_rules, train_spec, user_features
 from intraday.backtest.verify import Verifier
-from intraday.config.settings import Settings, TradingSettings
+from intraday.config.settings import Settings
+from intraday.config.trading import TradingSettings
 from intraday.core.actions import excluded
 from intraday.core.anchor import AnchorRule, resolve_anchor, session_of
 from intraday.core.costs import Costs

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import date
 
-from intraday.config.settings import ModelSettings, Settings, TradingSettings
+from intraday.config.model import ModelSettings
+from intraday.config.settings import Settings
+from intraday.config.trading import TradingSettings
 from intraday.core.anchor import AnchorRule
 from intraday.core.feature_set import FeatureSet
 from intraday.core.labels import SIGMA, LabelSpec

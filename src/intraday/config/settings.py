@@ -9,21 +9,13 @@ from __future__ import annotations
 from datetime import date
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, StringConstraints, model_validator
+from pydantic import Field, SecretStr, model_validator
 
-Symbol = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
-
-
-def _named(text: str) -> str:
-    kind, _, name = text.partition(":")
-    if kind not in ("index", "csv") or not name.strip():
-        raise ValueError("index:NAME or csv:PATH")
-    return text
-
-
-Universe = Literal["all", "fno"] | Annotated[str, AfterValidator(_named)] | tuple[Symbol, ...]
+from intraday.config.model import ModelSettings
+from intraday.config.section import Section
+from intraday.config.trading import TradingSettings
 
 
 class Mode(StrEnum):
@@ -31,12 +23,6 @@ class Mode(StrEnum):
 
     HISTORICAL = "HISTORICAL_MODE"
     LIVE = "LIVE_MODE"
-
-
-class Section(BaseModel):
-    """One mapping of the configuration: immutable, and an unknown key is an error."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
 
 
 class SystemSettings(Section):
@@ -211,147 +197,6 @@ class DatabaseSettings(Section):
     def dsn_text(self) -> str | None:
         """The DSN in the clear, for the connection and nothing else."""
         return None if self.dsn is None else self.dsn.get_secret_value()
-
-
-class SyntheticSettings(Section):
-    """The seeded market of the demo and of feed: synthetic."""
-
-    instruments: int = Field(default=20, ge=1, le=3000, description="number of instruments")
-    sessions: int = Field(default=40, ge=2, le=2500, description="number of sessions; the last one is replayed by the demo")
-    seed: int = Field(default=7, ge=0, description="same seed, same market")
-    edge: float = Field(default=2.0, ge=0, le=5, description="strength of the planted predictability, 0 is a martingale")
-    start_day: date = Field(
-        default=date(2025, 1, 1), description="first day; the market starts at the first session on or after it"
-    )
-
-
-class LabelSettings(Section):
-    """What a label says (docs/labels.md); entry, horizon and barriers are the trade's, above."""
-
-    kind: Literal["triple_barrier", "fixed_horizon", "trend_scanning"] = Field(
-        default="triple_barrier",
-        description="triple_barrier: which of target, stop and time came first; fixed_horizon: whether the return by the horizon "
-        "is beyond target_sigma; trend_scanning: the sign of the clearest trend. Only the first has a stop and a target: signals "
-        "of the others end with the horizon",
-    )
-    limit_ticks: int = Field(default=3, ge=0, le=1000, description="no entry so near to a circuit limit, ticks")
-    max_wait_min: int = Field(
-        default=5, ge=0, le=60, description="longest wait for a bar to enter at, and longest hole in a trade's bars, minutes"
-    )
-    trend_from_min: int = Field(
-        default=15, ge=3, le=375, description="trend_scanning: the shortest trend, minutes after the decision"
-    )
-    trend_step_min: int = Field(default=5, ge=1, le=375, description="trend_scanning: each trend is so much longer than the last")
-    trend_t: float = Field(default=2.0, ge=0, le=1000, description="trend_scanning: the least t-value that makes a trend")
-
-
-class TradingSettings(Section):
-    """What is decided on, when, and how a trade ends."""
-
-    exchange: Literal["NSE", "BSE", "NFO", "BFO"] = Field(default="NSE", description="exchange of symbols given without one")
-    universe: Universe = Field(
-        default="all",
-        description="all: every instrument with stored candles, and with a broker every one it lists on trading.exchange (at Kite "
-        "10,000: name some); a list of symbols; fno: stocks with derivatives; "
-        "index:NAME or csv:PATH, imported with `intraday universe import`, dated",
-    )
-    timeframe: Literal[1, 5, 15, 60] = Field(default=5, description="decision bar, minutes")
-    notional_inr: float = Field(default=100_000.0, gt=0, description="size of one trade for costs, rupees")
-    entry_delay_s: int = Field(
-        default=60, ge=0, le=3600, description="time a person needs between a bar's close and the entry, seconds"
-    )
-    horizon_min: int = Field(
-        default=60, ge=1, le=375, description="longest holding time, minutes; a trade never crosses the session's end"
-    )
-    target_sigma: float = Field(
-        default=1.0, ge=0, le=20, description="target distance in volatilities of the horizon; 0 with fixed_horizon alone: the sign"
-    )
-    stop_sigma: float = Field(default=1.0, gt=0, le=20, description="stop distance in volatilities of the horizon")
-    square_off_buffer_min: int = Field(
-        default=5, ge=0, le=120, description="exit this long before the broker's square-off, minutes"
-    )
-    labels: LabelSettings = Field(default=LabelSettings(), description="what a label says")
-    synthetic: SyntheticSettings = Field(default=SyntheticSettings(), description="the seeded market of the demo")
-
-    @model_validator(mode="after")
-    def _horizon(self) -> TradingSettings:
-        if self.horizon_min < self.timeframe:
-            raise ValueError(f"horizon_min of at least one decision bar, but {self.horizon_min} < timeframe {self.timeframe}")
-        if self.universe == ():
-            raise ValueError("universe: all, or at least one symbol")
-        return self
-
-    @model_validator(mode="after")
-    def _kind(self) -> TradingSettings:
-        labels = self.labels
-        if self.target_sigma == 0.0 and labels.kind != "fixed_horizon":
-            raise ValueError(f"target_sigma above 0, but it is 0 with labels.kind {labels.kind}; 0 is for fixed_horizon alone")
-        if labels.kind == "trend_scanning" and labels.trend_from_min > self.horizon_min:
-            raise ValueError(
-                f"labels.trend_from_min within the horizon, but {labels.trend_from_min} > horizon_min {self.horizon_min}: no trend "
-                "would fit"
-            )
-        return self
-
-
-class WalkForwardSettings(Section):
-    """Validation by session: train on earlier sessions, score later ones."""
-
-    scheme: Literal["expanding", "rolling"] = Field(
-        default="expanding", description="training window grows, or keeps min_train_sessions"
-    )
-    min_train_sessions: int = Field(default=15, ge=2, description="sessions in the first training window")
-    test_sessions: int = Field(default=5, ge=1, description="sessions scored by each fold")
-    embargo_sessions: int = Field(
-        default=1, ge=0, description="sessions left out between training and scoring; labels are purged by time anyway"
-    )
-
-
-class ModelSettings(Section):
-    """Features, validation and LightGBM."""
-
-    features: Literal["all"] | tuple[Symbol, ...] = Field(default="all", description="all registered features, or a list of names")
-    user_features: Path | None = Field(
-        default=None, description="a Python file with features of your own (docs/user-features.md); null: none"
-    )
-    anchor: Literal["auto", "previous_quarter"] | date = Field(
-        default="auto",
-        description="where recursive state starts: previous_quarter (its first session), a fixed day, or auto: previous_quarter "
-        "once a year is stored, the first stored day until then",
-    )
-    index: Symbol | None = Field(
-        default=None,
-        description="the market index that context features compare with, e.g. NSE:NIFTY 50; left out: NIFTY 50, or the only index "
-        "of the universe; without one these features are missing",
-    )
-    walk_forward: WalkForwardSettings = Field(default=WalkForwardSettings(), description="walk-forward validation")
-    num_boost_round: int = Field(default=400, ge=1, description="most trees a class")
-    early_stopping_rounds: int = Field(
-        default=20, ge=1, description="stop when the early-stopping sessions have not improved for so many rounds"
-    )
-    learning_rate: float = Field(default=0.1, gt=0, le=1, description="shrinkage of each tree")
-    num_leaves: int = Field(default=15, ge=2, le=1024, description="most leaves of a tree")
-    min_data_in_leaf: int = Field(default=200, ge=1, description="fewest labels in a leaf")
-    min_signals_per_session: float = Field(
-        default=10.0,
-        ge=0,
-        description="BUY and SELL of all instruments together that a session shows on average; a model that sees fewer worth "
-        "taking shows its best ones (observe mode)",
-    )
-    weights: Literal["uniqueness", "return_attribution", "none"] = Field(
-        default="uniqueness",
-        description="how rows weigh in training (docs/labels.md): by how few labels of the instrument they overlap with, by the "
-        "return that is theirs alone, or all the same",
-    )
-    time_decay: float = Field(
-        default=1.0,
-        gt=-1,
-        le=1,
-        description="weight of the oldest row to that of the newest, along a line; 1: no decay; below 0: that share is forgotten",
-    )
-    seed: int = Field(default=7, ge=0, description="same data and seed, same model")
-    threads: int = Field(default=2, ge=1, le=256, description="threads for training; the trees do not depend on it")
-    directory: Path = Field(default=Path("models"), description="folder of model artifacts, inside data_dir unless absolute")
 
 
 class JournalSettings(Section):

@@ -13,7 +13,8 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 import httpx
 
 from intraday.app_broker import Endpoint, build_rest, build_tokens
-from intraday.config.settings import RateLimits, Settings, SyntheticSettings
+from intraday.config.settings import RateLimits, Settings
+from intraday.config.trading import SyntheticSettings
 from intraday.domain.broker import BrokerSession, Credentials, Secret
 from intraday.domain.clock import Clock, ScaledClock
 from intraday.domain.errors import BrokerUnavailable, ConfigError

@@ -12,7 +12,8 @@ from pydantic import ValidationError
 
 from intraday.app_models import label_spec, train_spec
 from intraday.config.loading import env_name, leaves, load_metrics, load_rate_limits, load_settings, read_yaml
-from intraday.config.settings import MetricSettings, Mode, RateLimits, Settings, TradingSettings
+from intraday.config.settings import MetricSettings, Mode, RateLimits, Settings
+from intraday.config.trading import TradingSettings
 from intraday.core.labels import LabelSpec
 from intraday.core.synthetic import DEFAULT_EDGE
 from intraday.domain.errors import ConfigError

@@ -1,28 +1,55 @@
-"""Probabilities from raw scores: one number, the temperature, fitted on earlier out-of-sample predictions.
+"""Probabilities from raw scores, by a map fitted on earlier out-of-sample predictions.
 
-``p = softmax(log_prior + (score - log_prior) / temperature)``. Guo et al. 2017 ("On Calibration of Modern Neural Networks")
-divide the scores themselves, which pulls an overconfident model towards equal classes; here it is pulled towards the class
-frequencies of its own training window, which is what a model that knows nothing should say.
+``temperature``: ``p = softmax(log_prior + (score - log_prior) / temperature)``. Guo et al. 2017 ("On Calibration of Modern Neural
+Networks") divide the scores themselves, which pulls an overconfident model towards equal classes; here it is pulled towards the
+class frequencies of its own training window, which is what a model that knows nothing should say. ``beta`` and ``isotonic`` map
+each class's probability on its own, one against the rest, and normalise (Zadrozny & Elkan 2002; ``calibrators/maps.py``).
+``fit_calibrator`` chooses among them by log-loss on the later sessions of the past.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from intraday.domain.arrays import F8
+from intraday.domain.arrays import F8, I4
+from intraday.model.calibrators.maps import ClassMap, fit_beta, fit_isotonic, map_from_dict, map_to_dict
 
 LEAST, MOST = 0.5, 20.0  # bounds of the temperature; at 20 the forecast is the prior for all practical purposes
+VALIDATION = 3  # one session in so many of the past, the latest, is what methods are compared on
+MIN_SESSIONS = 9  # of the past, below which nothing is compared and the temperature is taken: 3 sessions choose nothing
+MIN_ROWS_BETA, MIN_HITS_BETA = 2_000, 100  # rows, and rows of the rarest class, below which beta is not tried
+MIN_ROWS_ISOTONIC, MIN_HITS_ISOTONIC = 20_000, 2_000  # Niculescu-Mizil & Caruana 2005 ask 1 000; labels overlap ten- to twentyfold
+
+
+class Method(StrEnum):
+    """Ways to calibrate, the simplest first: a tie goes to the earlier one."""
+
+    IDENTITY = "identity"
+    TEMPERATURE = "temperature"
+    BETA = "beta"
+    ISOTONIC = "isotonic"
+
+
+METHODS = tuple(Method)
 
 
 @dataclass(frozen=True, slots=True)
 class Calibrator:
-    """``temperature`` 1 changes nothing; ``log_prior`` are log class frequencies (down, hold, up) of the training rows."""
+    """``temperature`` 1 changes nothing; ``log_prior`` are log class frequencies (down, hold, up) of the training rows.
+
+    ``maps`` of the three classes, for beta and isotonic alone: applied after the temperature, which is then 1.
+    """
 
     temperature: float
     log_prior: tuple[float, float, float]
+    method: Method = Method.TEMPERATURE
+    maps: tuple[ClassMap, ClassMap, ClassMap] | None = None
 
     def apply(self, raw: F8) -> F8:
         """Probabilities [n, 3] from raw scores [n, 3]. A row's result does not depend on the other rows, bit for bit."""
@@ -33,7 +60,104 @@ class Calibrator:
 
         Margins of earlier folds' models become what this fold would have said, so thresholds found on them apply to it.
         """
-        return softmax(scaled(margin, np.asarray(self.log_prior), self.temperature))
+        return _mapped(softmax(scaled(margin, np.asarray(self.log_prior), self.temperature)), self.maps)
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON; ``from_dict`` gives an equal calibrator back."""
+        maps = None if self.maps is None else [map_to_dict(one) for one in self.maps]
+        return {"method": str(self.method), "temperature": self.temperature, "log_prior": list(self.log_prior), "maps": maps}
+
+    @classmethod
+    def from_dict(cls, told: Mapping[str, Any]) -> Calibrator:
+        """Back from ``to_dict``. Raises KeyError, TypeError or ValueError for what no calibrator says."""
+        method, temperature = Method(told["method"]), float(told["temperature"])
+        down, hold, up = (float(v) for v in told["log_prior"])
+        if not (np.isfinite([down, hold, up]).all() and 0.0 < temperature < np.inf):
+            raise ValueError(f"expected finite log priors and a positive temperature, found {told['log_prior']}, {temperature}")
+        if told["maps"] is None:
+            return cls(temperature, (down, hold, up), method)
+        first, second, third = (map_from_dict(one) for one in told["maps"])
+        return cls(temperature, (down, hold, up), method, (first, second, third))
+
+
+def fit_calibrator(
+    margin: F8,
+    seen_prior: F8,
+    label: NDArray[np.int8],
+    session: I4,
+    log_prior: tuple[float, float, float],
+    methods: Sequence[Method] = METHODS,
+) -> Calibrator:
+    """The method that said the latest sessions of the past best, fitted again on all of the past.
+
+    All arrays are out-of-sample predictions that lie before whatever the result is used on: ``margin`` float64 [n, 3] raw scores
+    less the log prior of the window their model was trained on, that prior ``seen_prior`` [n, 3] or [3], ``label`` and
+    ``session`` [n]. ``log_prior``: of the window of the model that the result belongs to. Labels must end with their session.
+    With fewer than MIN_SESSIONS sessions nothing is compared: temperature, or the first of ``methods`` where that is not among
+    them. Without rows: temperature 1.
+    """
+    prior = np.broadcast_to(seen_prior, margin.shape)
+    losses = validation_losses(margin, prior, label, session, methods)
+    default = Method.TEMPERATURE if Method.TEMPERATURE in methods else methods[0]
+    chosen = min(losses, key=lambda method: losses[method]) if losses else default
+    if not allowed(chosen, label):
+        chosen = Method.IDENTITY
+    return replace(_fit(chosen, margin, prior, label), log_prior=log_prior)
+
+
+def validation_losses(
+    margin: F8, seen_prior: F8, label: NDArray[np.int8], session: I4, methods: Sequence[Method] = METHODS
+) -> dict[Method, float]:
+    """Log-loss of each method on the latest third of the sessions, fitted on the sessions before; arguments as above.
+
+    In order of ``Method``; empty where sessions are fewer than MIN_SESSIONS. A method that has too few rows is left out.
+    """
+    sessions = np.unique(session)
+    if sessions.size < MIN_SESSIONS:
+        return {}
+    later = session >= sessions[sessions.size - sessions.size // VALIDATION]
+    out: dict[Method, float] = {}
+    for method in (m for m in METHODS if m in methods and allowed(m, label[~later])):
+        fitted = _fit(method, margin[~later], seen_prior[~later], label[~later])
+        out[method] = _loss(_said(fitted, margin[later], seen_prior[later]), label[later])
+    return out
+
+
+def allowed(method: Method, label: NDArray[np.int8]) -> bool:
+    """Whether there are rows enough to fit a method."""
+    rows, rarest = label.size, int(np.bincount(label.astype(np.int64) + 1, minlength=3).min())
+    if method is Method.BETA:
+        return rows >= MIN_ROWS_BETA and rarest >= MIN_HITS_BETA
+    if method is Method.ISOTONIC:
+        return rows >= MIN_ROWS_ISOTONIC and rarest >= MIN_HITS_ISOTONIC
+    return True
+
+
+def prior_shift(raw: F8, log_weights: F8 | tuple[float, float, float]) -> F8:
+    """Raw scores [n, 3] of a model trained with class weights, as one trained without would say them.
+
+    Weights ``w`` make a model learn ``p_w(c | x)`` in proportion to ``w_c p(c | x)``; so ``score - log w`` are the scores of
+    ``p(c | x)``, up to a constant that softmax does not see. Exact where a row's weight depends on its class alone. Source: Elkan
+    2001, "The foundations of cost-sensitive learning", theorem 2; Saerens, Latinne & Decaestecker 2002, equation 2.4.
+    ``log_weights`` [3] (down, hold, up): ``class_log_weights`` of the rows that the model was fitted on.
+    """
+    out: F8 = raw - np.asarray(log_weights, dtype=np.float64)
+    return out
+
+
+def class_log_weights(label: NDArray[np.int8], weight: F8 | None) -> tuple[float, float, float]:
+    """Log of each class's mean weight over all rows' mean weight (down, hold, up); 0 for a class without rows, or without weights.
+
+    Whatever the weights are for: balanced classes, but uniqueness too, which is larger for labels that end early and so favours
+    the two classes that reach a barrier.
+    """
+    if weight is None or label.size == 0:
+        return 0.0, 0.0, 0.0
+    column = label.astype(np.int64) + 1
+    count, total = np.bincount(column, minlength=3), np.bincount(column, weights=weight, minlength=3)
+    mean = np.divide(total, count, out=np.ones(3), where=(count > 0) & (total > 0.0)) / float(weight.mean())
+    down, hold, up = np.where((count > 0) & (total > 0.0), np.log(mean), 0.0).tolist()
+    return down, hold, up
 
 
 def scaled(margin: F8, log_prior: F8, temperature: float) -> F8:
@@ -45,9 +169,7 @@ def scaled(margin: F8, log_prior: F8, temperature: float) -> F8:
 def softmax(scores: F8) -> F8:
     """Probabilities from scores [n, 3]; columns are added one after the other so that every row sees the same arithmetic."""
     top = np.maximum(np.maximum(scores[:, 0], scores[:, 1]), scores[:, 2])
-    e = np.exp(np.ascontiguousarray(scores - top[:, None]))
-    out: F8 = e / (e[:, 0] + e[:, 1] + e[:, 2])[:, None]
-    return out
+    return _normalised(np.exp(np.ascontiguousarray(scores - top[:, None])))
 
 
 def log_prior_of(label: NDArray[np.int8]) -> tuple[float, float, float]:
@@ -64,14 +186,45 @@ def fit_temperature(margin: F8, log_prior: F8, label: NDArray[np.int8]) -> float
     """
     if label.size == 0:
         return 1.0
-    column = label.astype(np.int64) + 1
-    row = np.arange(label.size)
 
     def loss(log_t: float) -> float:
-        p = softmax(scaled(margin, log_prior, float(np.exp(log_t))))
-        return float(-np.log(np.maximum(p[row, column], 1e-300)).mean())
+        return _loss(softmax(scaled(margin, log_prior, float(np.exp(log_t)))), label)
 
     from scipy.optimize import minimize_scalar  # loaded where it is used: most commands need none of it
 
     found = minimize_scalar(loss, bounds=(np.log(LEAST), np.log(MOST)), method="bounded", options={"xatol": 1e-4})
     return float(np.exp(found.x))
+
+
+def _fit(method: Method, margin: F8, seen_prior: F8, label: NDArray[np.int8]) -> Calibrator:
+    """Of one method, with log priors of 0: what is fitted does not depend on the window it will be used with."""
+    none = (0.0, 0.0, 0.0)
+    if method is Method.TEMPERATURE:
+        return Calibrator(fit_temperature(margin, seen_prior, label), none, method)
+    if method is Method.IDENTITY:
+        return Calibrator(1.0, none, method)
+    q = softmax(scaled(margin, seen_prior, 1.0))
+    fit = fit_beta if method is Method.BETA else fit_isotonic
+    down, hold, up = (fit(np.ascontiguousarray(q[:, k]), (label == k - 1).astype(np.float64)) for k in range(3))
+    return Calibrator(1.0, none, method, (down, hold, up))
+
+
+def _said(fitted: Calibrator, margin: F8, seen_prior: F8) -> F8:
+    """What a fitted method says of rows whose models had different priors."""
+    return _mapped(softmax(scaled(margin, seen_prior, fitted.temperature)), fitted.maps)
+
+
+def _mapped(q: F8, maps: tuple[ClassMap, ClassMap, ClassMap] | None) -> F8:
+    if maps is None:
+        return q
+    return _normalised(np.column_stack([one.apply(np.ascontiguousarray(q[:, k])) for k, one in enumerate(maps)]))
+
+
+def _normalised(parts: F8) -> F8:
+    out: F8 = parts / (parts[:, 0] + parts[:, 1] + parts[:, 2])[:, None]
+    return out
+
+
+def _loss(p: F8, label: NDArray[np.int8]) -> float:
+    said = p[np.arange(label.size), label.astype(np.int64) + 1]
+    return float(-np.log(np.maximum(said, 1e-300)).mean())

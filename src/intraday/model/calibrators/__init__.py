@@ -1,0 +1,1 @@
+"""One-class maps of the calibration methods."""

@@ -29,7 +29,8 @@ PRIOR = (float(np.log(0.3)), float(np.log(0.45)), float(np.log(0.25)))
 
 def drawn(p: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Labels with these probabilities."""
-    return ((rng.random(len(p))[:, None] > p.cumsum(axis=1)).sum(axis=1) - 1).astype(np.int8)
+    above = np.asarray(rng.random(len(p))[:, None] > p.cumsum(axis=1))
+    return np.asarray(above.sum(axis=1) - 1, dtype=np.int8)
 
 
 def past(n: int = 60_000, sessions: int = 30, seed: int = 1) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.random.Generator]:
@@ -40,7 +41,8 @@ def past(n: int = 60_000, sessions: int = 30, seed: int = 1) -> tuple[np.ndarray
 
 
 def margin_of(p: np.ndarray) -> np.ndarray:
-    return np.log(p) - np.asarray(PRIOR)
+    out: np.ndarray = np.log(p) - np.asarray(PRIOR)
+    return out
 
 
 def loss(p: np.ndarray, label: np.ndarray) -> float:

@@ -11,6 +11,7 @@ import pytest
 
 from history_cases import FIRST, LAST, market_of, plan_of
 from intraday.core.costs import Costs
+from intraday.core.rules import RULES
 from intraday.domain.arrays import MINUTE_NS
 from intraday.domain.clock import SystemClock
 from intraday.domain.errors import StorageError
@@ -82,6 +83,12 @@ def test_prices_and_ends_come_from_the_minutes_of_the_row(filled: Any, tmp_path:
     assert (np.minimum(data.end_long_ns, data.end_short_ns) > data.entry_ns).all()
     assert (ends == data.t1_ns).all()  # the label is known with the later of its two trades
     assert (data.end_long_ns != data.end_short_ns).any()
+
+
+def test_simple_rules_say_something_of_both_sides(filled: Any, tmp_path: Path) -> None:
+    data, _ = read(filled, tmp_path)
+    assert data.rules.shape == (len(data), len(RULES))
+    assert all(set(np.unique(data.rules[:, k])) == {-1, 0, 1} for k in range(len(RULES)))
 
 
 def test_charges_are_those_of_the_instrument_and_the_day(filled: Any, tmp_path: Path) -> None:

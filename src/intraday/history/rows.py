@@ -18,6 +18,7 @@ from intraday.core.costs import Costs
 from intraday.core.decision import latest_bars_ns
 from intraday.core.label_sessions import Traded
 from intraday.core.panel import Lists, panel_of, within_hours
+from intraday.core.rules import RULES, rule_sides
 from intraday.core.trade_ends import side_ends
 from intraday.core.weights import attributed_returns
 from intraday.domain.arrays import F4, F8, Bars, Panel
@@ -76,7 +77,7 @@ class RowReader:
         rows = join(ts, inst, x, labels, self._cost, latest, timeframe=plan.labels.timeframe)
         rows = of_members(rows, self.universe, self.membership)
         if not len(rows):
-            return replace(rows, rules=np.empty((0, 0), dtype=np.int8))
+            return replace(rows, rules=np.empty((0, len(RULES)), dtype=np.int8))
         bars = self.stores.bars.read(ids, start_ns, end_ns, plan.source)
         return self._traded(rows, within_hours(bars, len(ids), self.sessions, lists), lists, days)
 
@@ -90,7 +91,7 @@ class RowReader:
         sigma = _on_panel(rows, decisions)
         traded = Traded.of(prices.ticks, lists, prices.bands)
         ends = side_ends(minutes, decisions, sigma, plan.labels, traded, self.sessions, plan.known_ns)
-        rows = with_trades(rows, decisions, ends, np.empty((*decisions.mask.shape, 0), dtype=np.int8))
+        rows = with_trades(rows, decisions, ends, rule_sides(decisions))
         if plan.training.weights is not Weighting.RETURN_ATTRIBUTION:
             return rows
         return replace(rows, attribution=attributed_returns(rows.entry_ns, rows.t1_ns, rows.inst, minutes))

@@ -30,10 +30,11 @@ GROUPS = {
     "Candles": ["ohlcv_1min", "bar_superseded", "ohlcv_5min", "ohlcv_15min", "ohlcv_60min", "candle_gaps", "candle_fetches",
                 "corporate_actions", "price_limits", "quarantine", "rollup_pending", "kept_from", "broker_origin"],
     "Decisions": ["feature_sets", "features", "label_sets", "labels", "models", "signals", "signal_outcomes"],
+    "Learning": ["trials", "comparisons", "promotions"],
     "Runs": ["runs", "run_days", "tick_rejects", "alerts", "events", "run_locks", "alembic_version"],
 }  # fmt: skip
 LOGICAL = {"instrument_id": "instruments", "feature_set_id": "feature_sets", "label_set_id": "label_sets", "model_id": "models",
-           "run_id": "runs"}  # fmt: skip
+           "run_id": "runs", "comparison_id": "comparisons"}  # fmt: skip
 SHORT = {"timestamp with time zone": "timestamptz", "double precision": "double", "character varying(32)": "varchar"}
 _OURS = """c.relnamespace = 'public'::regnamespace AND NOT c.relispartition AND c.relkind IN ('r', 'p', 'v')
   AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')"""

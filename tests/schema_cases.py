@@ -86,6 +86,7 @@ def content(dsn: str, without: Iterable[str] = ()) -> dict[str, tuple[int, Any]]
                 continue
             late = "- 'valid_from' - 'from_ts' - 'closing_auction' - 'tradable' - 'universe'"
             late += " - 'reason'" if name == "bar_superseded" else ""
+            late += " - 'expected' - 'chase' - 'quantity' - 'reasons' - 'note'" if name == "signals" else ""
             row = connection.execute(
                 f"SELECT count(*), sum(hashtextextended((to_jsonb(t) {late})::text, 0)::numeric) FROM {name} t"
             ).fetchone()

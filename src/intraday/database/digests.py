@@ -16,6 +16,7 @@ DATA_TABLES: tuple[str, ...] = (
     "signal_outcomes",
     "alerts", "instrument_listings", "instrument_tokens", "instrument_former_symbols", "instrument_changes", "instrument_dumps",
     "member_lists", "universe_members", "instrument_flags", "corporate_actions", "price_limits",
+    "trials", "comparisons", "promotions",
 )  # fmt: skip
 
 

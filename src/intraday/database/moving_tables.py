@@ -12,10 +12,10 @@ SERIES = ("ohlcv_1min", "bar_superseded", "features", "labels", "signals")
 PARTS = "move_parts"  # on the target, while a move is under way
 # In the order of the alphabet; what is about this very database (its revision, locks, notes of a refresh) stays.
 OTHERS = (
-    "alerts", "broker_origin", "candle_fetches", "candle_gaps", "corporate_actions", "events", "feature_sets", "instrument_changes",
-    "instrument_dumps", "instrument_flags", "instrument_former_symbols", "instrument_history", "instrument_listings",
-    "instrument_tokens", "instruments", "kept_from", "label_sets", "member_lists", "models", "price_limits", "quarantine",
-    "run_days", "runs", "sessions", "signal_outcomes", "tick_rejects", "universe_members",
+    "alerts", "broker_origin", "candle_fetches", "candle_gaps", "comparisons", "corporate_actions", "events", "feature_sets",
+    "instrument_changes", "instrument_dumps", "instrument_flags", "instrument_former_symbols", "instrument_history",
+    "instrument_listings", "instrument_tokens", "instruments", "kept_from", "label_sets", "member_lists", "models", "price_limits",
+    "promotions", "quarantine", "run_days", "runs", "sessions", "signal_outcomes", "tick_rejects", "trials", "universe_members",
 )  # fmt: skip
 STAYING = ("alembic_version", "rollup_pending", "run_locks")
 _WEEK = timedelta(days=7)

@@ -1,0 +1,234 @@
+"""From the stitched out-of-sample path and the ledger of trials to a word, and the reason for it.
+
+The session is the unit, nothing is annualised. See docs/significance.md.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from intraday.domain.learning import Trial, TrialKind
+from intraday.model.metrics import BPS
+from intraday.model.path import DailyPath
+from intraday.model.significance.bootstrap import mean_interval, sharpe_interval
+from intraday.model.significance.edge import edge_test, inflation
+from intraday.model.significance.effective import effective_sessions, effective_trials, sharpe_error_autocorrelated
+from intraday.model.significance.power import Market, power, sharpe_of_edge
+from intraday.model.significance.sharpe import (
+    deflated,
+    expected_maximum,
+    minimum_track_record,
+    probabilistic,
+    sharpe_ratio,
+    standard_error,
+    standard_error_normal,
+)
+
+EDGE, NO_EDGE, TOO_LITTLE = "edge", "no tradable edge", "not enough data"
+DIRECTION, NO_DIRECTION = "direction", "no direction"
+
+
+@dataclass(frozen=True, slots=True)
+class VerdictSpec:
+    """When a word may be said. The defaults are the product's; controls may lower ``min_sessions`` on small markets."""
+
+    confidence: float = 0.95  # of the deflated Sharpe ratio
+    min_sessions: int = 60  # out-of-sample sessions below which "edge" is not possible
+    min_active: int = 20  # sessions with a trade, likewise: fewer equal wins would pass by their zeros alone
+    min_trades: int = 60
+    power_multiple: float = 2.0  # gross edge, in costs a trade, that must have had
+    min_power: float = 0.5  # this chance of being seen before "no tradable edge" is said
+    seed: int = 7  # of the bootstrap intervals
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The net ``word`` and its reason; beside it whether there is any direction before costs. JSON-able: figures are numbers.
+
+    A figure that is not defined is NaN; an infinite track record is ``inf`` (write both as null).
+    """
+
+    word: str  # EDGE, NO_EDGE or TOO_LITTLE
+    reason: str
+    gross_word: str  # DIRECTION, NO_DIRECTION or TOO_LITTLE
+    gross_reason: str
+    figures: Mapping[str, float] = field(default_factory=dict)
+
+
+def judge(
+    path: DailyPath, ledger: Sequence[Trial], spec: VerdictSpec | None = None, independent_trades: float = float("nan")
+) -> Verdict:
+    """Judge ``path`` beside the other configurations of its scope.
+
+    ``ledger`` holds every trial of the scope, the present one included (tuning trials are ignored; empty: one trial). N and V as
+    ``trials_of`` says. ``independent_trades`` is shown, not used: ``effective_trades`` of the single trades, which ``path`` has not.
+    """
+    spec = spec or VerdictSpec()
+    figures = _figures(path, ledger, spec) | {"effective_trades": independent_trades}
+    word, reason = _net(figures, spec)
+    gross_word, gross_reason = _gross(figures, spec)
+    return Verdict(word, reason, gross_word, gross_reason, figures)
+
+
+def trials_of(ledger: Sequence[Trial]) -> tuple[int, float]:
+    """N, the configurations in ``ledger`` (at least 1), and V, the variance of their Sharpe ratios.
+
+    V has divisor N - 1 and is 0 for one trial or where all ratios are equal, and then nothing is deflated: there was nothing to
+    choose between. A path without spread counts with the ratio 0, that of doing nothing.
+    """
+    paths = {t.id: t.net for t in ledger if t.kind is TrialKind.CONFIGURATION}
+    ratios = [sharpe_ratio(net) for net in paths.values()]
+    values = [s.value if s.defined else 0.0 for s in ratios]
+    return max(len(values), 1), float(np.var(values, ddof=1)) if len(values) > 1 else 0.0
+
+
+def effective_trials_of(ledger: Sequence[Trial]) -> float:
+    """``effective_trials`` of the ledger's configurations on the sessions that all scored; NaN under three such sessions."""
+    trials = list({t.id: t for t in ledger if t.kind is TrialKind.CONFIGURATION}.values())
+    if len(trials) < 2:
+        return 1.0
+    common = trials[0].session
+    for trial in trials[1:]:
+        common = np.intersect1d(common, trial.session)
+    if common.size < 3:
+        return float("nan")
+    return effective_trials(np.stack([t.net[np.isin(t.session, common)] for t in trials], axis=1))
+
+
+def _figures(path: DailyPath, ledger: Sequence[Trial], spec: VerdictSpec) -> dict[str, float]:
+    """Every number the words rest on; returns in basis points a session, ratios per session."""
+    n_trials, variance = trials_of(ledger)
+    net, trades = path.net, int(path.trades.sum())
+    s, gross = sharpe_ratio(net), sharpe_ratio(path.gross)
+    rng = np.random.default_rng(spec.seed)
+    mean, ratio = mean_interval(net * BPS, rng), sharpe_interval(net, rng)
+    gross_mean = mean_interval(path.gross * BPS, rng)
+    figures = {
+        "sessions": float(len(path)),
+        "active_sessions": float((path.trades > 0).sum()),
+        "trades": float(trades),
+        "effective_sessions": effective_sessions(net),
+        "effective_trials": effective_trials_of(ledger),
+        "n_trials": float(n_trials),
+        "variance_of_sharpes": variance,
+        "expected_maximum_sharpe": expected_maximum(n_trials, variance),
+        "net_bps_session": mean.mean,
+        "net_bps_session_low": mean.low,
+        "net_bps_session_high": mean.high,
+        "sharpe": s.value,
+        "sharpe_low": ratio.low,
+        "sharpe_high": ratio.high,
+        "sharpe_error": standard_error(s),
+        "sharpe_error_normal": standard_error_normal(s),
+        "sharpe_error_autocorrelated": sharpe_error_autocorrelated(net),
+        "skew": s.skew,
+        "kurtosis": s.kurtosis,
+        "autocorrelation_inflation": inflation(net) if s.defined else 1.0,
+        "psr": probabilistic(s),
+        "dsr": deflated(s, n_trials, variance),
+        "p_value": edge_test(net, n_trials, variance),
+        "minimum_track_record": minimum_track_record(s, expected_maximum(n_trials, variance), spec.confidence),
+        "gross_bps_session": gross_mean.mean,
+        "gross_bps_session_low": gross_mean.low,
+        "gross_bps_session_high": gross_mean.high,
+        "gross_sharpe": gross.value,
+        "gross_psr": probabilistic(gross),
+        "gross_dsr": deflated(gross, n_trials, variance),
+        "gross_p_value": edge_test(path.gross, n_trials, variance),
+    }
+    return figures | _powers(path, n_trials, variance, spec)
+
+
+def _powers(path: DailyPath, n_trials: int, variance: float, spec: VerdictSpec) -> dict[str, float]:
+    """Chance that the test sees a gross edge of 1 to 3 costs a trade, net of costs and before them."""
+    market = market_of(path)
+    alpha, sessions = 1.0 - spec.confidence, len(path)
+
+    def net_power(multiple: float) -> float:
+        return power(sharpe_of_edge(market, multiple), sessions, n_trials, variance, alpha)
+
+    at = {f"power_{m}x": net_power(float(m)) for m in (1, 2, 3)}
+    gross = power(sharpe_of_edge(market, spec.power_multiple + 1.0), sessions, n_trials, variance, alpha)  # m costs before costs
+    return at | {"power": net_power(spec.power_multiple), "gross_power": gross}
+
+
+def market_of(path: DailyPath) -> Market:
+    """What ``path`` says about the power of its own test."""
+    trades = int(path.trades.sum())
+    sd = float(path.net.std(ddof=1)) if len(path) > 1 else float("nan")
+    return Market(sd, trades / max(len(path), 1), float(path.cost.sum()) / trades if trades else float("nan"))
+
+
+def _net(f: Mapping[str, float], spec: VerdictSpec) -> tuple[str, str]:
+    passed = f["p_value"] <= 1.0 - spec.confidence
+    short = _short_of(f, spec)
+    said = _net_sentence(f)
+    if passed and not short:
+        return EDGE, f"{said}: more than luck explains"
+    if passed:
+        return TOO_LITTLE, f"{said}: it passes the test, but {short}"
+    if not f["power"] >= spec.min_power:
+        return TOO_LITTLE, f"{said}: not shown, and {_blind(f['power'], spec)}"
+    return (
+        NO_EDGE,
+        f"{said}: no more than luck explains, though an edge of {_times(spec)} would have shown with a chance of {_share(f['power'])}",
+    )
+
+
+def _gross(f: Mapping[str, float], spec: VerdictSpec) -> tuple[str, str]:
+    passed = f["gross_p_value"] <= 1.0 - spec.confidence
+    short = _short_of(f, spec)
+    said = (
+        f"before costs {f['gross_bps_session']:.1f} bps a session (95 % interval {f['gross_bps_session_low']:.1f} to "
+        f"{f['gross_bps_session_high']:.1f}), {_p(f['gross_p_value'])}"
+    )
+    if passed and not short:
+        return DIRECTION, said
+    if passed:
+        return TOO_LITTLE, f"{said}: it passes the test, but {short}"
+    if not f["gross_power"] >= spec.min_power:
+        return TOO_LITTLE, f"{said}: {_blind(f['gross_power'], spec)}"
+    return NO_DIRECTION, said
+
+
+def _short_of(f: Mapping[str, float], spec: VerdictSpec) -> str:
+    """What is missing before "edge" may be said; empty if nothing."""
+    wanted = (
+        ("sessions", spec.min_sessions, "out-of-sample sessions"),
+        ("active_sessions", spec.min_active, "sessions with a trade"),
+        ("trades", spec.min_trades, "trades"),
+    )
+    return " and ".join(f"{least} {what} are needed, {f[name]:.0f} are there" for name, least, what in wanted if f[name] < least)
+
+
+def _net_sentence(f: Mapping[str, float]) -> str:
+    if f["trades"] == 0:
+        return f"no trade in {f['sessions']:.0f} out-of-sample sessions"
+    trials = "1 configuration" if f["n_trials"] == 1 else f"{f['n_trials']:.0f} configurations"
+    return (
+        f"net {f['net_bps_session']:.1f} bps a session (95 % interval {f['net_bps_session_low']:.1f} to "
+        f"{f['net_bps_session_high']:.1f}) over {f['sessions']:.0f} out-of-sample sessions and {f['trades']:.0f} trades; "
+        f"{_p(f['p_value'])} after {trials} tried (deflated Sharpe {f['dsr']:.3f})"
+    )
+
+
+def _blind(chance: float, spec: VerdictSpec) -> str:
+    if math.isnan(chance):
+        return "without trades and their costs there is nothing to measure an edge by"
+    return f"an edge of {_times(spec)} would have shown with a chance of only {_share(chance)}"
+
+
+def _times(spec: VerdictSpec) -> str:
+    return f"{spec.power_multiple:g} times the cost"
+
+
+def _p(value: float) -> str:
+    return "p < 0.001" if value < 0.001 else f"p = {value:.3f}"
+
+
+def _share(chance: float) -> str:
+    return "over 99 %" if chance > 0.99 else f"{chance * 100.0:.0f} %"

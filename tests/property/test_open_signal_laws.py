@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given as hypothesis_given
+from hypothesis import settings
 from hypothesis import strategies as st
 
-from intraday.core.fills import barriers, fill_trade
+from intraday.core.fills import Barriers, barriers, fill_trade
 from intraday.core.label_sessions import Traded
 from intraday.core.labels import LabelSpec
+from intraday.core.open_signals import OpenSignals
 from intraday.core.panel import NO_LISTS
 from intraday.core.trade_ends import side_ends
 from intraday.domain.arrays import I8, MINUTE_NS
-from property.test_label_laws import DAYS, Case, cases, label, specs, with_limits
+from intraday.model.metrics import take_flat
+from property.test_label_laws import DAYS, Case, cases, label, specs, with_a_halt, with_limits
 
 TICK = 5
 
@@ -22,8 +25,8 @@ def ends_of(case: Case, spec: LabelSpec, known_ns: int | None = None) -> tuple[I
     return side_ends(case.minutes, case.decisions, case.sigma, spec, traded, case.table, known_ns)
 
 
-@settings(max_examples=20, deadline=None)
-@given(case=cases, spec=specs, seed=st.integers(0, 2**32 - 1), limited=st.booleans())
+@settings(max_examples=12, deadline=None)
+@hypothesis_given(case=cases, spec=specs, seed=st.integers(0, 2**32 - 1), limited=st.booleans())
 def test_the_later_end_is_the_labels(case: Case, spec: LabelSpec, seed: int, limited: bool) -> None:
     case = with_limits(case, seed) if limited else case
     long, short = ends_of(case, spec)
@@ -38,7 +41,7 @@ def test_the_later_end_is_the_labels(case: Case, spec: LabelSpec, seed: int, lim
 
 
 @settings(max_examples=10, deadline=None)
-@given(case=cases, spec=specs, k=st.integers(0, 10_000))
+@hypothesis_given(case=cases, spec=specs, k=st.integers(0, 10_000))
 def test_the_future_changes_no_end(case: Case, spec: LabelSpec, k: int) -> None:
     cut = int(case.minutes.ts_ns[k % len(case.minutes)]) + MINUTE_NS
     whole = ends_of(case, spec)
@@ -49,7 +52,7 @@ def test_the_future_changes_no_end(case: Case, spec: LabelSpec, k: int) -> None:
 
 
 @settings(max_examples=10, deadline=None)
-@given(case=cases, spec=specs)
+@hypothesis_given(case=cases, spec=specs)
 def test_an_end_is_the_one_of_a_simulated_fill(case: Case, spec: LabelSpec) -> None:
     ends = ends_of(case, spec)
     session = case.table.get(DAYS[0])
@@ -69,3 +72,73 @@ def test_an_end_is_the_one_of_a_simulated_fill(case: Case, spec: LabelSpec) -> N
             mine = case.bars[case.bars["inst"] == 0]
             fill = fill_trade(spec.rules, mine, session, side, closed, spec.horizon_min, float(target[0]), float(stop[0]))
             assert end[t, 0] == (0 if fill is None else fill.known_ns)
+
+
+# ------------------------------------------------------------------------------------------------ one open signal at a time
+
+
+def levels_of(case: Case, spec: LabelSpec) -> Barriers:
+    """Of every decision, [T * S] each."""
+    n = case.decisions.close.size
+    sigma = np.where(case.sigma > 0.0, case.sigma, np.nan).astype(np.float64).ravel()
+    return barriers(
+        case.decisions.close.ravel(), sigma, np.full(n, TICK / 100), spec.horizon_bars, spec.target_sigma, spec.stop_sigma
+    )
+
+
+def freed(case: Case, spec: LabelSpec, ends: tuple[I8, I8]) -> tuple[I8, I8]:
+    """The ends, and where they are unknown what the rule for open signals says: nothing entered, or the vertical barrier."""
+    long, short = (e.copy() for e in ends)
+    has_bar = {(int(r["ts_ns"]), int(r["inst"])) for r in case.bars}
+    for t, s in np.ndindex(*case.decisions.mask.shape):
+        session = next(x for x in map(case.table.get, DAYS) if x.number == case.decisions.session[t])
+        closed = min(int(case.decisions.ts_ns[t]) + spec.timeframe * MINUTE_NS, session.close_ns)
+        last = min(session.close_ns, session.square_off_ns - spec.square_off_buffer_min * MINUTE_NS)
+        end = min(closed + spec.horizon_min * MINUTE_NS, last)
+        due = -(-(closed + spec.entry_delay_s * 10**9) // MINUTE_NS) * MINUTE_NS
+        wait = (closed + spec.entry_delay_s * 10**9) // MINUTE_NS * MINUTE_NS + spec.max_wait_min * MINUTE_NS
+        entered = any((ts, s) in has_bar for ts in range(due, min(wait, end - 1) + 1, MINUTE_NS))
+        end = end // MINUTE_NS * MINUTE_NS
+        for out in (long, short):
+            if out[t, s] == 0:
+                out[t, s] = end if entered else min(wait + MINUTE_NS, end)
+    return long, short
+
+
+def given(case: Case, spec: LabelSpec, side: I8, rng: np.random.Generator) -> list[tuple[int, int]]:
+    """(decision row, instrument) of the signals that were given, the minutes told in pieces of any size."""
+    out: list[tuple[int, int]] = []
+    levels, shape = levels_of(case, spec), case.decisions.mask.shape
+    goals = [np.reshape(x, shape) for x in levels]
+    for day in DAYS:
+        session = case.table.get(day)
+        limits = None if case.bands is None else case.bands.on(session.number)
+        opened = OpenSignals(session, spec, np.full(shape[1], TICK / 100), limits)
+        told = session.open_ns
+        for t in np.flatnonzero(case.decisions.session == session.number):
+            closed = min(int(case.decisions.ts_ns[t]) + spec.timeframe * MINUTE_NS, session.close_ns)
+            for until in [*sorted(rng.integers(told, closed, rng.integers(0, 4)) // MINUTE_NS * MINUTE_NS), closed]:
+                opened.follow(case.bars[(case.bars["ts_ns"] >= told) & (case.bars["ts_ns"] < until)], int(until))
+                told = max(told, int(until))
+            for s in np.flatnonzero((side[t] != 0) & (opened.since(np.arange(shape[1])) == 0)).tolist():
+                target, stop = (goals[0], goals[1]) if side[t, s] > 0 else (goals[2], goals[3])
+                opened.add(s, int(side[t, s]), float(target[t, s]), float(stop[t, s]), closed, session)
+                out.append((int(t), s))
+    return out
+
+
+@settings(max_examples=25, deadline=None)
+@hypothesis_given(case=cases, spec=specs, seed=st.integers(0, 2**32 - 1), kind=st.sampled_from(["plain", "limits", "halt"]))
+def test_given_while_free_is_taken_while_flat(case: Case, spec: LabelSpec, seed: int, kind: str) -> None:
+    rng = np.random.default_rng(seed)
+    case = with_limits(case, seed) if kind == "limits" else case
+    case = with_a_halt(case, int(rng.integers(20, 330)), int(rng.integers(1, 40))) if kind == "halt" else case
+    shape = case.decisions.mask.shape
+    priced = ~np.isnan(levels_of(case, spec).long_target).reshape(shape) & case.decisions.mask
+    side = np.where(priced & (rng.random(shape) < 0.6), rng.choice([-1, 1], shape), 0).astype(np.int8)
+    long, short = freed(case, spec, ends_of(case, spec))
+    ends = np.where(side > 0, long, short)
+    closed = np.repeat(case.decisions.ts_ns + spec.timeframe * MINUTE_NS, shape[1])
+    inst = np.tile(np.arange(shape[1], dtype=np.int32), shape[0])
+    taken = take_flat(side.ravel(), inst, closed, ends.ravel()).reshape(shape)
+    assert given(case, spec, side, rng) == [(int(t), int(s)) for t, s in np.argwhere(taken)]

@@ -9,6 +9,7 @@ import numpy as np
 
 from intraday.model.calibration import Calibrator, fit_temperature
 from intraday.model.dataset import Dataset
+from intraday.model.folds import threshold_of
 from intraday.model.thresholds import payoffs, sides_and_trades
 from intraday.model.trainer import LGBMTrainer, Trained
 
@@ -16,26 +17,28 @@ from intraday.model.trainer import LGBMTrainer, Trained
 class StopsByTheScoredRows(LGBMTrainer):
     """Boosting ends when the rows that are scored say so."""
 
-    def _boost(self, data: Dataset, unique: Any, names: Any, fold: Any) -> Any:
-        return super()._boost(data, unique, names, replace(fold, stop=fold.score))
+    def _fold_job(self, data: Dataset, unique: Any, names: Any, fold: Any) -> Any:
+        job = super()._fold_job(data, unique, names, fold)
+        return replace(job, stop=super()._fold_job(data, unique, names, replace(fold, stop=fold.score)).stop)
 
 
 class ThresholdOfTheScoredRows(LGBMTrainer):
     """The threshold is the best one on the rows that are scored."""
 
-    def _run_fold(self, data: Dataset, unique: Any, names: Any, folds: Any, parts: Any) -> Any:
-        part, figures = super()._run_fold(data, unique, names, folds, parts)
-        score = data.rows(folds[-1].score)
-        learned = data.rows(np.concatenate([folds[-1].fit, folds[-1].stop]))
-        said = sides_and_trades(self._rule(payoffs(learned), score, part.p, score, part.p), part.p, score)
+    def _decide(self, data: Dataset, scored: Any, parts: Any) -> Any:
+        part, figures = super()._decide(data, scored, parts)
+        fold = scored[-1].fold
+        score, learned = data.rows(fold.score), data.rows(np.concatenate([fold.fit, fold.stop]))
+        rule = threshold_of(payoffs(learned), score, part.p, score, part.p, self._spec.min_signals_per_session)
+        said = sides_and_trades(rule, part.p, score)
         return replace(part, side=said.side, trade=said.trade, gross=said.gross), figures
 
 
 class TemperatureOfTheScoredRows(LGBMTrainer):
     """Probabilities are calibrated on the rows that are scored."""
 
-    def _run_fold(self, data: Dataset, unique: Any, names: Any, folds: Any, parts: Any) -> Any:
-        part, figures = super()._run_fold(data, unique, names, folds, parts)
+    def _decide(self, data: Dataset, scored: Any, parts: Any) -> Any:
+        part, figures = super()._decide(data, scored, parts)
         prior = np.log(part.prior)
         found = Calibrator(fit_temperature(part.raw - prior, prior, part.label), tuple(prior[0]))
         return replace(part, p=found.apply(part.raw)), figures

@@ -26,6 +26,7 @@ from intraday.model.trainer import LGBMTrainer, TrainSpec
 FOLDS, MODEL, WEIGHTS = "folds", "model", "weights"
 FOLDS_TRAINED = 2
 ROUNDS = 25  # of boosting: enough that every step of the pipeline has something to do
+SIGNALS = 1.0  # a session, at the most: enough thresholds are left for the outcomes to choose among
 PLAIN = "on a plain split of the sessions, too few for the configured folds"
 SAID = {"raw": "the score", "prior": "the prior", "p": "the probability", "side": "the signal", "trade": "the trade"}
 """What training says of a row it has not seen, in the order it is made."""
@@ -104,7 +105,11 @@ def _weights(case: ModelCase, folds: Sequence[Fold]) -> Finding:
 
 def _trained(case: ModelCase, folds: Sequence[Fold], rng: np.random.Generator) -> Finding:
     """Forecasts, probabilities and trades of each fold, trained up to its end, and again with what nobody knew then changed."""
-    spec = replace(case.spec, num_boost_round=min(case.spec.num_boost_round, ROUNDS))
+    spec = replace(
+        case.spec,
+        num_boost_round=min(case.spec.num_boost_round, ROUNDS),
+        min_signals_per_session=min(case.spec.min_signals_per_session, SIGNALS),
+    )
     n, wrong, first, why = 0, 0, None, ""
     for fold in folds[:FOLDS_TRAINED]:
         data = case.data.rows(case.data.session <= fold.score_sessions[1])
@@ -165,7 +170,7 @@ def _scrambled(data: Dataset, rows: Mask, rng: np.random.Generator) -> Dataset:
 
 
 def _compared(whole: OutOfSample, other: OutOfSample, last_ns: int) -> tuple[int, int, Difference | None, str]:
-    """Rows compared, rows that differ, the first of them up to ``last_ns``, and what differs there."""
+    """Rows compared, rows that differ up to ``last_ns``, what differs that is made first, and the first row of that."""
     a, b = np.flatnonzero(whole.ts_ns <= last_ns), np.flatnonzero(other.ts_ns <= last_ns)
     assert np.array_equal(whole.ts_ns[a], other.ts_ns[b]) and np.array_equal(whole.inst[a], other.inst[b]), "the same rows scored"
     pairs = {
@@ -176,8 +181,8 @@ def _compared(whole: OutOfSample, other: OutOfSample, last_ns: int) -> tuple[int
     bad = np.logical_or.reduce([d.any(axis=1) for d in different.values()])
     if not bad.any():
         return len(a), 0, None, ""
-    k = int(np.flatnonzero(bad)[0])
-    told = next(name for name, d in different.items() if d[k].any())
+    told = next(name for name, d in different.items() if d.any())
+    k = int(np.flatnonzero(different[told].any(axis=1))[0])
     column = int(np.flatnonzero(different[told][k])[0])
     found, expected = (float(values[k, column]) for values in pairs[told])
     return len(a), int(bad.sum()), Difference(int(whole.inst[a[k]]), int(whole.ts_ns[a[k]]), found, expected), told

@@ -20,6 +20,13 @@ class Weighting(StrEnum):
     NONE = "none"  # 1
 
 
+class ClassWeights(StrEnum):
+    """How much a row of each class counts beside its own weight."""
+
+    NONE = "none"
+    BALANCED = "balanced"  # every class as much as every other; what the model then says is shifted back (``boosting``)
+
+
 def uniqueness(data: Dataset) -> F8:
     """Average uniqueness of each row, float64 [n] in (0, 1], by instrument.
 
@@ -46,3 +53,15 @@ def row_weights(weighting: Weighting, last: float, data: Dataset, unique: F8, at
             return None
         weight = np.ones(len(at))
     return weight if last == 1.0 else weight * time_decay(own, last)
+
+
+def class_balanced(label: NDArray[np.int8], weight: F8 | None) -> F8:
+    """The weights times what makes every class that is there weigh the same, float64 [n]; their sum stays. None: all are 1."""
+    own = np.ones(len(label)) if weight is None else weight
+    column = label.astype(np.int64) + 1
+    total = np.bincount(column, weights=own, minlength=3)
+    there = total > 0.0
+    share = float(total.sum()) / max(1, int(there.sum()))
+    factor = np.divide(share, total, out=np.ones(3), where=there)
+    out: F8 = own * factor[column]
+    return out

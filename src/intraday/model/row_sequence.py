@@ -1,0 +1,30 @@
+"""Rows of a feature matrix handed to LightGBM in chunks. Imports LightGBM, so it is imported where it is used."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import lightgbm as lgb
+import numpy as np
+from numpy.typing import NDArray
+
+from intraday.domain.arrays import F4, I8
+
+
+class RowSequence(lgb.Sequence):
+    """The rows ``at`` (int64, ascending) of float32 ``x`` [n, F], which may be memory-mapped, as float64 in chunks."""
+
+    batch_size = 16_384
+
+    def __init__(self, x: F4, at: I8) -> None:
+        self._x = x
+        self._at = at
+
+    def __len__(self) -> int:
+        """How many rows."""
+        return int(self._at.shape[0])
+
+    def __getitem__(self, k: Any) -> NDArray[np.float64]:
+        """One row [F] or a slice of them [m, F], an array of its own."""
+        out: NDArray[np.float64] = self._x[self._at[k]].astype(np.float64)
+        return out

@@ -1,0 +1,52 @@
+"""How to train: one frozen record, written into the artifact."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from intraday.model.splits import SplitSpec
+from intraday.model.weighting import ClassWeights, Weighting
+
+TUNED = ("learning_rate", "num_leaves", "min_data_in_leaf", "feature_fraction", "bagging_fraction", "lambda_l2")
+"""The parameters that tuning may choose."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainSpec:
+    """How to train. Same data, spec, library versions and machine: the same model, byte for byte, however many processes."""
+
+    split: SplitSpec = field(default_factory=SplitSpec)
+    num_boost_round: int = 400
+    early_stopping_rounds: int = 20
+    learning_rate: float = 0.1
+    num_leaves: int = 15
+    min_data_in_leaf: int = 200
+    feature_fraction: float = 0.7
+    bagging_fraction: float = 0.7
+    lambda_l2: float = 10.0
+    weights: Weighting = Weighting.UNIQUENESS
+    time_decay: float = 1.0  # weight of the oldest row learned from to the newest one's (core.weights.time_decay)
+    seed: int = 7
+    threads: int = 2
+    min_signals_per_session: float = 10.0  # over all instruments; the threshold is lowered until at least this many show
+    min_verdict_sessions: int = 15  # out-of-sample sessions below which no verdict on the edge is given
+    min_verdict_trades: int = 60
+    class_weights: ClassWeights = ClassWeights.NONE
+
+    def parameters(self, tuned: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """LightGBM's parameters but the number of threads, which is not to change a result; ``tuned`` ones take precedence."""
+        own = {name: getattr(self, name) for name in TUNED} | dict(tuned or {})
+        assert set(own) == set(TUNED), f"tuned {sorted(own)}, expected among {TUNED}"
+        return {
+            "objective": "multiclass",
+            "num_class": 3,
+            "metric": "multi_logloss",
+            "bagging_freq": 1,
+            "seed": self.seed,
+            "deterministic": True,
+            "force_row_wise": True,
+            "verbosity": -1,
+            **own,
+        }

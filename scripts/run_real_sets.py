@@ -2,8 +2,8 @@
 
 ``python scripts/run_real_sets.py --data ../shared/data --folder var/real [--sets stocks_2016 ...] [--timeframes 5 15]``
 
-Every set and timeframe has a data folder (and database) of its own below ``--folder``; a step that is done is not done again, so a run
-that was killed goes on. Prints one line of JSON last: a list of the steps with seconds, peak memory and what came out.
+Every set and timeframe has a data folder (and database) of its own below ``--folder``; a step that is done is not done again, so
+a run that was killed goes on. Prints one line of JSON last: a list of the steps with seconds, peak memory and what came out.
 """
 
 from __future__ import annotations

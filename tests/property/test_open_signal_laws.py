@@ -120,10 +120,10 @@ def given(case: Case, spec: LabelSpec, side: I8, rng: np.random.Generator) -> li
             for until in [*sorted(rng.integers(told, closed, rng.integers(0, 4)) // MINUTE_NS * MINUTE_NS), closed]:
                 opened.follow(case.bars[(case.bars["ts_ns"] >= told) & (case.bars["ts_ns"] < until)], int(until))
                 told = max(told, int(until))
-            for s in np.flatnonzero((side[t] != 0) & (opened.since(np.arange(shape[1])) == 0)).tolist():
-                target, stop = (goals[0], goals[1]) if side[t, s] > 0 else (goals[2], goals[3])
-                opened.add(s, int(side[t, s]), float(target[t, s]), float(stop[t, s]), closed, session)
-                out.append((int(t), s))
+            new = np.flatnonzero((side[t] != 0) & (opened.since(np.arange(shape[1])) == 0))
+            target, stop = (np.where(side[t] > 0, goals[k][t], goals[k + 2][t])[new] for k in (0, 1))
+            opened.add(new, side[t, new], target, stop, closed, session)
+            out += [(int(t), s) for s in new.tolist()]
     return out
 
 

@@ -29,13 +29,17 @@ def minutes(rows: dict[int, tuple[float, float, float, float]], first: int = 5, 
     return bars
 
 
+def add(opened: OpenSignals, side: int, target: float, stop: float, closed_ns: int) -> None:
+    opened.add(np.array([0]), np.array([side], np.int8), np.array([target]), np.array([stop]), closed_ns, SESSION)
+
+
 def free_from(
     bars: Bars, side: int = 1, limits: tuple[float, float] | None = None, levels: tuple[float, float] = (101.0, 99.0)
 ) -> int:
     """The minute of the session at which the instrument is free again, the minutes told one by one."""
     both = None if limits is None else (np.array([limits[0]]), np.array([limits[1]]))
     opened = OpenSignals(SESSION, SPEC, np.array([0.05]), both)
-    opened.add(0, side, *levels, DECIDED, SESSION)
+    add(opened, side, *levels, DECIDED)
     for k in range(6, SESSION.minutes + 1):
         until = SESSION.open_ns + k * MINUTE_NS
         opened.follow(bars[bars["ts_ns"] == until - MINUTE_NS], until)
@@ -85,11 +89,11 @@ def test_a_position_locked_at_a_limit_stays_open() -> None:
 
 def test_one_at_a_time_and_the_next_one_starts_afresh() -> None:
     opened = OpenSignals(SESSION, SPEC, np.full(2, 0.05))
-    opened.add(0, 1, 101.0, 99.0, DECIDED, SESSION)
-    with pytest.raises(AssertionError, match="instrument 0 has an open signal"):
-        opened.add(0, -1, 99.0, 101.0, DECIDED, SESSION)
+    add(opened, 1, 101.0, 99.0, DECIDED)
+    with pytest.raises(AssertionError, match="have an open signal"):
+        add(opened, -1, 99.0, 101.0, DECIDED)
     opened.follow(minutes({7: (100.0, 101.0, 100.0, 100.0)}, last=10), SESSION.open_ns + 10 * MINUTE_NS)
     assert opened.since(np.arange(2)).tolist() == [0, 0]
-    opened.add(0, -1, 99.0, 101.0, DECIDED + 5 * MINUTE_NS, SESSION)  # yesterday's minutes say nothing of it
+    add(opened, -1, 99.0, 101.0, DECIDED + 5 * MINUTE_NS)  # yesterday's minutes say nothing of it
     opened.follow(minutes({}, first=10, last=20), SESSION.open_ns + 20 * MINUTE_NS)
     assert opened.since(np.arange(2)).tolist() == [DECIDED + 5 * MINUTE_NS, 0]

@@ -8,9 +8,8 @@ that is locked at a circuit limit stays open. Nothing outlives its session.
 
 from __future__ import annotations
 
-from math import inf
-
 import numpy as np
+from numpy.typing import NDArray
 
 from intraday.core.fills import PRICES, clock_of, limit_margin
 from intraday.core.kernels.open_trades import follow_trades
@@ -34,8 +33,7 @@ class OpenSignals:
         self._since_ns = np.zeros(n, np.int64)
         self._clock, self._last = np.zeros((n, 4), np.int64), np.zeros(n, np.int64)
         self._target, self._stop = np.zeros(n), np.zeros(n)
-        unknown = np.full(n, np.nan)
-        self._lower, self._upper = (unknown, unknown) if limits is None else limits
+        self._limits = (np.full(n, np.nan), np.full(n, np.nan)) if limits is None else limits
         self._margin = limit_margin(label.rules, tick_rupees)
 
     def follow(self, minutes: Bars, until_ns: int) -> None:
@@ -52,23 +50,21 @@ class OpenSignals:
         closed = min((until_ns - open_ns) // MINUTE_NS, self._session.minutes)
         follow_trades(
             self._grid, closed, self._side, self._clock, self._last, self._label.max_wait_min,
-            self._target, self._stop, self._lower, self._upper, self._margin,
+            self._target, self._stop, *self._limits, self._margin,
         )  # fmt: skip
 
     def since(self, inst: I8) -> I8:
         """The decisions whose signals are open, int64 [n] ns UTC of instruments ``inst``; 0 where none is."""
         return np.where(self._side[inst] != 0, self._since_ns[inst], 0)
 
-    def add(self, inst: int, side: int, target: float, stop: float, closed_ns: int, hours: Session) -> None:
-        """A signal given at ``closed_ns``, +1 long or -1 short; ``target`` and ``stop`` rupees, NaN for none.
-
-        ``hours``: the session of instruments that trade as long as this one.
-        """
-        assert self._side[inst] == 0, f"instrument {inst} has an open signal"
+    def add(self, inst: I8, side: NDArray[np.int8], target: F8, stop: F8, closed_ns: int, hours: Session) -> None:
+        """Signals given at ``closed_ns`` of different instruments, [n] each: ``side`` +1 long or -1 short; ``target`` and ``stop``
+        rupees, NaN for none. ``hours``: the session of instruments that trade as long as these."""
+        assert not self._side[inst].any(), f"instruments {inst[self._side[inst] != 0]} have an open signal"
         label = self._label
         clock = clock_of(label.rules, hours, np.array([closed_ns], np.int64), label.horizon_min)
         self._grid[inst] = np.nan
         self._side[inst], self._since_ns[inst] = side, closed_ns
         self._clock[inst], self._last[inst] = clock.rows[:, 0], clock.last
-        self._target[inst] = side * inf if np.isnan(target) else target
-        self._stop[inst] = -side * inf if np.isnan(stop) else stop
+        self._target[inst] = np.where(np.isnan(target), side * np.inf, target)
+        self._stop[inst] = np.where(np.isnan(stop), side * -np.inf, stop)

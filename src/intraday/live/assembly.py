@@ -15,7 +15,7 @@ from intraday.core.panel import Day
 from intraday.domain.arrays import F8
 from intraday.domain.instruments import Instrument
 from intraday.domain.session import Session
-from intraday.live.engine import Engine, EngineSpec
+from intraday.live.engine import Engine, EngineSpec, Features, Predictor
 from intraday.model.predictor import ModelPredictor
 from intraday.signal.generator import SignalGenerator, SignalSpec
 
@@ -56,9 +56,17 @@ class LoadedModel:
         return SignalGenerator(SignalSpec(artifact.rule, cost, self.label, tick_rupees, self.predictor.observe, artifact.id))
 
     def engine(
-        self, session: Session, day: Day, calculator: FeatureCalculator, instruments: Sequence[Instrument], cost: F8, grace_ns: int
+        self,
+        session: Session,
+        day: Day,
+        calculator: Features,
+        instruments: Sequence[Instrument],
+        cost: F8,
+        grace_ns: int,
+        predictor: Predictor | None = None,
     ) -> Engine:
-        """An engine for one session; ``calculator`` is warm."""
+        """An engine for one session; ``calculator`` is warm. ``predictor`` stands in for the model's own where a backtest has asked
+        it before, for the whole session at once."""
         symbols = tuple(i.symbol for i in instruments)
         spec = EngineSpec(self.feature_set.timeframe, grace_ns, self.feature_set.column(SIGMA), symbols)
-        return Engine(session, day, spec, calculator, self.predictor, self.decider(cost, instruments))
+        return Engine(session, day, spec, calculator, predictor or self.predictor, self.decider(cost, instruments))

@@ -80,6 +80,11 @@ class DayRunner:
         self._open_writer = open_writer
         self._now_ns = now_ns
 
+    @property
+    def plan(self) -> DayPlan:
+        """What it runs with: a backtest of the same days takes the same."""
+        return self._plan
+
     async def run(
         self,
         session: Session,

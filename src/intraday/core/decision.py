@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from intraday.core.fills import last_exit_ns
+from intraday.core.fills import last_exit_ns, tick_paise
 from intraday.core.labels import LabelSpec
 from intraday.core.panel import Lists
 from intraday.domain.arrays import F8, I8, MINUTE_NS
@@ -58,6 +58,20 @@ def decide_sides(rule: DecisionRule, p: F8, sigma: F8, cost: F8) -> NDArray[np.i
     """+1 buy, -1 sell, 0 hold, int8 [n]."""
     side, score = best_side(rule, p, sigma, cost)
     return np.where(score >= rule.threshold, side, 0).astype(np.int8)
+
+
+def chase_prices(side: NDArray[np.int8], close: F8, expected: F8, cost: F8, tick_rupees: F8) -> F8:
+    """The entry price at which nothing is left of the ``expected`` net return, [n] rupees on the tick grid; NaN for ``side`` 0.
+
+    Stop and target are fixed prices, so the exit expected, ``close * (1 + side * (expected + cost))``, does not move with the
+    entry: a buy earns nothing above exit / (1 + cost), rounded down; a short sale nothing below exit / (1 - cost), rounded up. So
+    an entry at the price told does not lose on average. On the wrong side of ``close`` where ``expected`` is below zero.
+    """
+    tick = tick_paise(tick_rupees) / 100.0
+    steps = close * (1.0 + side * (expected + cost)) / (1.0 + side * cost) / tick
+    slack = 1e-6  # of a tick: a double's error must not push a price on the grid to the next step
+    whole = np.where(side > 0, np.floor(steps + slack), np.ceil(steps - slack))
+    return np.where(side == 0, np.nan, np.round(whole * tick * 100.0) / 100.0)
 
 
 def latest_bar_ns(label: LabelSpec, session: Session) -> int:

@@ -47,10 +47,11 @@ class OpenSignals:
         bars, row = minutes[keep], row[keep]
         for field, name in enumerate(PRICES):
             self._grid[bars["inst"], field, row] = bars[name]
+        lower, upper = self._limits
         closed = min((until_ns - open_ns) // MINUTE_NS, self._session.minutes)
         follow_trades(
             self._grid, closed, self._side, self._clock, self._last, self._label.max_wait_min,
-            self._target, self._stop, *self._limits, self._margin,
+            self._target, self._stop, lower, upper, self._margin,
         )  # fmt: skip
 
     def since(self, inst: I8) -> I8:

@@ -17,18 +17,8 @@ from intraday.domain.membership import Auction, no_auction
 from intraday.domain.session import SessionTable
 from intraday.model.artifacts import Artifact
 from intraday.model.metrics import BPS, OutOfSample, session_sums
-from intraday.report.inputs import (
-    NAN,
-    Candles,
-    Confusion,
-    Coverage,
-    Equity,
-    Figure,
-    Fold,
-    Header,
-    Reliability,
-    SignalRow,
-)
+from intraday.report.inputs import Candles, Confusion, Coverage, Equity, Fold, Header, Reliability, SignalRow
+from intraday.report.parts import NAN, Figure
 from intraday.report.words import number
 
 EPOCH = date(1970, 1, 1)

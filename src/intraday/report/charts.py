@@ -1,91 +1,84 @@
-"""The model's charts: equity after costs, calibration, feature importance, confusion. Each returns an ``<svg>`` or "" if empty."""
+"""Charts of the forecasts: calibration by class, predicted against realised value, what was said against what happened."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator
 
-from intraday.report.inputs import Confusion, Equity, Reliability
-from intraday.report.svg import BLUE, INK, MUTED, ORANGE, PAPER, canvas, dress, legend, to_svg
+from intraday.domain.arrays import F8
+from intraday.report.inputs import Confusion, Reliability
+from intraday.report.parts import Realised
+from intraday.report.svg import BLUE, FULL, GREEN, HALF, INK, MUTED, ORANGE, SMALL, Drawing, Plot, legend, span
 from intraday.report.words import number
 
-IMPORTANCE_MAX = 20
-TICKS_MAX = 8
 BIN_ROWS_MIN = 30  # rows below which a bin's frequency is noise and is not drawn
-CURVES = {"down": (ORANGE, "s"), "SELL": (ORANGE, "s"), "up": (BLUE, "o"), "BUY": (BLUE, "o")}  # the same hues everywhere
-
-
-def equity_chart(equity: Equity) -> str:
-    """Cumulated gross and net result by out-of-sample session, with the number of trades below."""
-    n = len(equity.days)
-    if n == 0:
-        return ""
-    figure = canvas(9.4, 3.9)
-    top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=[4, 1])
-    x = np.arange(n + 1)
-    for values, name, color, line in ((equity.gross, "gross", ORANGE, "--"), (equity.net, "net of costs", BLUE, "-")):
-        label = f"{name} {number(float(values[-1]), 1, True)} bps"
-        top.plot(x, np.concatenate([[0.0], values]), line, color=color, linewidth=1.9, label=label)
-    top.axhline(0.0, color=MUTED, linewidth=0.9)
-    dress(top, y="cumulated result\n[bps of one trade]")
-    top.yaxis.set_major_formatter("{x:,.0f}")
-    legend(top, above=True)
-    bottom.bar(x[1:], equity.n_trades, width=0.7, color=MUTED, alpha=0.55)
-    dress(bottom, x="out-of-sample session (date)", y="trades\n[n]")
-    bottom.yaxis.set_major_locator(MaxNLocator(2, integer=True))
-    ticks = range(1, n + 1, -(-n // TICKS_MAX))
-    bottom.set_xticks(ticks, [f"{equity.days[k - 1]:%d %b %y}" for k in ticks])
-    return to_svg(figure, "equity", "Cumulated gross and net result by out-of-sample session")
+CURVES = {"down": ORANGE, "neither": GREEN, "hold": GREEN, "up": BLUE}  # the same hues everywhere
 
 
 def reliability_chart(curves: Sequence[Reliability]) -> str:
-    """Predicted probability against observed frequency; the area of a point grows with its rows; a few rows say nothing."""
-    curves = [_well_filled(c) for c in curves]
-    curves = [c for c in curves if np.isfinite(c.predicted).any()]
+    """A panel a class: predicted probability against observed frequency with its interval; rows by bin below."""
+    curves = [c for c in map(_well_filled, curves) if np.isfinite(c.predicted).any()]
     if not curves:
         return ""
-    figure = canvas(4.6, 4.2)
-    ax = figure.subplots()
-    values = np.concatenate([np.concatenate([c.predicted, c.observed]) for c in curves])
-    top = float(min(1.0, np.nanmax(values) * 1.08 + 0.02))
-    bottom = float(max(0.0, np.nanmin(values) - 0.03))
-    ax.plot([bottom, top], [bottom, top], color=MUTED, linewidth=1.0, linestyle=":", label="perfect")
-    largest = max(float(c.count.max()) for c in curves)
-    for curve in curves:
-        color, marker = CURVES.get(curve.name, (INK, "D"))
-        ax.plot(curve.predicted, curve.observed, color=color, linewidth=1.3, label=curve.name)
-        ax.scatter(curve.predicted, curve.observed, s=12 + 90 * curve.count / largest, color=color, marker=marker, alpha=0.8)
-    ax.set_xlim(bottom, top)
-    ax.set_ylim(bottom, top)
-    dress(ax, "predicted probability", "observed frequency", "both")
-    legend(ax)
-    return to_svg(figure, "reliability", "Predicted probability against observed frequency")
+    on, n = Drawing(FULL, 372), max(len(curves), 2)
+    width = (FULL + 30) / n
+    for k, curve in enumerate(curves):
+        left = k * width + 52
+        _one_class(on, curve, left, left + width - 82)
+    return on.svg("Predicted probability against observed frequency, by class")
+
+
+def _one_class(on: Drawing, curve: Reliability, left: float, right: float) -> None:
+    color = CURVES.get(curve.name, INK)
+    low, high = (curve.observed if v is None else v for v in (curve.low, curve.high))
+    ends = span(curve.predicted, curve.observed, low, high, pad=0.1)
+    ends = max(ends[0], 0.0), min(ends[1], 1.0)
+    plot = Plot(on, (left, 44, right, 264), ends, ends)
+    on.text((left + right) / 2, 12, curve.name, INK, "middle", 14, bold=True)
+    plot.y_axis("observed frequency")
+    plot.line(ends, ends, MUTED, 1.2, "4 3")
+    for p, a, b in zip(curve.predicted, low, high, strict=True):
+        plot.line((p, p), (a, b), color, 1.6)
+    plot.line(curve.predicted, curve.observed, color, 1.4)
+    plot.dots(curve.predicted, curve.observed, color, 9)
+    below = Plot(on, (left, 284, right, 324), ends, (0.0, max(float(curve.count.max()), 1.0)))
+    half = 0.012 * (ends[1] - ends[0])
+    for p, rows in zip(curve.predicted, curve.count.tolist(), strict=True):
+        below.bar(p - half, p + half, 0, rows, MUTED, 0.6, f"{rows:,} rows")
+    on.text(left - 7, 284, f"{int(curve.count.max()):,}", anchor="end", size=SMALL)
+    on.text(left - 7, 324, "rows", anchor="end", size=SMALL)
+    below.x_axis("predicted probability", n=4)
 
 
 def _well_filled(curve: Reliability) -> Reliability:
+    """Without bins of a few rows."""
     rows = curve.count >= BIN_ROWS_MIN
-    return Reliability(curve.name, curve.predicted[rows], curve.observed[rows], curve.count[rows])
+    low, high = (None if v is None else v[rows] for v in (curve.low, curve.high))
+    return Reliability(curve.name, curve.predicted[rows], curve.observed[rows], curve.count[rows], low, high)
 
 
-def importance_chart(importance: Sequence[tuple[str, float]]) -> str:
-    """The features with the largest shares of the total gain, largest on top."""
-    best = sorted((pair for pair in importance if np.isfinite(pair[1])), key=lambda pair: (-pair[1], pair[0]))[:IMPORTANCE_MAX]
-    if not best:
+def realised_chart(realised: Realised) -> str:
+    """What signals were expected to gain against what they gained, with intervals, after costs."""
+    if not np.isfinite(realised.realised).any():
         return ""
-    figure = canvas(4.6, max(1.6, 0.21 * len(best) + 0.6))
-    ax = figure.subplots()
-    y = np.arange(len(best))[::-1]
-    ax.barh(y, [100.0 * value for _, value in best], color=BLUE, height=0.68)
-    ax.set_yticks(y, [name for name, _ in best])
-    dress(ax, "share of the total gain [%]", grid="x")
-    ax.tick_params(axis="y", length=0)
-    for text in ax.get_yticklabels():
-        text.set_color(INK)
-        text.set_parse_math(False)
-    return to_svg(figure, "importance", "Feature importance, share of the total gain")
+    on = Drawing(HALF, 340)
+    plot = Plot(
+        on,
+        (58, 46, HALF - 14, 288),
+        span(realised.predicted, pad=0.1, around=0.0),
+        span(realised.realised, realised.low, realised.high, realised.predicted, around=0.0),
+    )
+    plot.y_axis("realised [bps a trade, net]")
+    plot.x_axis("predicted [bps a trade, net]")
+    plot.level(0.0)
+    plot.line(plot.x, plot.x, MUTED, 1.2, "4 3")
+    for x, low, high in zip(realised.predicted, realised.low, realised.high, strict=True):
+        plot.line((x, x), (low, high), BLUE, 1.6)
+    for x, y, n in zip(realised.predicted, realised.realised, realised.count.tolist(), strict=True):
+        plot.dots(x, y, BLUE, 6 + 10 * float(np.sqrt(n / max(realised.count.max(), 1))))
+    legend(on, 58, 12, [("bin, larger with more signals", BLUE, "dot"), ("as promised", MUTED, "dash")])
+    return on.svg("Predicted against realised net value of signals")
 
 
 def confusion_chart(confusion: Confusion) -> str:
@@ -93,28 +86,20 @@ def confusion_chart(confusion: Confusion) -> str:
     counts = confusion.counts
     if counts.sum() == 0:
         return ""
-    figure = canvas(4.6, 3.4)
-    ax = figure.subplots()
-    rows = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    for i in range(3):
+    on = Drawing(HALF, 300)
+    shares: F8 = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    total = counts.sum(axis=1) / counts.sum()
+    width, height = (HALF - 106) / 3, 74
+    for j, said in enumerate(("SELL", "HOLD", "BUY")):
+        on.text(100 + (j + 0.5) * width, 34, said, INK, "middle", bold=True)
+    on.text(100 + 1.5 * width, 12, "was said", anchor="middle")
+    for i, happened in enumerate(("down", "neither", "up")):
+        y = 50 + i * (height + 4)
+        on.text(90, y + height / 2 - 9, happened, INK, "end", bold=True)
+        on.text(90, y + height / 2 + 9, f"{number(100 * float(total[i]), 1)} % of rows", anchor="end", size=SMALL)
         for j in range(3):
-            _cell(ax, i, j, int(counts[i, j]), float(rows[i, j]))
-    total = counts.sum(axis=1)
-    ax.set_xlim(0, 3)
-    ax.set_ylim(3, 0)
-    ax.set_xticks([0.5, 1.5, 2.5], ["SELL", "HOLD", "BUY"])
-    happened = [f"{name}\n{100 * n / total.sum():.1f} %" for name, n in zip(("down", "neither", "up"), total, strict=True)]
-    ax.set_yticks([0.5, 1.5, 2.5], happened)
-    dress(ax, "said", "happened (share of all labels)", grid="")
-    ax.tick_params(length=0)
-    for spine in ax.spines.values():
-        spine.set_visible(False)
-    return to_svg(figure, "confusion", "What happened against what was said, by number of rows")
-
-
-def _cell(ax: Axes, i: int, j: int, count: int, part: float) -> None:
-    """One cell: shaded by its share of the row, blue where said and happened agree."""
-    ax.fill([j, j + 1, j + 1, j], [i, i, i + 1, i + 1], color=BLUE if i == j else ORANGE, alpha=0.08 + 0.55 * part, linewidth=0)
-    ax.plot([j, j + 1, j + 1, j, j], [i, i, i + 1, i + 1, i], color=PAPER, linewidth=2)
-    ax.text(j + 0.5, i + 0.43, f"{count:,}", ha="center", va="center", color=INK, fontsize=11)
-    ax.text(j + 0.5, i + 0.72, f"{100 * part:.1f} %", ha="center", va="center", color=MUTED if part < 0.5 else INK, fontsize=8)
+            share, x = float(shares[i, j]), 100 + j * width
+            on.rect(x, y, width - 4, height, BLUE if i == j else ORANGE, 0.08 + 0.5 * share)
+            on.text(x + width / 2 - 2, y + height / 2 - 9, f"{counts[i, j]:,}", INK, "middle", 14)
+            on.text(x + width / 2 - 2, y + height / 2 + 12, f"{number(100 * share, 1)} %", INK, "middle", SMALL)
+    return on.svg("What happened against what was said, by number of rows")

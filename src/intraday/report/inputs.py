@@ -11,8 +11,25 @@ from dataclasses import dataclass, field
 from datetime import date
 
 from intraday.domain.arrays import F8, I8
-
-NAN = float("nan")
+from intraday.report.parts import (
+    NAN,
+    Baseline,
+    Charges,
+    Controls,
+    Figure,
+    FoldMap,
+    Group,
+    HeatMap,
+    Judgement,
+    Overfitting,
+    PathSpread,
+    Realised,
+    Recalibration,
+    Scenario,
+    Stability,
+    Swarm,
+    Trials,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,19 +52,6 @@ class Header:
 
 
 @dataclass(frozen=True, slots=True)
-class Figure:
-    """One headline figure. ``low`` and ``high`` bound its 95 % interval, NaN where there is none."""
-
-    name: str
-    value: float
-    unit: str = ""  # "bps", "%", "nats" or nothing
-    digits: int = 2
-    low: float = NAN
-    high: float = NAN
-    note: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class Equity:
     """Out-of-sample result by session, cumulated, in bps of one trade's notional. All [n], ordered by day."""
 
@@ -66,6 +70,8 @@ class Reliability:
     predicted: F8
     observed: F8
     count: I8
+    low: F8 | None = None  # 95 % interval of ``observed``, by session
+    high: F8 | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +97,7 @@ class Fold:
     prior_log_loss: float
     n_trades: int = 0
     net_bps: float = NAN  # mean per trade
+    n_purged: int = 0  # rows left out because their label lived into another part
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,3 +184,20 @@ class ReportInput:
     rejects: Sequence[tuple[str, int]] = ()  # reason, rows
     facts: Sequence[tuple[str, str]] = field(default_factory=tuple)  # versions, seconds, machine
     own: Sequence[OwnFeature] = ()  # the user's features in the model, best first
+    judgement: Judgement | None = None
+    delays: Sequence[Scenario] = ()  # the same signals, acted on later and later
+    slippage: Sequence[Scenario] = ()
+    by_instrument: Sequence[Group] = ()
+    by_hour: Sequence[Group] = ()
+    heat: HeatMap | None = None
+    recalibration: Sequence[Recalibration] = ()  # down, hold, up
+    realised: Realised | None = None
+    fold_map: FoldMap | None = None
+    stability: Stability | None = None
+    swarm: Swarm | None = None
+    baselines: Sequence[Baseline] = ()  # the model itself among them
+    trials: Trials | None = None
+    overfitting: Overfitting | None = None
+    path_spread: PathSpread | None = None
+    controls: Controls | None = None
+    charges: Charges | None = None

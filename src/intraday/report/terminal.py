@@ -10,7 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from intraday.report import words
-from intraday.report.inputs import Check, Figure, Fold, Header, SignalRow
+from intraday.report.inputs import Check, Fold, Header, SignalRow
+from intraday.report.parts import Figure
 
 _COLORS = {"BUY": "bold blue", "SELL": "bold dark_orange3", "HOLD": "dim"}
 _WRAPS = ("Symbol", "Part", "Note")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from datetime import UTC, date, datetime, timedelta, timezone
 
-from intraday.report.inputs import Figure, Header
+from intraday.report.inputs import Header
+from intraday.report.parts import Estimate, Figure
 
 IST = timezone(timedelta(hours=5, minutes=30), "IST")
 MISSING = "–"
@@ -77,3 +78,45 @@ def moment(ns: int) -> str:
     local = ist(ns)
     utc = local.astimezone(UTC)
     return f"{local:%Y-%m-%d %H:%M} IST" + ("" if utc.date() == local.date() else f" ({utc:%Y-%m-%d %H:%M} UTC)")
+
+
+def rupees(value: float) -> str:
+    """``₹50,000``, ``₹2 lakh``."""
+    if value >= 100_000:
+        return f"₹{number(value / 100_000, 0 if value % 100_000 == 0 else 1)} lakh"
+    return f"₹{number(value, 0)}"
+
+
+def estimate(e: Estimate, digits: int = 2, sign: bool = False) -> str:
+    """``1.02 (0.95 to 1.10)``, without the interval where there is none."""
+    text, between = number(e.value, digits, sign), interval(e, digits, sign)
+    return f"{text} ({between})" if between else text
+
+
+def percent(value: float, digits: int = 0) -> str:
+    """``54 %`` of 0.54; an en dash for NaN."""
+    return f"{number(100.0 * value, digits)} %" if math.isfinite(value) else MISSING
+
+
+def p_value(value: float) -> str:
+    """``0.031``, ``under 0.001``; an en dash for NaN."""
+    if not math.isfinite(value):
+        return MISSING
+    return "under 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def interval(e: Estimate, digits: int = 2, sign: bool = False) -> str:
+    """``−1.2 to +3.4``, empty without an interval."""
+    if not (math.isfinite(e.low) and math.isfinite(e.high)):
+        return ""
+    return f"{number(e.low, digits, sign)} to {number(e.high, digits, sign)}"
+
+
+def scaled(e: Estimate, by: float) -> Estimate:
+    """The estimate in another unit."""
+    return Estimate(by * e.value, by * e.low, by * e.high)
+
+
+def iso(ns: int) -> str:
+    """``2021-06-11T03:45:00Z``."""
+    return f"{datetime.fromtimestamp(ns // SECOND_NS, UTC):%Y-%m-%dT%H:%M:%SZ}"

@@ -27,7 +27,7 @@ FILL = np.dtype(
         ("both", "i1"),  # 1 if stop and target were in one minute: the stop was taken
         ("locked", "i1"),  # 1 if it was locked at a circuit limit when it was due to end
         ("entry_ns", "i8"),  # 0: not entered
-        ("known_ns", "i8"),  # when its end was known; the session's close where it never was
+        ("known_ns", "i8"),  # when its end was known; unknown ones: when it was over at the latest
         ("entry", "f8"),  # rupees, before slippage
         ("exit", "f8"),
         ("ret", "f8"),  # gross return of the side; 0 where nothing was entered
@@ -63,8 +63,9 @@ class FillDesk:
     def fill(self, orders: Orders, tape: Tape, delay_s: int, ticks: Ticks | None = None) -> Fills:
         """FILL[n] of the orders of the tape's session, ordered by (ts, inst), entered ``delay_s`` after their decisions.
 
-        At the labels' own delay these are the labels' trades. Else a whole minute's delay is entered at a bar's open; inside a minute at the price between two opens (estimated), or, where
-        ``ticks`` (TICK[m] of the session, by time) has one of the instrument from then on in that minute, at its price.
+        At the labels' own delay these are the labels' trades. Else a whole minute's delay is entered at a bar's open; inside a
+        minute at the price between two opens (estimated), or, where ``ticks`` (TICK[m] of the session, by time) has one of the
+        instrument from then on in that minute, at its price.
         """
         rules = replace(self.label.rules, entry_delay_s=delay_s)
         out, inst = empty(FILL, len(orders)), orders["inst"].astype(np.int64)
@@ -114,9 +115,6 @@ def _complete(out: Fills, orders: Orders, tape: Tape, at: I8) -> Fills:
     for name, ns, back in (("entry_volume", "entry_ns", 0), ("exit_volume", "known_ns", 1)):
         row = np.where(done, (out[ns] - tape.session.open_ns) // MINUTE_NS - back, 0)
         out[name] = np.where(done, tape.volume[at, row], np.nan)
-    hidden = out["how"] == End.UNKNOWN
-    out["known_ns"][hidden] = tape.session.close_ns
-    out["known_ns"][out["how"] == End.MISSED] = orders["close_ns"][out["how"] == End.MISSED]
     out["taken"] = take_flat(orders["side"], orders["inst"], orders["close_ns"], out["known_ns"])
     return out
 

@@ -69,6 +69,7 @@ def fill_orders(
     grid float64 [k, 4, M]; at int64 [n] rows of the grid; clock int64 [4, n], last int64 [n] as ``fills.clock_of`` has them; into
     int64 [n]: ns that an order's delay ends inside the row before ``clock[DUE]``, 0: at the row's open; ticked float64 [3, n]:
     price at the end of the delay, and the highest and lowest after it in that minute, NaN where no ticks tell; limits rupees [n].
+    ``known_ns`` is when an open signal of the same order is over (``open_trades.ended_at``), whatever became of the trade.
     """
     for k in range(at.shape[0]):
         bars, it = grid[at[k]], out[k]
@@ -76,6 +77,7 @@ def fill_orders(
         within = into[k] > 0 and due >= 1 and due - 1 < end and bars[OPEN, due - 1] == bars[OPEN, due - 1]
         m = due - 1 if within else find_entry(bars, due, clock[WAIT, k], end)
         it["how"] = MISSED if m < 0 else UNKNOWN
+        it["known_ns"] = open_ns + (min(clock[WAIT, k] + 1, end) if m < 0 else end) * MINUTE_NS
         if m < 0 or m >= known:
             continue
         exact = ticked[0, k] == ticked[0, k]
@@ -90,7 +92,9 @@ def fill_orders(
                 bars, m, paid, high, low, end, last[k], known, hole, side[k], target[k], stop[k], lower[k], upper[k]
             )
         it["how"], it["entry_ns"], it["entry"] = how, open_ns + m * MINUTE_NS + (into[k] if within else 0), paid
+        it["locked"] = locked
         if how == UNKNOWN:
+            it["known_ns"] = open_ns + (last[k] if locked else end) * MINUTE_NS
             continue
-        it["known_ns"], it["exit"], it["both"], it["locked"] = open_ns + row * MINUTE_NS, price, both, locked
+        it["known_ns"], it["exit"], it["both"] = open_ns + row * MINUTE_NS, price, both
         it["estimated"], it["ret"] = within and not exact, side[k] * (price / paid - 1.0)

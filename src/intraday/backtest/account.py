@@ -1,0 +1,211 @@
+"""One account: what the fills would have made of a capital, with whole shares, limits, slippage, dated charges and forced exits."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from enum import IntEnum
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from intraday.backtest.fills import End, Fills, entered
+from intraday.backtest.orders import Orders
+from intraday.backtest.slippage import Slippage, Slipped, slip
+from intraday.core.costs import Costs
+from intraday.core.sizing import Sizing
+from intraday.domain.arrays import F8, I8, Mask
+from intraday.domain.instruments import Kind
+from intraday.domain.session import EPOCH
+
+TRADE = np.dtype(
+    [
+        ("status", "i1"),  # Status
+        ("forced", "i1"),  # 1 if the broker squared it off
+        ("reduced", "i1"),  # 1 if a limit or the volume let through less than was wanted
+        ("quantity", "i8"),  # shares
+        ("entry", "f8"),  # rupees a share, after slippage
+        ("exit", "f8"),
+        ("value", "f8"),  # rupees at the entry
+        ("gross", "f8"),  # rupees before slippage and charges
+        ("slippage", "f8"),  # rupees it cost
+        ("charges", "f8"),  # rupees by the rates of its day
+        ("charges_today", "f8"),  # rupees by the newest rates
+        ("fee", "f8"),  # rupees for a forced exit
+        ("net", "f8"),  # gross less slippage, charges and fee
+    ]
+)
+
+Trades = NDArray[Any]  # TRADE[n], in order of the orders
+Gate = Callable[[int], tuple[Mask, Mask]]  # by session number: who may be bought and who sold short intraday, bool [S] each
+
+
+class Status(IntEnum):
+    """What the account did with an order."""
+
+    TRADED = 0
+    OPEN = 1  # an earlier signal of the instrument was still open
+    SKIPPED = 2  # the move was over, or a circuit limit near, when it was to be entered
+    MISSED = 3  # no bar to enter at in time
+    UNKNOWN = 4  # its end is not in the bars
+    UNTRADABLE = 5  # not tradable in this direction intraday on that day
+    POSITIONS = 6  # as many positions open as may be
+    EXPOSURE = 7  # no room for one share under the limits of exposure
+    SHARES = 8  # the risk or the size of a trade allows no share
+    VOLUME = 9  # the minute traded too little for one share
+    BROKE = 10  # the capital was gone
+
+
+@dataclass(frozen=True, slots=True)
+class AccountSpec:
+    """Rupees, and limits in multiples of ``capital``, which stays as it is: nothing is compounded. A trade is as large as
+    ``core.sizing`` suggests: what loses ``risk_share`` of the capital at the stop, at most ``notional``."""
+
+    capital: float = 500_000.0
+    notional: float = 100_000.0
+    risk_share: float = 0.005
+    positions: int = 10
+    exposure: float = 3.0
+    per_instrument: float = 1.0
+    slippage: Slippage = field(default_factory=Slippage)
+
+
+@dataclass(frozen=True, slots=True)
+class Market:
+    """What the account has to know of S instruments: ``kinds``, ``lots``, ticks in rupees by session number, when the last exit is,
+    and ``gate`` (None: everything may be sold short, which is an assumption)."""
+
+    kinds: tuple[Kind, ...]
+    lots: tuple[int, ...]
+    ticks: Callable[[int], F8]
+    last_exit_ns: Callable[[int, int], int]  # of (session number, dense row)
+    gate: Gate | None = None
+
+
+def run_account(spec: AccountSpec, market: Market, costs: Costs, orders: Orders, fills: Fills) -> Trades:
+    """TRADE[n] of the fills, one after the other in order of their entries; at one moment what expects more comes first.
+
+    A position frees its room when its end is known. A quantity that a signal suggests is taken as it is.
+    """
+    out = np.zeros(len(orders), TRADE)
+    out["status"] = _before(orders, fills, market.gate)
+    wanted = _wanted(spec, market, orders)
+    out["status"][(out["status"] == Status.TRADED) & (wanted == 0)] = Status.SHARES
+    slipped = _slipped(spec, market, orders, fills, wanted)
+    quantity = _admit(spec, orders, fills, slipped.quantity, out)
+    final = _slipped(spec, market, orders, fills, quantity)
+    done = out["status"] == Status.TRADED
+    out["reduced"] = done & (final.quantity < wanted)
+    _money(market, costs, orders, fills, final, done, out)
+    return _until_broke(spec, fills, out)
+
+
+def _before(orders: Orders, fills: Fills, gate: Gate | None) -> NDArray[np.int8]:
+    """The status of each order before any limit of the account."""
+    status = np.full(len(orders), Status.TRADED, np.int8)
+    for how, what in ((End.SKIPPED, Status.SKIPPED), (End.MISSED, Status.MISSED), (End.UNKNOWN, Status.UNKNOWN)):
+        status[fills["how"] == how] = what
+    status[fills["taken"] == 0] = Status.OPEN
+    if gate is not None:
+        for number in np.unique(orders["session"]).tolist():
+            rows = np.flatnonzero(orders["session"] == number)
+            long, short = gate(number)
+            inst = orders["inst"][rows]
+            status[rows[~np.where(orders["side"][rows] > 0, long[inst], short[inst])]] = Status.UNTRADABLE
+    return status
+
+
+def _wanted(spec: AccountSpec, market: Market, orders: Orders) -> I8:
+    """Shares of each order: the signal's, or what sizing says of its close and stop. Without a stop, what the notional buys."""
+    out, sizing = orders["quantity"].copy(), Sizing(spec.capital, spec.risk_share, spec.notional)
+    for k in np.flatnonzero(out == 0).tolist():
+        price, stop, lot = float(orders["close"][k]), float(orders["stop"][k]), max(market.lots[orders["inst"][k]], 1)
+        if np.isfinite(stop):
+            out[k] = sizing.quantity(price, stop, float(orders["cost"][k]), lot)[0]
+        else:
+            out[k] = int(spec.notional / price) // lot * lot
+    return np.asarray(out, np.int64)
+
+
+def _slipped(spec: AccountSpec, market: Market, orders: Orders, fills: Fills, quantity: I8) -> Slipped:
+    rupees = np.ones(len(orders))
+    for number in np.unique(orders["session"]).tolist():
+        rows = orders["session"] == number
+        rupees[rows] = market.ticks(number)[orders["inst"][rows]]
+    return slip(spec.slippage, orders, fills, quantity, rupees)
+
+
+def _admit(spec: AccountSpec, orders: Orders, fills: Fills, quantity: I8, out: Trades) -> I8:
+    """Quantities int64 [n] that the limits let through; writes the status of those they don't."""
+    admitted = np.zeros(len(orders), np.int64)
+    room, per_instrument = spec.exposure * spec.capital, spec.per_instrument * spec.capital
+    expected = np.nan_to_num(orders["expected"], nan=-np.inf)
+    order = np.lexsort((orders["inst"], -expected, fills["entry_ns"]))
+    held: list[tuple[int, float]] = []  # (known_ns, value at the entry): a heap
+    for k in order[out["status"][order] == Status.TRADED].tolist():
+        while held and held[0][0] <= fills["entry_ns"][k]:
+            room += heapq.heappop(held)[1]
+        n = int(min(quantity[k], room // fills["entry"][k], per_instrument // fills["entry"][k]))
+        refused = _refused(len(held) >= spec.positions, int(quantity[k]), n)
+        if refused is not None:
+            out["status"][k] = refused
+            continue
+        admitted[k] = n
+        value = n * float(fills["entry"][k])
+        room -= value
+        heapq.heappush(held, (int(fills["known_ns"][k]), value))
+    return admitted
+
+
+def _refused(full: bool, wanted: int, n: int) -> Status | None:
+    if wanted == 0:
+        return Status.VOLUME
+    if full:
+        return Status.POSITIONS
+    return Status.EXPOSURE if n <= 0 else None
+
+
+def _money(market: Market, costs: Costs, orders: Orders, fills: Fills, slipped: Slipped, done: Mask, out: Trades) -> None:
+    """Prices and rupees of the trades that are ``done``."""
+    for k in np.flatnonzero(done).tolist():
+        order, fill, trade = orders[k], fills[k], out[k]
+        n, side, number = int(slipped.quantity[k]), int(order["side"]), int(order["session"])
+        entry, left = float(slipped.entry[k]), float(slipped.exit[k])
+        day, kind = EPOCH + timedelta(days=number), market.kinds[order["inst"]]
+        buy, sell = (n * entry, n * left) if side > 0 else (n * left, n * entry)
+        gross = side * n * (float(fill["exit"]) - float(fill["entry"]))
+        forced = fill["locked"] and fill["how"] == End.TIME and fill["known_ns"] >= market.last_exit_ns(number, order["inst"])
+        trade["quantity"], trade["entry"], trade["exit"], trade["value"] = n, entry, left, n * entry
+        trade["gross"], trade["slippage"] = gross, gross - (sell - buy)
+        trade["charges"] = costs.round_trip(day, buy, sell, kind).total
+        trade["charges_today"] = costs.round_trip(date.max, buy, sell, kind).total
+        trade["forced"], trade["fee"] = forced, costs.square_off_fee(day, kind) if forced else 0.0
+        trade["net"] = sell - buy - trade["charges"] - trade["fee"]
+
+
+def _until_broke(spec: AccountSpec, fills: Fills, out: Trades) -> Trades:
+    """Without the trades entered after the capital was gone by what was known then."""
+    done = np.flatnonzero(out["status"] == Status.TRADED)
+    ended = done[np.argsort(fills["known_ns"][done], kind="stable")]
+    left = spec.capital + np.cumsum(out["net"][ended])
+    gone = np.flatnonzero(left <= 0.0)
+    if len(gone):
+        late = done[fills["entry_ns"][done] >= fills["known_ns"][ended[gone[0]]]]
+        out[late] = np.zeros(1, TRADE)
+        out["status"][late] = Status.BROKE
+    return out
+
+
+def traded(trades: Trades) -> Mask:
+    """bool [n]: which orders became trades of the account."""
+    return np.asarray(trades["status"] == Status.TRADED, np.bool_)
+
+
+def unit_returns(orders: Orders, fills: Fills) -> tuple[F8, F8]:
+    """Gross return and cost of each order as the verdict counts them, float64 [n]: on one notional, without slippage or limits, 0
+    where nothing was entered or an earlier signal was open."""
+    done = entered(fills) & (fills["taken"] == 1)
+    return np.where(done, fills["ret"], 0.0), np.where(done, orders["cost"], 0.0)

@@ -7,7 +7,7 @@ from datetime import date
 import numpy as np
 import pytest
 
-from intraday.core.costs import Costs, round_trip_values
+from intraday.core.costs import Charged, Costs, round_trip_values
 from intraday.domain.errors import InputError
 from intraday.domain.instruments import Kind
 
@@ -37,7 +37,7 @@ def test_sides_are_charged_apart(costs: Costs) -> None:
 
 
 def test_rows_are_dated(costs: Costs) -> None:
-    assert costs.rates(date(2024, 9, 30)).exchange == 0.0000325
+    assert costs.rates(date(2024, 9, 30)).exchange == 0.0000322
     assert costs.rates(date(2024, 10, 1)).exchange == 0.0000297
     assert costs.rates(date(2030, 1, 1)) == costs.rates(DAY)
     assert costs.rates(date(2016, 8, 16)).approximate and not costs.rates(DAY).approximate
@@ -50,11 +50,21 @@ def test_an_index_is_priced_as_its_future(costs: Costs) -> None:
     assert costs.rates(DAY, Kind.INDEX).stt_sell == 0.0005
 
 
-def test_arrays_give_the_same(costs: Costs) -> None:
+def test_an_option_pays_flat_brokerage_and_tax_on_its_premium(costs: Costs) -> None:
+    c = costs.round_trip(DAY, 150.0, 100_000.0, Charged.OPTION)
+    assert c.brokerage == 40.0 and c.stt == pytest.approx(150.0)
+
+
+@pytest.mark.parametrize("kind", list(Charged))
+@pytest.mark.parametrize("day", [date(2016, 8, 16), date(2023, 7, 13), DAY])
+def test_arrays_give_the_same(costs: Costs, day: date, kind: Charged) -> None:
     rng = np.random.Generator(np.random.PCG64(1))
     buy, sell = rng.uniform(1_000, 2e6, 50), rng.uniform(1_000, 2e6, 50)
-    plain = [costs.round_trip(DAY, b, s).total for b, s in zip(buy, sell, strict=True)]
-    np.testing.assert_allclose(round_trip_values(costs.rates(DAY), buy, sell), plain, rtol=1e-12)
+    plain = [costs.round_trip(day, b, s, kind).total for b, s in zip(buy, sell, strict=True)]
+    np.testing.assert_allclose(round_trip_values(costs.rates(day, kind), buy, sell), plain, rtol=1e-12)
+
+
+def test_a_return_a_day(costs: Costs) -> None:
     days = [date(2016, 8, 16), DAY, date(2016, 8, 16)]
     expected = [costs.round_trip_bps(d, 1e5) / 1e4 for d in days]
     np.testing.assert_allclose(costs.round_trip_returns(days, 1e5), expected, rtol=1e-15)

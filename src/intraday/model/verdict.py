@@ -65,7 +65,7 @@ def judge(
     """Judge ``path`` beside the other configurations of its scope.
 
     ``ledger`` holds every trial of the scope, the present one included (tuning trials are ignored; empty: one trial). N and V as
-    ``trials_of`` says. ``independent_trades`` is shown, not used: ``effective_trades`` of the single trades, which ``path`` has not.
+    ``trials_of`` says. ``independent_trades`` is shown, not used: ``effective_trades`` of the single trades.
     """
     spec = spec or VerdictSpec()
     figures = _figures(path, ledger, spec) | {"effective_trades": independent_trades}
@@ -173,10 +173,8 @@ def _net(f: Mapping[str, float], spec: VerdictSpec) -> tuple[str, str]:
         return TOO_LITTLE, f"{said}: it passes the test, but {short}"
     if not f["power"] >= spec.min_power:
         return TOO_LITTLE, f"{said}: not shown, and {_blind(f['power'], spec)}"
-    return (
-        NO_EDGE,
-        f"{said}: no more than luck explains, though an edge of {_times(spec)} would have shown with a chance of {_share(f['power'])}",
-    )
+    seen = f"though an edge of {_times(spec)} would have shown with a chance of {_share(f['power'])}"
+    return NO_EDGE, f"{said}: no more than luck explains, {seen}"
 
 
 def _gross(f: Mapping[str, float], spec: VerdictSpec) -> tuple[str, str]:

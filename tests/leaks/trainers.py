@@ -17,9 +17,15 @@ from intraday.model.trainer import LGBMTrainer, Trained
 class StopsByTheScoredRows(LGBMTrainer):
     """Boosting ends when the rows that are scored say so."""
 
-    def _fold_job(self, data: Dataset, unique: Any, names: Any, fold: Any) -> Any:
-        job = super()._fold_job(data, unique, names, fold)
-        return replace(job, stop=super()._fold_job(data, unique, names, replace(fold, stop=fold.score)).stop)
+    def _fold_job(self, task: Any, fold: Any, tuned: Any, *, inner: bool = False) -> Any:
+        return replace(super()._fold_job(task, fold, tuned, inner=inner), stop=self._weighed(task, fold.score))
+
+
+class TunesByTheScoredRows(LGBMTrainer):
+    """Parameters are chosen on all rows, those that are scored among them."""
+
+    def _window(self, task: Any, fold: Any) -> Any:
+        return np.arange(len(task.data))
 
 
 class ThresholdOfTheScoredRows(LGBMTrainer):
@@ -47,8 +53,8 @@ class TemperatureOfTheScoredRows(LGBMTrainer):
 class PriorOfAllRows(LGBMTrainer):
     """Probabilities are scaled by the share of a class among all rows."""
 
-    def train(self, dataset: Dataset, feature_names: tuple[str, ...], progress: Any = None) -> Trained:
-        trained = super().train(dataset, feature_names, progress)
+    def train(self, dataset: Dataset, feature_names: tuple[str, ...], *more: Any) -> Trained:
+        trained = super().train(dataset, feature_names, *more)
         share = float((dataset.label == 1).mean())
         return replace(trained, oos=replace(trained.oos, p=trained.oos.p * share))
 
@@ -56,9 +62,9 @@ class PriorOfAllRows(LGBMTrainer):
 class _Prepares(LGBMTrainer):
     """Features are prepared before they are split."""
 
-    def train(self, dataset: Dataset, feature_names: tuple[str, ...], progress: Any = None) -> Trained:
+    def train(self, dataset: Dataset, feature_names: tuple[str, ...], *more: Any) -> Trained:
         x = np.ascontiguousarray(self._prepared(dataset), np.float32)
-        return super().train(replace(dataset, x=x), feature_names[: x.shape[1]], progress)
+        return super().train(replace(dataset, x=x), feature_names[: x.shape[1]], *more)
 
     def _prepared(self, data: Dataset) -> Any:
         raise NotImplementedError

@@ -125,7 +125,7 @@ def test_an_edited_manifest_is_refused(artifact: Artifact) -> None:
 
 def test_another_format_a_missing_file_and_no_json_are_refused(artifact: Artifact) -> None:
     manifest_with(artifact, lambda m: m.update(format=99))
-    with pytest.raises(ArtifactError, match="expected artifact format 1, found 99"):
+    with pytest.raises(ArtifactError, match="expected artifact format 2, found 99"):
         read(artifact.path)
     (artifact.path / MANIFEST).write_text("{")
     with pytest.raises(ArtifactError, match="not JSON"):

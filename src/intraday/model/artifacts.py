@@ -5,6 +5,7 @@
     manifest.json  what it was trained on and with, its figures, verdict, calibrator and decision rule, and the files' sha256
     golden.npz     bars of a few instruments over the last sessions, the features computed from them and the predictions
     oos.npz        the out-of-sample predictions behind the figures
+    shap.npz       what the features did to a sample of them, where that was asked for
 
 ``model_id`` hashes all of that, so the same data, spec, library versions and machine give the same id, and a second save changes
 nothing. A folder is written under a temporary name and renamed: it is there completely or not at all.
@@ -13,19 +14,16 @@ nothing. A folder is written under a temporary name and renamed: it is there com
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
 import io
 import json
 import math
 import os
-import platform
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-import llvmlite.binding  # type: ignore[import-untyped]
 import numpy as np
 from numpy.typing import NDArray
 
@@ -33,13 +31,15 @@ from intraday.core.decision import DecisionRule
 from intraday.domain.arrays import F4, F8, Mask, Panel
 from intraday.domain.errors import ArtifactError
 from intraday.domain.ports import FeatureSetRecord
+from intraday.model.boosting import raw_scores
 from intraday.model.calibration import Calibrator
+from intraday.model.fingerprint import fingerprint
 from intraday.model.metrics import OutOfSample
-from intraday.model.trainer import Trained, raw_scores
+from intraday.model.trained import Explained, Trained
 
-FORMAT = 1
-MODEL, MANIFEST, GOLDEN, OOS = "model.txt", "manifest.json", "golden.npz", "oos.npz"
-LIBRARIES = ("lightgbm", "numpy", "numba", "llvmlite", "scipy")
+FORMAT = 2
+MODEL, MANIFEST, GOLDEN, OOS, SHAP = "model.txt", "manifest.json", "golden.npz", "oos.npz", "shap.npz"
+NEEDED = frozenset({MODEL, GOLDEN, OOS})
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,17 +81,6 @@ class Artifact:
     golden: Golden
 
 
-def fingerprint() -> dict[str, str]:
-    """What decides about bits: library versions and the processor as LLVM sees it."""
-    host = llvmlite.binding.get_host_cpu_features().flatten()
-    return {
-        **{name: importlib.metadata.version(name) for name in LIBRARIES},
-        "machine": platform.machine(),
-        "cpu": llvmlite.binding.get_host_cpu_name(),
-        "cpu_features": hashlib.sha256(host.encode()).hexdigest()[:16],
-    }
-
-
 def save(directory: Path, trained: Trained, lineage: Lineage, panel: Panel, has_volume: Mask, x: F4) -> Artifact:
     """Write the artifact of ``trained`` below ``directory`` and read it back.
 
@@ -108,6 +97,8 @@ def save(directory: Path, trained: Trained, lineage: Lineage, panel: Panel, has_
         GOLDEN: _npz({**_panel_arrays(panel), "has_volume": has_volume, "x": x, "p": p}),
         OOS: _npz({f.name: getattr(trained.oos, f.name) for f in fields(trained.oos)}),
     }
+    if trained.explained is not None:
+        files[SHAP] = _npz({f.name: np.asarray(getattr(trained.explained, f.name)) for f in fields(trained.explained)})
     manifest = _manifest(trained, lineage) | {"sha256": {name: _sha256(content) for name, content in files.items()}}
     model_id = _sha256(_json(manifest))[:16]
     files[MANIFEST] = _json(manifest | {"id": model_id})
@@ -118,24 +109,43 @@ def save(directory: Path, trained: Trained, lineage: Lineage, panel: Panel, has_
 def read(folder: Path) -> Artifact:
     """Read a folder and check every file against its sha256. Raises ArtifactError naming the file and what is wrong."""
     manifest = _read_manifest(folder)
-    content: dict[str, bytes] = {}
-    for name in (MODEL, GOLDEN, OOS):
-        content[name] = _read_file(folder / name)
-        want, found = manifest["sha256"].get(name), _sha256(content[name])
-        if found != want:
-            raise ArtifactError(
-                f"{folder / name}: altered or damaged (sha256 {found[:12]}, manifest says {str(want)[:12]}): train again"
-            )
+    content = {name: _checked(folder / name, want) for name, want in _sha256s(folder, manifest).items()}
     try:
         return _assemble(folder, manifest, content)
     except (KeyError, TypeError, ValueError) as error:
         raise ArtifactError(f"{folder}: the manifest or the golden file is incomplete ({error!r}): train again") from error
 
 
+def _sha256s(folder: Path, manifest: Mapping[str, Any]) -> dict[str, str]:
+    found = manifest.get("sha256")
+    if not isinstance(found, dict) or not NEEDED <= set(found) <= NEEDED | {SHAP}:
+        raise ArtifactError(
+            f"{folder / MANIFEST}: expected the sha256 of {', '.join(sorted(NEEDED))}, found {found!r}: train again"
+        )
+    return found
+
+
+def _checked(path: Path, want: str) -> bytes:
+    content = _read_file(path)
+    found = _sha256(content)
+    if found != want:
+        raise ArtifactError(f"{path}: altered or damaged (sha256 {found[:12]}, manifest says {str(want)[:12]}): train again")
+    return content
+
+
 def read_oos(folder: Path) -> OutOfSample:
     """The out-of-sample predictions of an artifact, for reports."""
     with np.load(io.BytesIO(_read_file(folder / OOS)), allow_pickle=False) as file:
         return OutOfSample(*(file[f.name] for f in fields(OutOfSample)))
+
+
+def read_explained(folder: Path) -> Explained | None:
+    """What the features did to out-of-sample rows, for reports; None where nobody asked."""
+    if not (folder / SHAP).exists():
+        return None
+    with np.load(io.BytesIO(_read_file(folder / SHAP)), allow_pickle=False) as file:
+        names = tuple(str(name) for name in file["names"])
+        return Explained(file["size"], names, file["toward_up"], file["quantile"])
 
 
 def _manifest(trained: Trained, lineage: Lineage) -> dict[str, Any]:
@@ -160,14 +170,21 @@ def _manifest(trained: Trained, lineage: Lineage) -> dict[str, Any]:
             "effective_rows": trained.effective_rows,
             "label_counts": dict(zip(("down", "hold", "up"), trained.label_counts, strict=True)),
         },
-        "training": asdict(trained.spec) | {"rounds": trained.rounds},
+        "training": asdict(trained.spec) | {"rounds": trained.rounds, "parameters": json.loads(trained.parameters)},
         "folds": [asdict(f) for f in trained.folds],
         "metrics": asdict(trained.metrics),
         "verdict": trained.verdict,
         "reason": trained.reason,
-        "calibrator": {"kind": "temperature around the prior", **asdict(trained.calibrator)},
+        "judged": asdict(trained.judged),
+        "calibrator": trained.calibrator.to_dict(),
         "decision": {**asdict(trained.rule), "cost": trained.cost},
         "importance": [asdict(i) for i in trained.importance],
+        "gain_by_fold": trained.gain_by_fold.tolist(),
+        "trials": [
+            {"id": t.id, "kind": t.kind, "parameters": t.parameters, "value": t.value, "state": t.state, "note": t.note}
+            for t in trained.trials
+        ],
+        "cross_validation": None if trained.paths is None else asdict(trained.paths),
         "fingerprint": fingerprint(),
     }
 
@@ -175,14 +192,13 @@ def _manifest(trained: Trained, lineage: Lineage) -> dict[str, Any]:
 def _assemble(folder: Path, manifest: Mapping[str, Any], content: Mapping[str, bytes]) -> Artifact:
     names = manifest["features"]
     decision = manifest["decision"]
-    calibrator = manifest["calibrator"]
     return Artifact(
         id=manifest["id"],
         path=folder,
         model_text=content[MODEL].decode(),
         manifest=manifest,
         features=FeatureSetRecord(names["id"], names["timeframe"], tuple(names["names"]), names["definition"]),
-        calibrator=Calibrator(_number(calibrator["temperature"]), _three(calibrator["log_prior"])),
+        calibrator=Calibrator.from_dict(manifest["calibrator"]),
         rule=DecisionRule(_three(decision["long"]), _three(decision["short"]), _number(decision["threshold"])),
         cost=_number(decision["cost"]),
         verdict=manifest["verdict"],

@@ -1,6 +1,6 @@
 """The sequential pass over the folds: calibrate, choose the threshold, decide. It takes raw scores, whoever made them.
 
-The scores of a fold's rows come from a model fitted on its fit window (``boosting``, or a baseline). Everything that turns them into
+The scores of a fold's rows come from a model fitted on its fit window (``boosting``, or a baseline). What turns them into
 probabilities and sides is found here, on rows whose label was known before the fold's score window begins.
 """
 
@@ -13,7 +13,7 @@ import numpy as np
 
 from intraday.core.decision import DecisionRule
 from intraday.domain.arrays import F8
-from intraday.model.calibration import Calibrator, fit_temperature, log_prior_of
+from intraday.model.calibration import METHODS, Calibrator, Method, fit_calibrator, log_prior_of
 from intraday.model.dataset import Dataset
 from intraday.model.metrics import BPS, OutOfSample, log_losses
 from intraday.model.splits import Fold
@@ -42,6 +42,7 @@ class FoldFigures:
     score_rows: int
     purged: int
     rounds: int
+    calibration: str  # the method, chosen on the past
     temperature: float
     threshold: float
     log_loss: float
@@ -51,17 +52,18 @@ class FoldFigures:
 
 
 def decide_fold(
-    data: Dataset, scored: Sequence[Scored], parts: Sequence[OutOfSample], least: float
+    data: Dataset, scored: Sequence[Scored], parts: Sequence[OutOfSample], least: float, methods: Sequence[Method] = METHODS
 ) -> tuple[OutOfSample, FoldFigures]:
-    """What the last of ``scored`` says of its rows, calibrated and decided by the past; ``parts``: the earlier ones' rows, in order.
+    """What the last of ``scored`` says of its rows, calibrated and decided by the past; ``parts``: the earlier ones.
 
-    ``least``: signals a session that have to show (``thresholds``). ``data`` may be without features (``outcomes``).
+    ``least``: signals a session that have to show (``thresholds``); ``methods`` of calibration to choose among. ``data`` may be
+    without features (``outcomes``).
     """
     now, fold = scored[-1], scored[-1].fold
     training = data.rows(np.concatenate([fold.fit, fold.stop]))
     stop, score = data.rows(fold.stop), data.rows(fold.score)
     seen, past = _known_before(data, [s.fold for s in scored[:-1]], parts, int(score.ts_ns.min()))
-    calibrator = calibrator_of(past, log_prior_of(training.label))
+    calibrator = calibrator_of(past, log_prior_of(training.label), methods)
     stop_p = calibrator.apply(now.stop)
     if past is None:  # the first fold has no out-of-sample rows behind it: its early-stop rows stand in
         seen, seen_p = stop, stop_p
@@ -83,11 +85,11 @@ def threshold_of(rule: DecisionRule, seen: Dataset, seen_p: F8, own: Dataset, ow
     return replace(rule, threshold=min(best, shows_enough(rule, own_p, own, least)))
 
 
-def calibrator_of(past: OutOfSample | None, log_prior: tuple[float, float, float]) -> Calibrator:
+def calibrator_of(past: OutOfSample | None, log_prior: tuple[float, float, float], methods: Sequence[Method]) -> Calibrator:
     """Fitted on out-of-sample rows of the past; the one that changes nothing when there are none."""
     if past is None:
-        return Calibrator(1.0, log_prior)
-    return Calibrator(fit_temperature(margin_of(past), np.log(past.prior), past.label), log_prior)
+        return Calibrator(1.0, log_prior, Method.IDENTITY)
+    return fit_calibrator(margin_of(past), np.log(past.prior), past.label, past.session, log_prior, methods)
 
 
 def margin_of(past: OutOfSample) -> F8:
@@ -153,6 +155,7 @@ def _figures(now: Scored, calibrator: Calibrator, rule: DecisionRule, part: OutO
         score_rows=int(fold.score.size),
         purged=fold.purged,
         rounds=now.rounds,
+        calibration=str(calibrator.method),
         temperature=calibrator.temperature,
         threshold=rule.threshold,
         log_loss=float(log_losses(part.p, part.label).mean()),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from intraday.core.kernels.flat import take_while_flat
 from intraday.domain.arrays import F8, I4, I8, Mask
 
 BPS = 1e4
@@ -110,12 +111,8 @@ def take_flat(side: NDArray[np.int8], inst: I4, close_ns: I8, end_ns: I8) -> Mas
     what the live path knows as well.
     """
     taken = np.zeros(side.size, dtype=np.bool_)
-    at = np.flatnonzero(side)
-    free: dict[int, int] = {}
-    for i, row, start, end in zip(at.tolist(), inst[at].tolist(), close_ns[at].tolist(), end_ns[at].tolist(), strict=True):
-        if start >= free.get(row, start):
-            taken[i] = True
-            free[row] = end
+    free_ns = np.full(int(inst.max(initial=-1)) + 1, np.iinfo(np.int64).min)
+    take_while_flat(side, inst, close_ns, end_ns, free_ns, taken)
     return taken
 
 
@@ -194,9 +191,11 @@ def direction_ic(p: F8, ret_long: F8, session: I4, sessions: I4) -> F8:
 
     score = p[:, 2] - p[:, 0]
     out = np.full(sessions.size, np.nan)
-    for k, number in enumerate(sessions.tolist()):
-        rows = session == number
-        if rows.sum() < 3:
+    order = np.argsort(session, kind="stable")
+    cuts = np.searchsorted(session[order], sessions), np.searchsorted(session[order], sessions, side="right")
+    for k, (begin, end) in enumerate(zip(*cuts, strict=True)):
+        rows = order[begin:end]
+        if rows.size < 3:
             continue
         a, b = rankdata(score[rows]), rankdata(ret_long[rows])
         spread = a.std() * b.std()

@@ -8,12 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from intraday.domain.arrays import F4, F8, I4, I8, Mask, Panel
 from intraday.domain.errors import ArtifactError, SkewError
 from intraday.domain.ports import FeatureSetRecord
-from intraday.model.artifacts import Artifact, fingerprint, read
-from intraday.model.trainer import raw_scores
+from intraday.model.artifacts import Artifact, read
+from intraday.model.boosting import raw_scores
+from intraday.model.fingerprint import fingerprint
+from intraday.model.reasons import contributions, largest
 
 if TYPE_CHECKING:
     import lightgbm as lgb
@@ -67,6 +70,10 @@ class ModelPredictor:
         One thread, no IO. A row's result is the same bits alone and in any batch.
         """
         return self._calibrator.apply(raw_scores(self._booster, x))
+
+    def reasons(self, x: F4, side: NDArray[np.int8], k: int) -> list[tuple[tuple[str, float], ...]]:
+        """The ``k`` features that speak most for the ``side`` said of each row of ``x``, with their parts (``model.reasons``)."""
+        return largest(self.artifact.features.names, contributions(self._booster, x, side), k)
 
     def _check_predictions(self) -> None:
         golden = self.artifact.golden

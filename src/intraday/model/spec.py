@@ -6,9 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from intraday.model.calibration import METHODS, Method
+from intraday.model.cpcv import CpcvSpec
 from intraday.model.splits import SplitSpec
+from intraday.model.tuning import TuningSpec
+from intraday.model.verdict import VerdictSpec
 from intraday.model.weighting import ClassWeights, Weighting
 
+Tuned = Mapping[str, Any]  # LightGBM's parameters that a search found; empty: the spec's own
 TUNED = ("learning_rate", "num_leaves", "min_data_in_leaf", "feature_fraction", "bagging_fraction", "lambda_l2")
 """The parameters that tuning may choose."""
 
@@ -31,11 +36,14 @@ class TrainSpec:
     seed: int = 7
     threads: int = 2
     min_signals_per_session: float = 10.0  # over all instruments; the threshold is lowered until at least this many show
-    min_verdict_sessions: int = 15  # out-of-sample sessions below which no verdict on the edge is given
-    min_verdict_trades: int = 60
     class_weights: ClassWeights = ClassWeights.NONE
+    calibration: tuple[Method, ...] = METHODS  # chosen among on past sessions
+    tuning: TuningSpec = field(default_factory=TuningSpec)
+    cpcv: CpcvSpec = field(default_factory=CpcvSpec)
+    verdict: VerdictSpec = field(default_factory=VerdictSpec)
+    explained_rows: int = 0  # scored rows of each fold whose contributions are computed, some 10 ms each; 0: none
 
-    def parameters(self, tuned: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    def parameters(self, tuned: Tuned | None = None) -> dict[str, Any]:
         """LightGBM's parameters but the number of threads, which is not to change a result; ``tuned`` ones take precedence."""
         own = {name: getattr(self, name) for name in TUNED} | dict(tuned or {})
         assert set(own) == set(TUNED), f"tuned {sorted(own)}, expected among {TUNED}"

@@ -17,7 +17,7 @@ from enum import StrEnum
 
 import numpy as np
 
-from intraday.domain.arrays import I4, I8
+from intraday.domain.arrays import I4, I8, Mask
 from intraday.domain.errors import NotEnoughData
 
 
@@ -100,3 +100,12 @@ def _fold(ts_ns: I8, t1_ns: I8, session: I4, sessions: I4, at: int, spec: SplitS
         (int(sessions[at]), int(sessions[stop_end - 1])),
         purged=int(fit.size - kept_fit.size + stop.size - kept_stop.size),
     )
+
+
+def meeting(start: I8, end: I8, other_start: I8, other_end: I8) -> Mask:
+    """bool [n]: which of the closed spans ``[start, end]`` meet any of the others, whoever's they are."""
+    order = np.argsort(other_start, kind="stable")
+    begins, reached = other_start[order], np.maximum.accumulate(other_end[order])
+    before = np.searchsorted(begins, end, side="right")  # how many of the others begin no later than it ends
+    found: Mask = (before > 0) & (reached[np.maximum(before - 1, 0)] >= start)
+    return found

@@ -7,162 +7,155 @@ sessions with the folds' median number of rounds; its calibrator and threshold c
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 
 import numpy as np
 
-from intraday.core.weights import effective_labels
-from intraday.domain.arrays import F8, I8
+from intraday.domain.arrays import I8
 from intraday.domain.errors import NotEnoughData
+from intraday.domain.learning import Trial
 from intraday.domain.ports import Progress
-from intraday.model.boosting import FitJob, FitResult, Weighed, fit, raw_scores
-from intraday.model.calibration import log_prior_of
+from intraday.model.boosting import FitJob, FitResult, Weighed
+from intraday.model.cpcv import PathFigures, combinatorial, figures_of
 from intraday.model.dataset import Dataset
-from intraday.model.folds import (
-    FoldFigures,
-    Scored,
-    calibrator_of,
-    decide_fold,
-    margin_of,
-    outcomes,
-    together,
-)
-from intraday.model.metrics import Metrics, OutOfSample, measure
-from intraday.model.spec import TrainSpec
+from intraday.model.explaining import sample_of
+from intraday.model.folds import FoldFigures, Scored, decide_fold, outcomes, together
+from intraday.model.metrics import OutOfSample
+from intraday.model.path import path_of
+from intraday.model.pool import Fits, Resources
+from intraday.model.spec import TUNED, TrainSpec, Tuned
 from intraday.model.splits import Fold, walk_forward
-from intraday.model.thresholds import choose_threshold, payoffs
-from intraday.model.trained import Importance, Trained
+from intraday.model.summary import summary
+from intraday.model.trained import Trained
+from intraday.model.tuning import Found, Search, inner_folds, inner_loss, tune
+from intraday.model.verdict import EDGE, NO_EDGE, TOO_LITTLE
+from intraday.model.walk import Task, Walk
 from intraday.model.weighting import ClassWeights, class_balanced, row_weights, uniqueness
+from intraday.model.work import digest_of_plain
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+__all__ = ["EDGE", "NO_EDGE", "TOO_LITTLE", "LGBMTrainer", "Resources", "TrainSpec", "Trained"]
 
-EDGE, NO_EDGE, TOO_LITTLE = "edge", "no tradable edge", "not enough data"
 NO_ROWS: I8 = np.empty(0, dtype=np.int64)
-
-__all__ = ["EDGE", "NO_EDGE", "TOO_LITTLE", "FoldFigures", "LGBMTrainer", "TrainSpec", "Trained", "judge", "raw_scores"]
+BOOSTING, TUNING, FINAL, PATHS = "walk-forward training", "tuning", "final model", "cross-validation paths"
 
 
 class LGBMTrainer:
-    """Trains by ``spec``; holds no state between calls."""
+    """Trains by ``spec``; holds no state between calls. ``resources`` change how long it takes, never the result."""
 
-    def __init__(self, spec: TrainSpec) -> None:
+    def __init__(self, spec: TrainSpec, resources: Resources | None = None) -> None:
         self._spec = spec
+        self._resources = resources or Resources()
 
-    def train(self, dataset: Dataset, feature_names: tuple[str, ...], progress: Progress | None = None) -> Trained:
+    def train(
+        self,
+        dataset: Dataset,
+        feature_names: tuple[str, ...],
+        progress: Progress | None = None,
+        ledger: Sequence[Trial] = (),
+        about: Mapping[str, str] | None = None,
+    ) -> Trained:
         """Walk forward, then fit on everything.
 
-        ``feature_names`` in the order of ``dataset.x``'s columns. Raises NotEnoughData when the sessions do not allow one fold.
+        ``feature_names`` in the order of ``dataset.x``'s columns; ``dataset.x`` may be memory-mapped and is never copied whole.
+        ``ledger``: every configuration tried so far on the same data, which the verdict counts; ``about``: what makes this
+        configuration another one beside the spec and the names (ids of features and labels). Raises NotEnoughData when the
+        sessions do not allow one fold.
         """
         assert dataset.x.shape[1] == len(feature_names), (dataset.x.shape, len(feature_names))
         assert np.all(np.diff(dataset.ts_ns) >= 0), "rows must be in order of time"
-        report = progress or _silent
         if len(dataset) == 0:
             raise NotEnoughData(
                 "no row has both features and a label: import more history, shorten the horizon, or set model.anchor to a day"
             )
         folds = walk_forward(dataset.ts_ns, dataset.t1_ns, dataset.session, self._spec.split)
-        unique = uniqueness(dataset)
-        rows = outcomes(dataset)
-        scored: list[Scored] = []
-        parts: list[OutOfSample] = []
-        figures: list[FoldFigures] = []
-        for k, fold in enumerate(folds):
-            report("walk-forward training", k, len(folds) + 1)
-            scored.append(
-                _scored(fold, fit(dataset.x, self._fold_job(rows, unique, feature_names, fold), self._spec.threads, _none))
-            )
-            part, figure = self._decide(rows, scored, parts)
+        with Fits(dataset.x, self._spec.threads, self._resources) as fits:
+            task = Task(outcomes(dataset), uniqueness(dataset), feature_names, fits, progress or _silent)
+            walk = self._walk(task, folds)
+            final = self._final(task, walk)
+            crossed = self._paths(task, walk.tuned[-1])
+            return summary(self._spec, task, walk, final, crossed, ledger, about or {})
+
+    def _walk(self, task: Task, folds: list[Fold]) -> Walk:
+        """Tune, fit every fold, then decide one after the other, each knowing what came of those before it."""
+        tuned, trials = self._tuned(task, folds)
+        explained = [sample_of(f.score, self._spec.explained_rows, [self._spec.seed, k]) for k, f in enumerate(folds)]
+        jobs = (replace(self._fold_job(task, fold, tuned[k]), explain=explained[k]) for k, fold in enumerate(folds))
+        results = task.fits.run(jobs, len(folds), self._spec.num_boost_round, task.told(BOOSTING))
+        scored, parts, figures = list[Scored](), list[OutOfSample](), list[FoldFigures]()
+        for fold, result in zip(folds, results, strict=True):
+            scored.append(_scored(fold, result))
+            part, figure = self._decide(task.data, scored, parts)
             parts.append(part)
             figures.append(figure)
-        report("walk-forward training", len(folds), len(folds) + 1)
-        rounds = max(1, int(np.median([f.rounds for f in figures])))
-        final = fit(dataset.x, self._final_job(rows, unique, feature_names, rounds), self._spec.threads, _none)
-        trained = self._finish(rows, unique, feature_names, together(parts), tuple(figures), final)
-        report("walk-forward training", len(folds) + 1, len(folds) + 1)
-        return trained
+        return Walk(tuned, trials, results, explained, tuple(figures), together(parts))
 
-    def _fold_job(self, data: Dataset, unique: F8, names: tuple[str, ...], fold: Fold) -> FitJob:
-        """Fit with early stopping, and say something of the early-stop and of the scored rows, in this order."""
+    def _tuned(self, task: Task, folds: list[Fold]) -> tuple[list[Tuned], list[Trial]]:
+        """The parameters of each fold, and every trial of the searches for them."""
+        tuned, trials = list[Tuned](), list[Trial]()
+        for k, fold in enumerate(folds):
+            if self._spec.tuning.searches(k):
+                found = self._search(task, self._window(task, fold), k)
+                tuned.append(found.best)
+                trials += found.trials
+            else:
+                tuned.append(tuned[-1] if tuned else {})
+        return tuned, trials
+
+    def _window(self, task: Task, fold: Fold) -> I8:
+        """The rows that a search may see."""
+        return np.concatenate([fold.fit, fold.stop])
+
+    def _search(self, task: Task, at: I8, number: int) -> Found:
         spec = self._spec
-        learned, stop = (self._weighed(data, unique, at) for at in (fold.fit, fold.stop))
-        ask = np.concatenate([fold.stop, fold.score])
-        return FitJob(names, spec.parameters(), spec.num_boost_round, spec.early_stopping_rounds, learned, stop, ask, NO_ROWS)
+        inner = inner_folds(task.data, at, spec.split)
 
-    def _final_job(self, data: Dataset, unique: F8, names: tuple[str, ...], rounds: int) -> FitJob:
-        everything = self._weighed(data, unique, np.arange(len(data)))
-        return FitJob(names, self._spec.parameters(), rounds, 0, everything, None, NO_ROWS, NO_ROWS)
+        def losses(asked: Sequence[tuple[Tuned, Fold]]) -> list[float]:
+            jobs = (self._fold_job(task, fold, tuned, inner=True) for tuned, fold in asked)
+            results = task.fits.run(jobs, len(asked), spec.num_boost_round, lambda done, total: None)
+            return [inner_loss(task.data, fold, r.raw) for (_, fold), r in zip(asked, results, strict=True)]
 
-    def _weighed(self, data: Dataset, unique: F8, at: I8) -> Weighed:
-        label = data.label[at]
-        weight = row_weights(self._spec.weights, self._spec.time_decay, data, unique, at)
+        own = {name: getattr(spec, name) for name in TUNED}
+        about = {k: v for k, v in asdict(spec).items() if k not in ("threads", "verdict", "cpcv", "calibration")}
+        key = digest_of_plain([number, task.fits.digest, about], at, task.data.label[at])
+        search = Search(key, spec.tuning.trials, spec.seed + number, own, inner, self._resources.storage)
+        return tune(search, losses, task.told(TUNING))
+
+    def _fold_job(self, task: Task, fold: Fold, tuned: Tuned, *, inner: bool = False) -> FitJob:
+        """Fit with early stopping; asked for are the early-stop rows (not by a search), then the scored ones."""
+        spec = self._spec
+        learned, stop = self._weighed(task, fold.fit), self._weighed(task, fold.stop)
+        ask = fold.score if inner else np.concatenate([fold.stop, fold.score])
+        parameters = spec.parameters(tuned)
+        return FitJob(task.names, parameters, spec.num_boost_round, spec.early_stopping_rounds, learned, stop, ask, NO_ROWS)
+
+    def _weighed(self, task: Task, at: I8) -> Weighed:
+        label = task.data.label[at]
+        weight = row_weights(self._spec.weights, self._spec.time_decay, task.data, task.unique, at)
         if self._spec.class_weights is ClassWeights.BALANCED:
             weight = class_balanced(label, weight)
         return Weighed(at, label, weight)
 
-    def _decide(self, data: Dataset, scored: list[Scored], parts: list[OutOfSample]) -> tuple[OutOfSample, FoldFigures]:
+    def _decide(self, data: Dataset, scored: Sequence[Scored], parts: Sequence[OutOfSample]) -> tuple[OutOfSample, FoldFigures]:
         """The last fold's rows, calibrated and decided; ``parts`` are the earlier ones'."""
-        return decide_fold(data, scored, parts, self._spec.min_signals_per_session)
+        return decide_fold(data, scored, parts, self._spec.min_signals_per_session, self._spec.calibration)
 
-    def _finish(
-        self,
-        data: Dataset,
-        unique: F8,
-        names: tuple[str, ...],
-        oos: OutOfSample,
-        figures: tuple[FoldFigures, ...],
-        final: FitResult,
-    ) -> Trained:
-        """Sum up."""
-        spec = self._spec
-        calibrator = calibrator_of(oos, log_prior_of(data.label))
-        rule = payoffs(data)
-        scored = data.rows(np.isin(data.session, oos.session))
-        assert len(scored) == len(oos), "out-of-sample rows are whole sessions"
-        least = spec.min_signals_per_session
-        rule = replace(rule, threshold=choose_threshold(rule, calibrator.apply_margin(margin_of(oos)), scored, least))
-        metrics = measure(oos, np.random.default_rng(spec.seed))
-        verdict, reason = judge(metrics, spec)
-        counts = np.bincount(data.label.astype(np.int64) + 1, minlength=3)
-        return Trained(
-            model_text=final.text,
-            feature_names=names,
-            spec=spec,
-            rounds=final.rounds,
-            sessions=(int(data.session.min()), int(data.session.max())),
-            rows=len(data),
-            label_counts=(int(counts[0]), int(counts[1]), int(counts[2])),
-            effective_rows=effective_labels(unique),
-            folds=figures,
-            oos=oos,
-            calibrator=calibrator,
-            rule=rule,
-            cost=float(data.cost[-1]),
-            metrics=metrics,
-            verdict=verdict,
-            reason=reason,
-            importance=_importance(names, final),
-        )
+    def _final(self, task: Task, walk: Walk) -> FitResult:
+        rounds = max(1, int(np.median([f.rounds for f in walk.figures])))
+        everything = self._weighed(task, np.arange(len(task.data)))
+        job = FitJob(task.names, self._spec.parameters(walk.tuned[-1]), rounds, 0, everything, None, NO_ROWS, NO_ROWS)
+        return task.fits.run([job], 1, rounds, task.told(FINAL))[0]
 
-
-def judge(metrics: Metrics, spec: TrainSpec) -> tuple[str, str]:
-    """The verdict and the reason for it.
-
-    "edge" needs the lower end of the 95 % interval of net return a session above zero. One model is judged once here; if many
-    were tried and the best kept, this interval is too kind (a trials ledger is a later step).
-    """
-    m, net = metrics, metrics.net_bps_session
-    figures = (
-        f"net {net.mean:.1f} bps a session (95 % interval {net.low:.1f} to {net.high:.1f}) over {m.sessions} out-of-sample "
-        f"sessions and {m.trades} trades"
-    )
-    if m.sessions < spec.min_verdict_sessions or m.trades < spec.min_verdict_trades:
-        need = f"a verdict needs {spec.min_verdict_sessions} sessions and {spec.min_verdict_trades} trades"
-        return TOO_LITTLE, f"{figures}; {need}"
-    if net.low > 0.0:
-        return EDGE, figures
-    return NO_EDGE, figures
+    def _paths(self, task: Task, tuned: Tuned) -> PathFigures | None:
+        """Every split calibrates nothing and takes its threshold from its own early-stop rows, as the first fold does."""
+        spec, data = self._spec.cpcv, task.data
+        if spec.groups == 0:
+            return None
+        folds = combinatorial(data.ts_ns, data.t1_ns, data.session, self._spec.split, spec)
+        jobs = (self._fold_job(task, fold, tuned) for fold in folds)
+        results = task.fits.run(jobs, len(folds), self._spec.num_boost_round, task.told(PATHS))
+        parts = [path_of(self._decide(data, [_scored(f, r)], [])[0]) for f, r in zip(folds, results, strict=True)]
+        return figures_of(parts, spec)
 
 
 def _scored(fold: Fold, result: FitResult) -> Scored:
@@ -170,15 +163,5 @@ def _scored(fold: Fold, result: FitResult) -> Scored:
     return Scored(fold, result.rounds, result.raw[:n], result.raw[n:])
 
 
-def _importance(names: Sequence[str], final: FitResult) -> tuple[Importance, ...]:
-    share = final.gain / final.gain.sum() if final.gain.sum() > 0 else final.gain
-    rows = [Importance(n, float(g), int(s)) for n, g, s in zip(names, share, final.splits, strict=True)]
-    return tuple(sorted(rows, key=lambda r: (-r.gain, r.name)))
-
-
 def _silent(what: str, done: int, total: int) -> None:
     """No progress wanted."""
-
-
-def _none(rounds: int) -> None:
-    """Nobody counts rounds."""

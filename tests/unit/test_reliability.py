@@ -10,6 +10,7 @@ from sklearn.linear_model import LogisticRegression
 from intraday.model.blocks import Blocks
 from intraday.model.calibration import softmax
 from intraday.model.calibration_error import calibration_error, equal_mass
+from intraday.model.calibrators.logistic import fit_logistic
 from intraday.model.metrics import OutOfSample
 from intraday.model.recalibration import class_line, joint_slope
 from intraday.model.reliability import BINS, Reliability, reliability
@@ -98,12 +99,12 @@ def test_slope_and_intercept_are_those_of_a_logistic_regression() -> None:
 def test_one_step_draws_are_as_wide_as_regressions_of_every_draw() -> None:
     oos = scored(n=3_000, bend=1.5)
     blocks = Blocks.of(oos.session, 150, np.random.default_rng(0))
-    odds = np.log(oos.p[:, 0] / (1.0 - oos.p[:, 0]))[:, None]
-    refitted = [np.nan]
-    for counts in blocks.counts[1:]:
-        model = LogisticRegression(C=np.inf, tol=1e-8, max_iter=1_000).fit(odds, hits(oos, -1), counts[blocks.at])
-        refitted.append(float(model.coef_[0, 0]))
-    refitted[0] = class_line(oos.p[:, 0], hits(oos, -1), blocks).slope.mean
+    odds, hit = np.log(oos.p[:, 0] / (1.0 - oos.p[:, 0])), hits(oos, -1)
+    columns = np.column_stack([odds, np.ones(len(oos))])
+    refitted = []
+    for counts in blocks.counts.astype(int):
+        rows = np.repeat(np.arange(len(oos)), counts[blocks.at])
+        refitted.append(fit_logistic(columns[rows], hit[rows])[0])
     slow, fast = blocks.interval(np.array(refitted)), class_line(oos.p[:, 0], hits(oos, -1), blocks).slope
     assert (fast.low, fast.high) == pytest.approx((slow.low, slow.high), abs=0.1 * (slow.high - slow.low))
 

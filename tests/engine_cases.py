@@ -12,6 +12,7 @@ from intraday.core.decision import DecisionRule
 from intraday.core.feature_set import FeatureSet
 from intraday.core.features import FeatureCalculator
 from intraday.core.labels import LabelSpec
+from intraday.core.open_signals import OpenSignals
 from intraday.core.panel import Day, regular_day
 from intraday.core.registry import default_registry
 from intraday.domain.arrays import F4, F8, MINUTE_NS, TICK
@@ -47,7 +48,8 @@ def engine(timeframe: int = 1, n: int = N_INST, session: Session = DAY, hours: D
     rule = DecisionRule((-3.0, 0.0, 3.0), (3.0, 0.0, -3.0), 0.0)
     spec = SignalSpec(rule, np.full(n, 0.0), label, np.full(n, 0.05), observe=False, model_id="m" * 16)
     calculator = FeatureCalculator(feature_set(timeframe), HAS_VOLUME[:n])
-    return Engine(session, hours, EngineSpec(timeframe, GRACE_NS, 0), calculator, Formula(), SignalGenerator(spec))
+    opened = OpenSignals(session, label, spec.tick_rupees)
+    return Engine(session, hours, EngineSpec(timeframe, GRACE_NS, 0), calculator, Formula(), SignalGenerator(spec), opened)
 
 
 def tick(second: float, price: float, volume: int = -1, inst: int = 0, late_s: float = 0.0) -> np.void:

@@ -15,6 +15,7 @@ from intraday.core.decision import DecisionRule
 from intraday.core.feature_set import FeatureSet
 from intraday.core.features import FeatureCalculator
 from intraday.core.labels import LabelSpec
+from intraday.core.open_signals import OpenSignals
 from intraday.core.panel import Day, Lists
 from intraday.domain.arrays import F8
 from intraday.domain.events import Event
@@ -23,6 +24,7 @@ from intraday.domain.session import Session, SessionTable
 from intraday.live.engine import Engine, EngineSpec
 from intraday.live.journal import JournalHeader, JournalReader, JournalWriter
 from intraday.signal.generator import SignalGenerator, SignalSpec
+from intraday.signal.terms import Terms
 
 SESSIONS = SessionTable.load()
 INSTRUMENTS = tuple(
@@ -45,11 +47,13 @@ class SmallModel:
         return calculator
 
     def engine(
-        self, session: Session, day: Day, calculator: FeatureCalculator, instruments: Sequence[Instrument], cost: F8, grace_ns: int
-    ) -> Engine:
+        self, session: Session, day: Day, calculator: FeatureCalculator, instruments: Sequence[Instrument], cost: F8, grace_ns: int,
+        terms: Terms | None = None,
+    ) -> Engine:  # fmt: skip
         n, timeframe = len(instruments), self.feature_set.timeframe
         rule = DecisionRule((-3.0, 0.0, 3.0), (3.0, 0.0, -3.0), 0.0)
-        spec = SignalSpec(rule, cost, LabelSpec(timeframe=timeframe), np.full(n, 0.05), observe=False, model_id=self.id)
+        label = LabelSpec(timeframe=timeframe)
+        spec = SignalSpec(rule, cost, label, np.full(n, 0.05), observe=False, model_id=self.id, terms=terms)
         return Engine(
             session,
             day,
@@ -57,6 +61,7 @@ class SmallModel:
             calculator,
             Formula(),
             SignalGenerator(spec),
+            OpenSignals(session, label, spec.tick_rupees),
         )
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from urllib.parse import quote, urlencode
 
 import numpy as np
@@ -41,10 +42,14 @@ def minute_of(k: int) -> Bars:
 
 
 def signal_of(inst: int, k: int, action: Action = Action.BUY) -> Signal:
-    level = float("nan") if action is Action.HOLD else 100.05
+    said = action is not Action.HOLD
+    level = 100.05 if said else float("nan")
+    note = "shorts assumed; Rs ü" if said else ("", "open signal since 09:20")[k % 2]
+    reasons = (("rsi_14", 0.1 + 0.2), ('odd "name" ü', 1e-300)) if said else ()
     return Signal(
         inst, DAY + k * MINUTE_NS, DAY + (k + 1) * MINUTE_NS + 123_456_789, action, 0.51, 0.2, 0.29, 0.51, 101.5, level, level,
-        DAY + (k + 9) * MINUTE_NS + 1, True, "m1",
+        DAY + (k + 9) * MINUTE_NS + 1, True, "m1", expected=-1 / 3 if said else float("nan"), chase=level,
+        quantity=120 if said else 0, reasons=reasons, note=note,
     )  # fmt: skip
 
 
@@ -115,8 +120,11 @@ async def test_a_changed_decision_replaces_the_stored_one(database: Database) ->
     async with writer_on(database) as writer:
         await writer.write([SaveSignals(DAY, [signal_of(0, 0)])])
         await writer.write([SaveSignals(DAY, [signal_of(0, 0, Action.SELL)])])
+        changed = replace(signal_of(0, 0, Action.SELL), reasons=(("vwap_dist", 0.7),), note="other", quantity=7, chase=1.0)
+        await writer.write([SaveSignals(DAY, [changed])])
     (found,) = SignalRepository(database).read(Source.REPLAY, IDS, DAY, DAY + 1)
     assert found.action is Action.SELL
+    assert repr(found) == repr(changed)
 
 
 async def test_one_bad_effect_stores_none(database: Database) -> None:

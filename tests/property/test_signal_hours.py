@@ -15,8 +15,8 @@ from intraday.core.panel import Lists, day_of
 from intraday.domain.arrays import BAR, MINUTE_NS, empty
 from intraday.domain.events import Action
 from intraday.domain.session import SessionTable, midnight_ns
-from intraday.live.engine import decide_each
 from intraday.signal.generator import SignalGenerator, SignalSpec
+from intraday.signal.one_open import SessionSignals
 
 SESSIONS = SessionTable.load()
 SPECIAL = [date(2021, 2, 24), date(2021, 11, 4), date(2024, 3, 2), date(2026, 7, 31), date(2026, 8, 3), date(2026, 9, 7)]
@@ -56,7 +56,9 @@ def test_no_decision_reaches_past_its_own_hours(day, stocks, label, minute, late
     decided_ns = int(bars["ts_ns"][0]) + label.timeframe * MINUTE_NS + late_s * 10**9
     spec = SignalSpec(ALWAYS, np.zeros(n), label, np.full(n, 0.05), observe=False, model_id="m" * 16)
     p = np.array([SIDES[side] for _, side in stocks])
-    signals = decide_each(SignalGenerator(spec), session, hours, bars, np.full(n, 0.001, np.float32), p, decided_ns)
+    signals = SessionSignals(session, hours, label.timeframe, SignalGenerator(spec)).decide(
+        bars, np.zeros((n, 0), np.float32), np.full(n, 0.001, np.float32), p, decided_ns
+    )
     assert [s.inst for s in signals] == list(range(n)), "HOLD is an answer too"
     latest = latest_bars_ns(label, session, n, SESSIONS, lists)
     for s, (auction, side) in zip(signals, stocks, strict=True):

@@ -24,8 +24,8 @@ from intraday.core.panel import panel_of
 from intraday.domain.arrays import MINUTE_NS, BarFlag, Bars
 from intraday.domain.events import Action, SaveBars, SaveFeatures, SaveSignals, Signal
 from intraday.domain.session import Session
-from intraday.live.engine import decide_each
 from intraday.signal.generator import SignalGenerator, SignalSpec
+from intraday.signal.one_open import SessionSignals
 from special_days import BUY, LABEL, LISTS, SESSIONS, TIMEFRAME, Lived, Past, Up, World, fetched, lived
 
 STOCK, OTHER, FUTURE, INDEX = range(4)  # closing-auction stock, another one
@@ -187,11 +187,12 @@ def test_late_bars_changed_nothing_that_was_issued(case: Case) -> None:
     since = [t for t, ts_ns in enumerate(panel.ts_ns) if ts_ns >= world.at(case.start)]
     assert issued == {(int(panel.ts_ns[t]), int(i)): x[t, i].tobytes() for t in since for i in np.flatnonzero(panel.mask[t])}
     decider = SignalGenerator(SignalSpec(BUY, np.zeros(4), LABEL, np.full(4, 0.05), observe=False, model_id="m" * 16))
+    given = SessionSignals(world.session, world.hours(), TIMEFRAME, decider)
     again: list[Signal] = []
     told = {s.bar_ns: s.decided_ns for s in signals_of(live)}
     for t in since:
         ts_ns = int(panel.ts_ns[t])
         rows = decisions[decisions["ts_ns"] == ts_ns]
         values = x[t, rows["inst"]]
-        again += decide_each(decider, world.session, world.hours(), rows, values[:, 0], Up().predict(values), told[ts_ns])
+        again += given.decide(rows, values, values[:, 0], Up().predict(values), told[ts_ns])
     assert repr(again) == repr(signals_of(live))

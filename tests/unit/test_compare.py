@@ -72,6 +72,7 @@ def test_features_differ_by_name_and_bit():
     [
         ("action", Action.SELL), ("confidence", 0.5 + 1e-16 * 2), ("p_down", 0.1), ("p_hold", 0.1), ("p_up", 0.1), ("price", 1.0),
         ("stop", NAN), ("target", NAN), ("decided_ns", 62), ("valid_until_ns", 100), ("observe", True), ("model_id", "n" * 16),
+        ("expected", 0.1), ("chase", 100.0), ("quantity", 1), ("reasons", (("a", 1.0),)), ("note", "open signal"),
     ],
 )  # fmt: skip
 def test_no_field_of_a_signal_may_change(field, value):
@@ -79,7 +80,7 @@ def test_no_field_of_a_signal_may_change(field, value):
     assert [d.field for d in compare("signal", "", a, b)] == [field]
     assert set(SIGNAL.names) - {"ts_ns", "inst"} == {
         "action", "confidence", "p_down", "p_hold", "p_up", "price", "stop", "target", "decided_ns", "valid_until_ns", "observe",
-        "model_id",
+        "model_id", "expected", "chase", "quantity", "reasons", "note",
     }  # fmt: skip
 
 

@@ -30,6 +30,11 @@ SIGNAL = np.dtype(
         ("price", "f8"),
         ("stop", "f8"),
         ("target", "f8"),
+        ("expected", "f8"),
+        ("chase", "f8"),
+        ("quantity", "i8"),
+        ("reasons", "O"),  # a tuple
+        ("note", "O"),  # a string: few are long, and most are empty
     ]
 )
 
@@ -53,7 +58,7 @@ def signal_rows(signals: Sequence[Signal]) -> Rows:
     for i, s in enumerate(signals):
         rows[i] = (
             s.bar_ns, s.inst, str(s.action), s.decided_ns, s.valid_until_ns, s.observe, s.model_id,
-            s.confidence, s.p_down, s.p_hold, s.p_up, s.price, s.stop, s.target,
+            s.confidence, s.p_down, s.p_hold, s.p_up, s.price, s.stop, s.target, s.expected, s.chase, s.quantity, s.reasons, s.note,
         )  # fmt: skip
     return rows
 

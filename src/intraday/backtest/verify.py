@@ -31,9 +31,10 @@ from intraday.domain.events import Frame, Signal, Timer
 from intraday.domain.ports import BarStore, FeatureStore, RunDay, RunStore, SignalStore, Source
 from intraday.domain.session import Session, SessionTable, midnight_ns
 from intraday.live.assembly import LoadedModel
-from intraday.live.engine import Engine, decide_each, late_bars
+from intraday.live.engine import Engine, late_bars
 from intraday.live.journal import JournalReader
 from intraday.live.warmup import warm
+from intraday.signal.one_open import SessionSignals
 
 NEARBY_DAYS = 10  # how far away a recording may hold ticks of the day: files were named after the wrong day, not the wrong month
 LoadModel = Callable[[str], LoadedModel]  # by model id; SkewError when this program computes other features
@@ -109,7 +110,8 @@ class Verifier:
             session = self._sessions.get(header.day)
             day = header.hours(self._sessions)
             day = kept_of(day, keep)
-            return model.engine(session, day, state, kept, cost, header.grace_ns)
+            terms = None if header.terms is None else header.terms.columns(keep)
+            return model.engine(session, day, state, kept, cost, header.grace_ns, terms=terms)
 
         return KnownVerifier(engine, calculator, self._sessions, model.feature_set.names, from_ns)
 
@@ -137,7 +139,7 @@ class Verifier:
         moved, own = (told(keys) for keys in _moved(stored.features, again.features, model.feature_set.comparing))
         features = explain_rows(moved, len(stored.features), run.timeframe, evidence, set(), moved - own)
         changed = told(_keys_of_differences(stored.signals, again.signals))
-        signals = explain_rows(changed, len(stored.signals), run.timeframe, evidence, moved)
+        signals = explain_rows(changed, len(stored.signals), run.timeframe, evidence, _after(moved, changed))
         shown = told({(c.ts_ns, c.inst) for c in candles})
         candles = [c for c in candles if (c.ts_ns, c.inst) in shown]
         n_best = len(told(set(zip(best["ts_ns"].tolist(), best["inst"].tolist(), strict=True))))
@@ -190,11 +192,15 @@ class Verifier:
             return Rowset(best, no_features(names), signal_rows([]))
         panel = panel_of(decisions, n, run.timeframe, self._sessions, header.lists)
         x = calculator.batch(panel)
-        decider = model.decider(np.array(header.costs), header.instruments)
         i_sigma = model.feature_set.column(SIGMA)
         signals: list[Signal] = []
-        hours = header.hours(self._sessions)
-        end_ns = day_end(hours)
+        hours, terms = header.hours(self._sessions), header.terms
+        decider, opened = (
+            model.decider(np.array(header.costs), header.instruments, terms),
+            model.opened(session, header.instruments, terms),
+        )
+        given = SessionSignals(session, hours, run.timeframe, decider, opened, model.explain(terms))
+        end_ns, followed_ns = day_end(hours), 0
         # A decision is as late as its timer was: on a live feed that is a little after the end of the grace.
         timers = np.array([e.now_ns for e in journal.events() if isinstance(e, Timer)], np.int64)
         for t, ts_ns in enumerate(panel.ts_ns):
@@ -203,8 +209,10 @@ class Verifier:
             due_ns = min(int(ts_ns) + run.timeframe * MINUTE_NS, end_ns) + header.grace_ns
             i_timer = int(np.searchsorted(timers, due_ns))
             now_ns = int(timers[i_timer]) if i_timer < len(timers) else due_ns
-            p = model.predictor.predict(rows)
-            signals += decide_each(decider, session, hours, bars, rows[:, i_sigma], p, now_ns)
+            until_ns = int(ts_ns) + run.timeframe * MINUTE_NS
+            given.follow(best[(best["ts_ns"] >= followed_ns) & (best["ts_ns"] < until_ns)], until_ns)
+            followed_ns, p = until_ns, model.predictor.predict(rows)
+            signals += given.decide(bars, rows, rows[:, i_sigma], p, now_ns)
         t_row, inst = np.nonzero(panel.mask)
         features = feature_rows(panel.ts_ns[t_row], inst.astype(np.int32), x[t_row, inst], names)
         return Rowset(best, features, newest(signal_rows(signals)))
@@ -263,6 +271,14 @@ def _moved(stored: Rows, again: Rows, comparing: AbstractSet[str]) -> tuple[set[
     """(rows that differ, those of them in which a feature differs that looks at no other instrument)."""
     found = [(d.ts_ns, d.inst, d.field) for d in compare("", "", stored, again)]
     return {(ts, i) for ts, i, _ in found}, {(ts, i) for ts, i, field in found if field not in comparing}
+
+
+def _after(moved: set[tuple[int, int]], changed: set[tuple[int, int]]) -> set[tuple[int, int]]:
+    """Those of ``changed`` at or after a row of ``moved`` of the same instrument: what was given then decides what may be given."""
+    first: dict[int, int] = {}
+    for ts_ns, inst in sorted(moved, reverse=True):
+        first[inst] = ts_ns
+    return {(ts_ns, inst) for ts_ns, inst in changed if first.get(inst, ts_ns + 1) <= ts_ns}
 
 
 def _keys_of_differences(stored: Rows, again: Rows) -> set[tuple[int, int]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Sequence
 from datetime import datetime
 from operator import attrgetter
@@ -25,19 +26,21 @@ ON CONFLICT (feature_set_id, source, instrument_id, ts) DO UPDATE SET vector = e
 
 STORE_SIGNALS = """
 INSERT INTO signals AS s (source, feature_set_id, run_id, instrument_id, ts, decided_ns, valid_until_ns, action,
-  confidence, p_down, p_hold, p_up, price, stop, target, observe, model_id)
+  confidence, p_down, p_hold, p_up, price, stop, target, observe, model_id, expected, chase, quantity, reasons, note)
 SELECT $1::text::source, $2, $3, u.* FROM unnest($4::integer[], $5::timestamptz[], $6::bigint[], $7::bigint[], $8::text[],
   $9::float8[], $10::float8[], $11::float8[], $12::float8[], $13::float8[], $14::float8[], $15::float8[], $16::boolean[],
-  $17::text[]) AS u
+  $17::text[], $18::float8[], $19::float8[], $20::integer[], $21::jsonb[], $22::text[]) AS u
 ON CONFLICT (source, model_id, instrument_id, ts) DO UPDATE SET feature_set_id = excluded.feature_set_id,
   run_id = excluded.run_id, decided_ns = excluded.decided_ns, valid_until_ns = excluded.valid_until_ns,
   action = excluded.action, confidence = excluded.confidence, p_down = excluded.p_down, p_hold = excluded.p_hold,
-  p_up = excluded.p_up, price = excluded.price, stop = excluded.stop, target = excluded.target, observe = excluded.observe
+  p_up = excluded.p_up, price = excluded.price, stop = excluded.stop, target = excluded.target, observe = excluded.observe,
+  expected = excluded.expected, chase = excluded.chase, quantity = excluded.quantity, reasons = excluded.reasons,
+  note = excluded.note
 WHERE (s.feature_set_id, s.decided_ns, s.valid_until_ns, s.action, s.confidence, s.p_down, s.p_hold, s.p_up, s.price,
-  s.stop, s.target, s.observe)
+  s.stop, s.target, s.observe, s.expected, s.chase, s.quantity, s.reasons, s.note)
   IS DISTINCT FROM (excluded.feature_set_id, excluded.decided_ns, excluded.valid_until_ns, excluded.action,
   excluded.confidence, excluded.p_down, excluded.p_hold, excluded.p_up, excluded.price, excluded.stop, excluded.target,
-  excluded.observe)"""
+  excluded.observe, excluded.expected, excluded.chase, excluded.quantity, excluded.reasons, excluded.note)"""
 
 STORE_REJECTS = """
 INSERT INTO tick_rejects (run_id, counted_ns, instrument_id, ts, reason, n)
@@ -51,8 +54,10 @@ VALUES ($1, $2, $3::text::source, $4, $5, $6, $7) ON CONFLICT (digest) DO NOTHIN
 
 _SIGNAL = np.dtype([
     ("bar_ns", "i8"), ("decided_ns", "i8"), ("valid_until_ns", "i8"), ("confidence", "f8"), ("p_down", "f8"), ("p_hold", "f8"),
-    ("p_up", "f8"), ("price", "f8"), ("stop", "f8"), ("target", "f8"), ("observe", "?"),
+    ("p_up", "f8"), ("price", "f8"), ("stop", "f8"), ("target", "f8"), ("observe", "?"), ("expected", "f8"), ("chase", "f8"),
+    ("quantity", "i8"),
 ])  # fmt: skip
+_MAY_MISS = ("stop", "target", "expected", "chase")
 _VALUES = attrgetter(*(_SIGNAL.names or ()))
 
 
@@ -122,23 +127,18 @@ def features_to_store(ids: I8, effect: SaveFeatures, whose: Whose) -> tuple[Any,
 def signals_to_copy(ids: I8, signals: Sequence[Signal], whose: Whose) -> Copied:
     """Signals nobody has stored. ``ids``: the database's, by signal."""
     values = np.array([_VALUES(s) for s in signals], _SIGNAL)
-    kinds: dict[tuple[str, str], list[int]] = {}
+    missing = np.stack([np.isnan(values[name]) for name in _MAY_MISS], axis=1).tolist()
+    kinds: dict[tuple[Any, ...], list[int]] = {}  # most are HOLDs that say nothing more
     for k, s in enumerate(signals):
-        kinds.setdefault((s.action, s.model_id), []).append(k)
-    parts = []
-    for (action, model_id), numbers in kinds.items():
-        chosen = values[numbers]
-        no_stop, no_target = np.isnan(chosen["stop"]), np.isnan(chosen["target"])
-        for stop, target in ((False, False), (True, True), (False, True), (True, False)):
-            rows = np.flatnonzero((no_stop == stop) & (no_target == target))
-            names = (action, model_id, *(("stop",) if stop else ()), *(("target",) if target else ()))
-            parts.append(_signal_columns(ids[numbers][rows], chosen[rows], names, whose))
+        kinds.setdefault((s.action, s.model_id, s.reasons, s.note, *missing[k]), []).append(k)
+    parts = [_signal_columns(ids[rows], values[rows], signals[rows[0]], whose) for rows in kinds.values()]
     return _joined(parts)
 
 
-def _signal_columns(ids: I8, values: Any, names: Sequence[str], whose: Whose) -> list[Column]:
-    """``names``: action, model, and which columns are missing."""
-    action, model_id, *missing = names
+def _signal_columns(ids: I8, values: Any, like: Signal, whose: Whose) -> list[Column]:
+    """Signals that say the same in texts, and miss the same values, as ``like``."""
+    doubles = ("confidence", "p_down", "p_hold", "p_up", "price", *_MAY_MISS)
+    empty = {name for name in _MAY_MISS if np.isnan(getattr(like, name))}
     return [
         Column("source", "text", whose.source),
         Column("feature_set_id", "text", whose.feature_set_id),
@@ -146,11 +146,13 @@ def _signal_columns(ids: I8, values: Any, names: Sequence[str], whose: Whose) ->
         Column("instrument_id", "integer", ids),
         Column("ts", "timestamptz", values["bar_ns"]),
         *(Column(name, "bigint", values[name]) for name in ("decided_ns", "valid_until_ns")),
-        Column("action", "text", action),
-        *(Column(name, "double", values[name]) for name in ("confidence", "p_down", "p_hold", "p_up", "price")),
-        *(Column(name, "null") if name in missing else Column(name, "double", values[name]) for name in ("stop", "target")),
+        Column("action", "text", like.action.value),
+        *(Column(name, "null") if name in empty else Column(name, "double", values[name]) for name in doubles),
         Column("observe", "bytes", values["observe"].view(np.uint8)[:, None]),
-        Column("model_id", "text", model_id),
+        Column("model_id", "text", like.model_id),
+        Column("quantity", "integer", values["quantity"]),
+        Column("reasons", "text", "\x01" + _reasons(like)) if like.reasons else Column("reasons", "null"),  # jsonb, version 1
+        Column("note", "text", like.note),
     ]
 
 
@@ -159,7 +161,8 @@ def signals_to_store(ids: I8, signals: Sequence[Signal], whose: Whose) -> tuple[
     rows = [
         (
             number, stamp(s.bar_ns), s.decided_ns, s.valid_until_ns, s.action.value, s.confidence, s.p_down, s.p_hold, s.p_up,
-            s.price, _or_null(s.stop), _or_null(s.target), s.observe, s.model_id,
+            s.price, _or_null(s.stop), _or_null(s.target), s.observe, s.model_id, _or_null(s.expected), _or_null(s.chase),
+            s.quantity, _reasons(s) if s.reasons else None, s.note,
         )
         for number, s in zip(ids.tolist(), signals, strict=True)
     ]  # fmt: skip
@@ -195,6 +198,10 @@ def _joined(parts: Sequence[Sequence[Column]]) -> Copied:
 
 def _rows(columns: Sequence[Column]) -> int:
     return next(len(c.values) for c in columns if c.kind not in ("text", "null"))
+
+
+def _reasons(signal: Signal) -> str:
+    return json.dumps(signal.reasons)
 
 
 def _or_null(value: float) -> float | None:

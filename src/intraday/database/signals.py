@@ -25,7 +25,7 @@ class SignalRepository:
         with self._db.autocommit() as connection:
             rows = connection.execute(
                 """SELECT instrument_id, ts, decided_ns, action, confidence, p_down, p_hold, p_up, price, stop, target,
-                          valid_until_ns, observe, model_id
+                          valid_until_ns, observe, model_id, expected, chase, quantity, reasons, note
                    FROM signals WHERE source = %(source)s::source AND instrument_id = ANY (%(ids)s) AND ts >= %(start)s
                      AND ts < %(end)s
                      AND (%(model)s::text IS NULL OR model_id = %(model)s)""",
@@ -35,9 +35,15 @@ class SignalRepository:
 
 
 def _signal(dense: dict[int, int], row: tuple[Any, ...]) -> Signal:
-    number, ts, decided_ns, action, confidence, p_down, p_hold, p_up, price, stop, target, valid_ns, observe, model_id = row
+    number, ts, decided_ns, action, confidence, p_down, p_hold, p_up, price, stop, target, valid_ns, observe, model_id = row[:14]
+    expected, chase, quantity, reasons, note = row[14:]
     return Signal(
         inst=dense[number], bar_ns=nanoseconds(ts), decided_ns=decided_ns, action=Action(action), confidence=confidence,
-        p_down=p_down, p_hold=p_hold, p_up=p_up, price=price, stop=_NAN if stop is None else stop,
-        target=_NAN if target is None else target, valid_until_ns=valid_ns, observe=observe, model_id=model_id,
+        p_down=p_down, p_hold=p_hold, p_up=p_up, price=price, stop=_or_nan(stop), target=_or_nan(target),
+        valid_until_ns=valid_ns, observe=observe, model_id=model_id, expected=_or_nan(expected), chase=_or_nan(chase),
+        quantity=quantity, reasons=tuple((name, float(part)) for name, part in reasons or ()), note=note,
     )  # fmt: skip
+
+
+def _or_nan(value: float | None) -> float:
+    return _NAN if value is None else value

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from intraday.core.costs import Costs
 from intraday.core.feature_set import FeatureSet
 from intraday.core.features import FeatureCalculator
 from intraday.core.labels import SIGMA, LabelSpec
+from intraday.core.open_signals import OpenSignals
 from intraday.core.panel import Day
 from intraday.domain.arrays import F8
 from intraday.domain.instruments import Instrument
@@ -18,6 +20,8 @@ from intraday.domain.session import Session
 from intraday.live.engine import Engine, EngineSpec, Features, Predictor
 from intraday.model.predictor import ModelPredictor
 from intraday.signal.generator import SignalGenerator, SignalSpec
+from intraday.signal.one_open import Explain
+from intraday.signal.terms import Terms
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +53,18 @@ class LoadedModel:
         """Round trip of each instrument at the charges of the session's day, as a return."""
         return np.array([self.costs.round_trip_bps(session.day, self.notional, i.kind) / 1e4 for i in instruments])
 
-    def decider(self, cost: F8, instruments: Sequence[Instrument]) -> SignalGenerator:
-        """The decision rule of the model at these costs (`cost`)."""
-        artifact = self.predictor.artifact
-        tick_rupees = np.array([i.tick_size / 100.0 for i in instruments])
-        return SignalGenerator(SignalSpec(artifact.rule, cost, self.label, tick_rupees, self.predictor.observe, artifact.id))
+    def decider(self, cost: F8, instruments: Sequence[Instrument], terms: Terms | None = None) -> SignalGenerator:
+        """The decision rule of the model at these costs (`cost`) and on these terms."""
+        artifact, ticks = self.predictor.artifact, tick_rupees(instruments)
+        return SignalGenerator(SignalSpec(artifact.rule, cost, self.label, ticks, self.predictor.observe, artifact.id, terms))
+
+    def opened(self, session: Session, instruments: Sequence[Instrument], terms: Terms | None = None) -> OpenSignals:
+        """Follows the signals of one session, of which there are none yet."""
+        return OpenSignals(session, self.label, tick_rupees(instruments), None if terms is None else terms.limits)
+
+    def explain(self, terms: Terms | None) -> Explain | None:
+        """Gives the reasons the terms ask for."""
+        return partial(self.predictor.reasons, k=terms.reasons) if terms is not None and terms.reasons else None
 
     def engine(
         self,
@@ -64,9 +75,16 @@ class LoadedModel:
         cost: F8,
         grace_ns: int,
         predictor: Predictor | None = None,
+        terms: Terms | None = None,
     ) -> Engine:
         """An engine for one session; ``calculator`` is warm. ``predictor`` stands in for the model's own where a backtest has asked
         it before, for the whole session at once."""
         symbols = tuple(i.symbol for i in instruments)
         spec = EngineSpec(self.feature_set.timeframe, grace_ns, self.feature_set.column(SIGMA), symbols)
-        return Engine(session, day, spec, calculator, predictor or self.predictor, self.decider(cost, instruments))
+        decider, opened = self.decider(cost, instruments, terms), self.opened(session, instruments, terms)
+        return Engine(session, day, spec, calculator, predictor or self.predictor, decider, opened, self.explain(terms))
+
+
+def tick_rupees(instruments: Sequence[Instrument]) -> F8:
+    """Tick sizes, float64 [S]."""
+    return np.array([i.tick_size / 100.0 for i in instruments])

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from intraday.core.features import FeatureCalculator
-from intraday.core.fills import TickSizes
+from intraday.core.fills import Bands, TickSizes
 from intraday.core.panel import NO_LISTS, Lists
 from intraday.core.price_rules import dated
+from intraday.core.sizing import Sizing
+from intraday.core.tradability import TradeLists
 from intraday.domain.arrays import DAY_NS
 from intraday.domain.errors import StorageError
 from intraday.domain.events import Alert
@@ -23,6 +25,7 @@ from intraday.live.journal import JournalHeader, JournalWriter
 from intraday.live.queue import TickQueue
 from intraday.live.timeframes import TimeframeLoop
 from intraday.live.warmup import WarmUp, warm
+from intraday.signal.terms import Terms
 from intraday.state.system import StateTrail, SystemState
 
 OpenWriter = Callable[[RunDay], AbstractAsyncContextManager[EffectWriter]]
@@ -42,10 +45,19 @@ class DayPlan:
     lists: Lists = NO_LISTS
     index: int | None = None  # dense row of the market index
     ticks: TickSizes | None = None  # dated; None: the instruments' own, on every day
+    tradable: TradeLists = TradeLists()  # who may be traded intraday, by date
+    sizing: Sizing | None = None  # of suggested quantities; None: none are suggested
+    reasons: int = 0  # features named with each BUY and SELL
+    bands: Bands | None = None  # circuit limits by session
 
     def instruments_on(self, session: Session) -> tuple[Instrument, ...]:
         """With the tick sizes of that day: prices of its signals are rounded to them."""
         return self.instruments if self.ticks is None else dated(self.instruments, self.ticks, session.number)
+
+    def terms_on(self, session: Session) -> Terms:
+        """On what its signals are given that day."""
+        limits = None if self.bands is None else self.bands.on(session.number)
+        return Terms(self.tradable.on(session.day, self.instruments), self.sizing, self.reasons, limits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,8 +151,8 @@ class DayRunner:
         self._days.clear(plan.source, max(start_ns, run.from_ns), start_ns + DAY_NS)
         cost = self._model.cost(session, plan.instruments)
         header = self._header(session, tuple(cost.tolist()), start)
-        day = header.hours(self._sessions)
-        engine = self._model.engine(session, day, calculator, plan.instruments_on(session), cost, plan.grace_ns)
+        day, instruments = header.hours(self._sessions), plan.instruments_on(session)
+        engine = self._model.engine(session, day, calculator, instruments, cost, plan.grace_ns, terms=header.terms)
         journal = JournalWriter(Path(run.journal), header, calculator.snapshot(), plan.fsync)
         try:
             async with self._open_writer(run) as writer:
@@ -204,4 +216,5 @@ class DayRunner:
             lists=start.overnight.sitting(plan.lists, session.number),
             index=plan.index,
             closes=tuple(start.overnight.before(session.number).tolist()),
+            terms=plan.terms_on(session),
         )

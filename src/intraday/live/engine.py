@@ -13,8 +13,9 @@ from typing import Protocol
 
 import numpy as np
 
-from intraday.core.candles import ClosedBars, LiveAggregator, closes, day_end
+from intraday.core.candles import ClosedBars, LiveAggregator, day_end
 from intraday.core.function_features import Failure
+from intraday.core.open_signals import OpenSignals
 from intraday.core.overnight import Rescaled, opened_elsewhere
 from intraday.core.panel import Day
 from intraday.domain.arrays import F4, F8, MINUTE_NS, BarFlag, Bars
@@ -31,11 +32,11 @@ from intraday.domain.events import (
     SaveBars,
     SaveFeatures,
     SaveSignals,
-    Signal,
     Timer,
 )
-from intraday.domain.session import Session, with_auction
+from intraday.domain.session import Session
 from intraday.live.validate import TickValidator
+from intraday.signal.one_open import Decider, Explain, SessionSignals
 from intraday.signal.policy import clock_text
 
 
@@ -59,14 +60,6 @@ class Predictor(Protocol):
         ...
 
 
-class Decider(Protocol):
-    """Hop 8, as ``signal.generator.SignalGenerator`` does it."""
-
-    def decide(self, bars: Bars, sigma: F4, p: F8, now_ns: int, session: Session) -> Sequence[Signal]:
-        """Signals of one decision bar, in order of ``bars``."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class EngineSpec:
     """The plain values an engine needs."""
@@ -80,12 +73,14 @@ class EngineSpec:
 class Engine:
     """One session of the S instruments of ``day``: ``process(event) -> effects``.
 
-    ``session``: the cash market's; ``day`` says how long each instrument trades.
+    ``session``: the cash market's; ``day`` says how long each instrument trades. ``opened`` follows the signals given, so that an
+    instrument has one at a time; None: it may have any number. ``explain`` gives the reasons of BUY and SELL; None: none.
     """
 
     def __init__(
-        self, session: Session, day: Day, spec: EngineSpec, features: Features, predictor: Predictor, decider: Decider
-    ) -> None:
+        self, session: Session, day: Day, spec: EngineSpec, features: Features, predictor: Predictor, decider: Decider,
+        opened: OpenSignals | None = None, explain: Explain | None = None,
+    ) -> None:  # fmt: skip
         self._session = session
         self._day = day
         self._spec = spec
@@ -94,7 +89,7 @@ class Engine:
         self._aggregator = LiveAggregator(day, spec.timeframe)
         self._features = features
         self._predictor = predictor
-        self._decider = decider
+        self._signals = SessionSignals(session, day, spec.timeframe, decider, opened, explain)
         self._now_ns = 0
         self._opened = np.zeros(len(day.minutes), np.bool_)  # who had its first decision bar
         self._failing: set[str] = set()  # the user's functions that failed already
@@ -127,7 +122,7 @@ class Engine:
         """
         assert now_ns >= self._now_ns, f"events must not go back in time: {now_ns} after {self._now_ns}"
         self._now_ns = now_ns
-        return self._decide(self._aggregator.take(minutes, boundary_ns), now_ns)
+        return self._decide(self._aggregator.take(minutes, boundary_ns), boundary_ns, now_ns)
 
     def _close(self, now_ns: int) -> list[Effect]:
         """Every minute that ended at least the grace ago."""
@@ -143,15 +138,16 @@ class Engine:
         minutes = closed.minutes if len(closed.late) == 0 else np.concatenate([closed.minutes, closed.late])
         if len(minutes):
             effects.append(SaveBars(minutes, now_ns))
-        effects += self._decide(closed, now_ns)
+        effects += self._decide(closed, boundary_ns, now_ns)
         return effects
 
-    def _decide(self, closed: ClosedBars, now_ns: int) -> list[Effect]:
+    def _decide(self, closed: ClosedBars, boundary_ns: int, now_ns: int) -> list[Effect]:
         """Features, probabilities and signals of the decision bars that closed, oldest first."""
         effects: list[Effect] = []
-        decisions = closed.decisions
+        decisions, minutes = closed.decisions, closed.minutes
         for bar_ns in np.unique(decisions["ts_ns"]):
             bars = decisions[decisions["ts_ns"] == bar_ns]
+            minutes = self._follow(minutes, int(bar_ns) + self._spec.timeframe * MINUTE_NS)
             effects += self._opens(bars, now_ns)
             if self._day.out is not None:
                 bars = bars[~self._day.out[bars["inst"]]]
@@ -160,10 +156,18 @@ class Engine:
             x = self._features.update(bars, int(bar_ns), self._day)
             effects += [*self._failed(now_ns), SaveFeatures(int(bar_ns), bars["inst"].astype(np.int32), x, now_ns)]
             sigma, p = x[:, self._spec.i_sigma], self._predictor.predict(x)
-            signals = decide_each(self._decider, self._session, self._day, bars, sigma, p, now_ns)
+            signals = self._signals.decide(bars, x, sigma, p, now_ns)
             if signals:
                 effects.append(SaveSignals(int(bar_ns), signals))
+        self._follow(minutes, boundary_ns)
         return effects
+
+    def _follow(self, minutes: Bars, until_ns: int) -> Bars:
+        """What is open goes on to ``until_ns``; returns the minutes after that."""
+        before = minutes["ts_ns"] < until_ns
+        self._signals.follow(minutes[before], until_ns)
+        rest: Bars = minutes[~before]
+        return rest
 
     def _opens(self, bars: Bars, now_ns: int) -> list[Effect]:
         """Who opens at another scale than it closed sits out from its first decision bar on."""
@@ -218,18 +222,6 @@ class Engine:
         n = len(np.unique(event.bars["inst"]))
         text = f"{len(event.bars):,} missed candles of {n:,} instruments are stored, as late ones"
         return [SaveBars(_as_late(event.bars), event.now_ns), Alert(event.now_ns, "info", "feed", text)]
-
-
-def decide_each(decider: Decider, session: Session, day: Day, bars: Bars, sigma: F4, p: F8, now_ns: int) -> Sequence[Signal]:
-    """Signals of one decision bar in order of ``bars``, each by the hours of its own instrument: those of closing-auction stocks
-    end earlier, and so do their last entries and exits. Futures are decided on, as they are labelled, by the cash market's. Who is
-    only compared with (``Day.decided``) gets none."""
-    early = with_auction(session)
-    first = (closes(day)[bars["inst"]] == early.close_ns) & early.auction
-    named = np.ones(len(bars), np.bool_) if day.decided is None else day.decided[bars["inst"]]
-    parts = [(early, first & named), (session, ~first & named)]
-    found = [s for hours, rows in parts if rows.any() for s in decider.decide(bars[rows], sigma[rows], p[rows], now_ns, hours)]
-    return sorted(found, key=lambda signal: signal.inst)
 
 
 def _span(seconds: float) -> str:

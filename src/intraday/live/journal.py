@@ -26,6 +26,7 @@ from intraday.domain.errors import JournalError
 from intraday.domain.events import Backfilled, Command, Event, Frame, LinkLost, LinkUp, Timer
 from intraday.domain.instruments import Instrument, Kind
 from intraday.domain.session import SessionTable
+from intraday.signal.terms import Terms
 
 MAGIC = b"INTRADAY-JOURNAL-3\n"  # 2: a loss says since when; 3: dated lists and the market index
 RECORD = struct.Struct("<IIBq")
@@ -41,7 +42,8 @@ class JournalHeader:
     """What is needed to build the same engine again. ``instruments`` in order of dense rows.
 
     ``lists`` and ``index`` are what the run's panels were made with: who took part in the closing auction and who was compared,
-    by date, and the dense row of the market index (None: none).
+    by date, and the dense row of the market index (None: none). ``terms``: on which signals were given; None: everything may be
+    traded, nothing more is told.
     """
 
     run_id: str
@@ -57,6 +59,7 @@ class JournalHeader:
     lists: Lists = NO_LISTS
     index: int | None = None
     closes: tuple[float, ...] = ()  # of the session before, that its opens are compared with (`core.overnight`), NaN for none
+    terms: Terms | None = None
 
     def hours(self, sessions: SessionTable) -> Day:
         """The day as the engine saw it: how long each instrument traded, and who was compared."""
@@ -65,7 +68,7 @@ class JournalHeader:
 
     def to_json(self) -> str:
         """One line of JSON."""
-        return json.dumps(asdict(self) | {"day": self.day.isoformat()})
+        return json.dumps(asdict(self) | {"day": self.day.isoformat()}, default=np.ndarray.tolist)
 
     @classmethod
     def from_json(cls, text: str) -> JournalHeader:
@@ -75,6 +78,7 @@ class JournalHeader:
         for name in ("costs", "warmup", "closes"):
             raw[name] = tuple(raw.get(name, ()))
         raw["lists"] = _lists(**raw["lists"])
+        raw["terms"] = None if raw.get("terms") is None else Terms.of_json(raw["terms"])
         raw["instruments"] = tuple(Instrument(**i | {"kind": Kind(i["kind"])}) for i in raw["instruments"])
         return cls(**raw)
 

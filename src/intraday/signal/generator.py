@@ -9,14 +9,18 @@ from math import inf
 import numpy as np
 from numpy.typing import NDArray
 
-from intraday.core.decision import DecisionRule, decide_sides, latest_bar_ns
+from intraday.core.decision import DecisionRule, best_side, chase_prices, latest_bar_ns
 from intraday.core.fills import SECOND_NS, Barriers, barriers
 from intraday.core.labels import LabelSpec
-from intraday.domain.arrays import F4, F8, MINUTE_NS, Bars
+from intraday.domain.arrays import F4, F8, I8, MINUTE_NS, Bars, Mask
 from intraday.domain.events import Action, Signal
 from intraday.domain.session import Session
+from intraday.signal.terms import Terms
 
 ACTIONS = {1: Action.BUY, -1: Action.SELL, 0: Action.HOLD}
+NO_VOLATILITY, TOO_LATE = "no volatility", "too late in the session"
+
+Sides = NDArray[np.int8]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +29,7 @@ class SignalSpec:
 
     ``rule`` is the artifact's, ``cost`` float64 [S] the day's round trip as a return, ``label`` the label set the model was
     trained on (stops, targets and times are its), ``tick_rupees`` float64 [S], ``observe`` True unless the verdict is "edge".
+    ``terms``: what may be traded and how much; None: everything, without quantities.
     """
 
     rule: DecisionRule
@@ -33,6 +38,20 @@ class SignalSpec:
     tick_rupees: F8
     observe: bool
     model_id: str
+    terms: Terms | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Decided:
+    """What the signals of a decision bar's b instruments say beside bars and probabilities, [b] each; NaN where there is none."""
+
+    side: Sides
+    expected: F8
+    chase: F8
+    stop: F8
+    target: F8
+    cost: F8
+    note: list[str]
 
 
 class SignalGenerator:
@@ -44,33 +63,52 @@ class SignalGenerator:
     def decide(self, bars: Bars, sigma: F4, p: F8, now_ns: int, session: Session) -> Sequence[Signal]:
         """Signals in order of ``bars`` (BAR[b], one decision bar); ``sigma`` float32 [b], ``p`` float64 [b, 3] (down, hold, up).
 
-        A row whose probabilities are not finite gets no signal at all. HOLD where the rule says so, where sigma is not a
-        positive number, and when the horizon no longer fits into the session. A HOLD has NaN stop and target, and so has a signal
-        of labels without barriers: its trade ends with the horizon. Confidence is the calibrated probability of what is said. A
-        signal is valid until the last entry its label allows, at most until its horizon or the session ends.
+        A row whose probabilities are not finite gets no signal at all. HOLD where the rule says so, where sigma is not a positive
+        number, when the horizon no longer fits into the session, and where the side may not be traded; ``note`` says which of the
+        last three it was. A HOLD has NaN stop, target and chase, and a signal of labels without barriers has no stop and target:
+        its trade ends with the horizon. Confidence is the calibrated probability of what is said. A signal is valid until the
+        last entry its label allows, at most until its horizon or the session ends.
         """
-        spec = self._spec
-        wide = np.where(sigma > 0.0, sigma, np.nan).astype(np.float64)
-        close = np.ascontiguousarray(bars["close"])
-        side = decide_sides(spec.rule, p, wide, spec.cost[bars["inst"]])
-        side[bars["ts_ns"] > latest_bar_ns(spec.label, session)] = 0
-        label = spec.label
-        target = label.target_sigma if label.has_barriers else inf
-        levels = barriers(close, wide, spec.tick_rupees[bars["inst"]], label.horizon_bars, target, label.stop_sigma)
-        side[~_priced(levels)] = 0
+        found = self._decided(bars, sigma, p, session)
         usable = np.isfinite(p).all(axis=1)
-        return [
-            self._signal(bars[i], int(side[i]), p[i], _levels(levels, i), now_ns, session) for i in np.flatnonzero(usable).tolist()
-        ]
+        return [self._signal(bars[i], p[i], found, i, now_ns, session) for i in np.flatnonzero(usable).tolist()]
 
-    def _signal(
-        self, bar: np.void, side: int, p: F8, levels: dict[int, tuple[float, float]], now_ns: int, session: Session
-    ) -> Signal:
-        label = self._spec.label
+    def _decided(self, bars: Bars, sigma: F4, p: F8, session: Session) -> _Decided:
+        spec, label, inst = self._spec, self._spec.label, bars["inst"].astype(np.int64)
+        wide = np.where(sigma > 0.0, sigma, np.nan).astype(np.float64)
+        close, cost, tick = np.ascontiguousarray(bars["close"]), spec.cost[inst], spec.tick_rupees[inst]
+        side, expected = best_side(spec.rule, p, wide, cost)
+        side[~(expected >= spec.rule.threshold)] = 0
+        target = label.target_sigma if label.has_barriers else inf
+        levels = barriers(close, wide, tick, label.horizon_bars, target, label.stop_sigma)
+        late = bars["ts_ns"] > latest_bar_ns(label, session)
+        side, note = self._allowed(side, inst, _priced(levels), late)
+        chase = chase_prices(side, close, expected, cost, tick)
+        stop = np.where(side > 0, levels.long_stop, levels.short_stop)
+        goal = np.where(side > 0, levels.long_target, levels.short_target)
+        shown = (side != 0) & label.has_barriers
+        return _Decided(side, expected, chase, np.where(shown, stop, np.nan), np.where(shown, goal, np.nan), cost, note)
+
+    def _allowed(self, side: Sides, inst: I8, priced: Mask, late: Mask) -> tuple[Sides, list[str]]:
+        """What is left of the sides, and the notes of what is not or is limited."""
+        note = np.full(len(side), "", object)
+        note[late & (side != 0)] = TOO_LATE
+        note[~priced] = NO_VOLATILITY
+        left = np.where(priced & ~late, side, 0).astype(np.int8)
+        terms = self._spec.terms
+        if terms is not None:
+            for i in np.flatnonzero(left).tolist():
+                note[i] = terms.tradable.said(int(left[i]), int(inst[i]))
+            may = np.where(left > 0, terms.tradable.may(1, inst), terms.tradable.may(-1, inst))
+            left[~may] = 0
+        return left, note.tolist()
+
+    def _signal(self, bar: np.void, p: F8, found: _Decided, i: int, now_ns: int, session: Session) -> Signal:
+        label, side = self._spec.label, int(found.side[i])
         closed_ns = int(bar["ts_ns"]) + label.timeframe * MINUTE_NS
         entry_end_ns = closed_ns + label.max_wait_min * MINUTE_NS + label.entry_delay_s * SECOND_NS
         horizon_end_ns = closed_ns + label.horizon_min * MINUTE_NS
-        stop, target = levels[side]
+        quantity, note = self._quantity(int(bar["inst"]), float(bar["close"]), found, i)
         return Signal(
             inst=int(bar["inst"]),
             bar_ns=int(bar["ts_ns"]),
@@ -81,29 +119,30 @@ class SignalGenerator:
             p_hold=float(p[1]),
             p_up=float(p[2]),
             price=float(bar["close"]),
-            stop=stop,
-            target=target,
+            stop=float(found.stop[i]),
+            target=float(found.target[i]),
             valid_until_ns=min(entry_end_ns, horizon_end_ns, session.close_ns),
             observe=self._spec.observe,
             model_id=self._spec.model_id,
+            expected=float(found.expected[i]),
+            chase=float(found.chase[i]),
+            quantity=quantity,
+            note=note,
         )
 
+    def _quantity(self, row: int, price: float, found: _Decided, i: int) -> tuple[int, str]:
+        """Suggested quantity, and the note with why there is none."""
+        terms, note = self._spec.terms, found.note[i]
+        if terms is None or terms.sizing is None or found.side[i] == 0 or terms.tradable.lots[row] == 0:
+            return 0, note
+        lot = int(terms.tradable.lots[row])
+        shares, why = terms.sizing.quantity(price, float(found.stop[i]), float(found.cost[i]), lot)
+        return shares, "; ".join(text for text in (note, why) if text)
 
-def _priced(levels: Barriers) -> NDArray[np.bool_]:
+
+def _priced(levels: Barriers) -> Mask:
     """Rows with all four prices, infinite where there are no barriers; they are NaN without a close or a volatility."""
     ok = np.ones(levels.long_stop.shape[0], dtype=np.bool_)
     for price in levels:
         ok &= ~np.isnan(price)
     return ok
-
-
-def _levels(levels: Barriers, i: int) -> dict[int, tuple[float, float]]:
-    """(stop, target) of row ``i`` by side, NaN where there is none."""
-    none = (float("nan"), float("nan"))
-    if not np.isfinite(levels.long_target[i]):
-        return {1: none, -1: none, 0: none}
-    return {
-        1: (float(levels.long_stop[i]), float(levels.long_target[i])),
-        -1: (float(levels.short_stop[i]), float(levels.short_target[i])),
-        0: none,
-    }

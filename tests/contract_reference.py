@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from contract_cases import Recorder
 from intraday.domain.broker import Listing
 from intraday.domain.corporate import Action, ActionKind
 from intraday.domain.instruments import Instrument, Kind
+from intraday.domain.learning import Comparison, Trial, TrialKind
 from intraday.domain.limits import LIMIT
 from intraday.domain.listings import Dump, Roll
 from intraday.domain.membership import Span
@@ -122,8 +124,46 @@ def tell_models(stores: Recorder) -> None:
         s.latest()
     s.latest(OTHER_SET.id)
     s.latest("none")
+    s.all()
     s.get("m1")
     s.get("m3")
+
+
+def tell_learning(stores: Recorder) -> None:
+    """The ledger: replaced by itself, a path never by none. The registry: every step of a challenger, and every refusal."""
+    trials, s, at = stores.trials, stores.registry, midnight_ns(DAYS[4])
+    path = np.array([18_000, 18_001, 18_003], np.int32), np.array([0.001, -0.0, 1e-17])
+    none = np.empty(0, np.int32), np.empty(0)
+    seen = Trial(
+        "a", "best version", TrialKind.CONFIGURATION, at, "run-1", "m1", '{"leaves":  15}', 0.25, "complete", *path, "größe"
+    )
+    inner = Trial("b", "best version", TrialKind.TUNING, at - 1, "run-1", "", "{}", float("nan"), "pruned", *none)
+    trials.add([])
+    trials.add([seen, inner, replace(seen, scope="source import")])
+    trials.add([replace(seen, created_ns=at + 5, session=none[0], net=none[1], state="failed"), replace(inner, value=-1.5)])
+    trials.add([replace(seen, created_ns=at + 9, net=path[1] * 2, note="again")])
+    for scope, kind in (("best version", None), ("best version", TrialKind.TUNING), ("source import", None), ("none", None)):
+        trials.of(scope, kind)
+    s.champion()
+    s.promote("m1", "m2", at, "rollback", 0, "nobody to take over from")
+    s.promote("m1", "", at, "first", 0, "the first")
+    s.promote("m2", "", at + 1, "first", 0, "the first again")
+    test = Comparison(0, "m1", "m2", at + 2, 18_100, 20, 0.05, "net")
+    for wanted in (test, test, replace(test, n_sessions=0), replace(test, challenger_id="m1"), replace(test, challenger_id="m3")):
+        s.declare(wanted)
+    s.decide(1, "challenger", at + 3, 0.01, '{"mean":  0.001}')
+    s.decide(1, "champion", at + 4, 0.9, "{}")
+    again = s.declare(test)
+    s.decide(again.id, "void", at + 5, float("nan"), "{}")
+    s.promote("m2", "m1", at + 6, "promote", 0, "without a test")
+    s.promote("m2", "m1", at + 6, "promote", 1, "won")
+    s.promote("m1", "m2", at + 7, "rollback", 0, "back")
+    s.promote("m2", "m1", at + 8, "promote", 1, "won, once more")
+    s.champion()
+    s.promotions()
+    s.comparisons()
+    s.comparisons(challenger_id="m3")
+    s.comparisons("m1", "m2")
 
 
 def tell_runs(stores: Recorder, ids: tuple[int, ...]) -> None:

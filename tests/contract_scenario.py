@@ -19,6 +19,7 @@ from contract_reference import (
     SESSIONS,
     SET,
     tell_corporate,
+    tell_learning,
     tell_limits,
     tell_lists,
     tell_memberships,
@@ -66,6 +67,7 @@ class Scenario:
         self.vectors()
         self.labels()
         tell_models(self.stores)
+        tell_learning(self.stores)
         tell_runs(self.stores, self.ids)
         await self.live()
         tell_origin(self.stores)

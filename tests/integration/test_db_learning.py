@@ -8,6 +8,7 @@ import pytest
 from chunk_cases import compress_all, has_timescale
 from intraday.database import schema
 from intraday.database.pool import Database
+from intraday.database.studies import storage_url
 from intraday.domain.errors import StorageError
 from schema_cases import catalogue
 
@@ -73,3 +74,25 @@ def test_studies_outlive_the_way_down(dsn: str) -> None:
     schema.migrate(dsn)
     with psycopg.connect(dsn) as connection:
         assert connection.execute("SELECT to_regclass('optuna.studies') IS NOT NULL").fetchone() == (True,)
+
+
+def test_optuna_keeps_its_studies_beside_our_tables(database: Database) -> None:
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    before = tables_of_public(database)
+    url = storage_url(database)
+    study = optuna.create_study(storage=url, study_name="s")
+    study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=2)
+    again = optuna.create_study(storage=url, study_name="s", load_if_exists=True)
+    assert [t.value for t in again.trials] == [t.value for t in study.trials]
+    assert tables_of_public(database) == before
+    with database.autocommit() as connection:
+        connection.execute("DROP SCHEMA optuna CASCADE")
+    with pytest.raises(StorageError, match="CREATE SCHEMA optuna"):
+        storage_url(database)
+
+
+def tables_of_public(database: Database) -> set[str]:
+    with database.autocommit() as connection:
+        return {row[0] for row in connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()}

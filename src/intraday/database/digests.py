@@ -9,14 +9,14 @@ from psycopg.errors import FeatureNotSupported, InvalidColumnReference
 
 from intraday.database.pool import Connection, Database
 
-# What import, historical and replay write; runs, run_days and events tell of every run and so may grow.
+# What import, historical and replay write; runs, run_days, trials and events tell of every run and so may grow.
 DATA_TABLES: tuple[str, ...] = (
     "instruments", "instrument_history", "sessions", "ohlcv_1min", "bar_superseded", "ohlcv_5min", "ohlcv_15min", "ohlcv_60min",
     "candle_gaps", "candle_fetches", "quarantine", "feature_sets", "features", "label_sets", "labels", "models", "signals",
     "signal_outcomes",
     "alerts", "instrument_listings", "instrument_tokens", "instrument_former_symbols", "instrument_changes", "instrument_dumps",
     "member_lists", "universe_members", "instrument_flags", "corporate_actions", "price_limits",
-    "trials", "comparisons", "promotions",
+    "comparisons", "promotions",
 )  # fmt: skip
 
 

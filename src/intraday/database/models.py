@@ -45,6 +45,12 @@ class ModelRepository:
             ).fetchone()
         return None if row is None else ModelRecord(*row)
 
+    def all(self) -> list[ModelRecord]:
+        """Every model, the one saved most recently first."""
+        with self._db.autocommit() as connection:
+            rows = connection.execute(f"SELECT {_COLUMNS} FROM models ORDER BY seq DESC").fetchall()  # nosec B608
+        return [ModelRecord(*row) for row in rows]
+
     def get(self, model_id: str) -> ModelRecord:
         """By id; raises ArtifactError when unknown."""
         with self._db.autocommit() as connection:

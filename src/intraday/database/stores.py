@@ -16,9 +16,11 @@ from intraday.database.membership import MembershipRepository
 from intraday.database.models import ModelRepository
 from intraday.database.origin import OriginRepository
 from intraday.database.pool import Database
+from intraday.database.registry import RegistryRepository
 from intraday.database.rollups import RollupRepository
 from intraday.database.runs import RunRepository
 from intraday.database.signals import SignalRepository
+from intraday.database.trials import TrialRepository
 from intraday.database.universe import UniverseRepository
 from intraday.domain.ports import RunDay
 
@@ -40,6 +42,8 @@ class Stores:
         self.features = FeatureRepository(database)
         self.labels = LabelRepository(database)
         self.models = ModelRepository(database)
+        self.trials = TrialRepository(database)
+        self.registry = RegistryRepository(database)
         self.signals = SignalRepository(database)
         self.days = DayRepository(database)
         self.runs = RunRepository(database)

@@ -24,6 +24,7 @@ IntradayError
 │   ├── NotEntitled            the API key has no market data
 │   ├── WrongCredentials       API key and secret do not belong together, or the key is unknown
 │   └── AddressBlocked         the broker refuses this machine's address
+├── RegistryError          what was asked of the models' registry is not allowed: no test was won, or it is of another champion
 ├── NotEnoughData          too little history for what was asked
 └── VerifyError            stored rows and recomputed rows differ
 
@@ -84,6 +85,12 @@ class ArtifactError(IntradayError):
 
 class SkewError(ArtifactError):
     """The artifact was trained on other features than this program computes."""
+
+
+class RegistryError(IntradayError):
+    """The registry refuses: a promotion without a won test, a test of a model that has seen its sessions."""
+
+    exit_code = 2
 
 
 class WireError(IntradayError):

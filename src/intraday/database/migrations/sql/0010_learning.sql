@@ -12,7 +12,7 @@ CREATE TABLE trials (
     net bytea NOT NULL,
     note text NOT NULL,
     PRIMARY KEY (scope, id),
-    CHECK (octet_length(net) = 2 * octet_length(sessions))
+    CONSTRAINT trials_path CHECK (octet_length(net) = 2 * octet_length(sessions))
 );
 COMMENT ON TABLE trials IS 'The trials ledger: every configuration that was tried on a scope of data. Its own configurations compete with each other.';
 COMMENT ON COLUMN trials.scope IS 'The data the choice was made on: view and universe.';
@@ -41,8 +41,8 @@ CREATE TABLE comparisons (
     decided_ns bigint NOT NULL DEFAULT 0,
     p_value double precision,
     detail json,
-    CHECK (champion_id <> challenger_id),
-    CHECK ((outcome = '') = (decided_ns = 0))
+    CONSTRAINT comparisons_models CHECK (champion_id <> challenger_id),
+    CONSTRAINT comparisons_decided CHECK ((outcome = '') = (decided_ns = 0))
 );
 CREATE UNIQUE INDEX comparisons_open ON comparisons (champion_id, challenger_id) WHERE outcome = '';
 COMMENT ON TABLE comparisons IS 'Paired tests of a challenger against the champion, each declared before any session of it was looked at. Of two models at most one is open.';
@@ -67,9 +67,9 @@ CREATE TABLE promotions (
     kind text NOT NULL CHECK (kind IN ('first', 'promote', 'rollback')),
     comparison_id bigint UNIQUE REFERENCES comparisons (id),
     reason text NOT NULL,
-    CHECK ((kind = 'promote') = (comparison_id IS NOT NULL)),
-    CHECK ((kind = 'first') = (previous_id = '')),
-    CHECK (model_id <> previous_id)
+    CONSTRAINT promotions_tested CHECK ((kind = 'promote') = (comparison_id IS NOT NULL)),
+    CONSTRAINT promotions_first CHECK ((kind = 'first') = (previous_id = '')),
+    CONSTRAINT promotions_models CHECK (model_id <> previous_id)
 );
 COMMENT ON TABLE promotions IS 'Every change of the champion, only ever added to: the highest number is in force.';
 COMMENT ON COLUMN promotions.number IS 'In their order.';

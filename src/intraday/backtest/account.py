@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from intraday.backtest.fills import End, Fills, entered
+from intraday.backtest.fills import End, Fills
 from intraday.backtest.orders import Orders
 from intraday.backtest.slippage import Slippage, Slipped, slip
 from intraday.core.costs import Costs
@@ -131,11 +131,7 @@ def _wanted(spec: AccountSpec, market: Market, orders: Orders) -> I8:
 
 
 def _slipped(spec: AccountSpec, market: Market, orders: Orders, fills: Fills, quantity: I8) -> Slipped:
-    rupees = np.ones(len(orders))
-    for number in np.unique(orders["session"]).tolist():
-        rows = orders["session"] == number
-        rupees[rows] = market.ticks(number)[orders["inst"][rows]]
-    return slip(spec.slippage, orders, fills, quantity, rupees)
+    return slip(spec.slippage, orders, fills, quantity, ticks_of_orders(orders, market))
 
 
 def _admit(spec: AccountSpec, orders: Orders, fills: Fills, quantity: I8, out: Trades) -> I8:
@@ -204,8 +200,10 @@ def traded(trades: Trades) -> Mask:
     return np.asarray(trades["status"] == Status.TRADED, np.bool_)
 
 
-def unit_returns(orders: Orders, fills: Fills) -> tuple[F8, F8]:
-    """Gross return and cost of each order as the verdict counts them, float64 [n]: on one notional, without slippage or limits, 0
-    where nothing was entered or an earlier signal was open."""
-    done = entered(fills) & (fills["taken"] == 1)
-    return np.where(done, fills["ret"], 0.0), np.where(done, orders["cost"], 0.0)
+def ticks_of_orders(orders: Orders, market: Market) -> F8:
+    """Tick sizes in rupees of each order's instrument and session, float64 [n]."""
+    out = np.ones(len(orders))
+    for number in np.unique(orders["session"]).tolist():
+        rows = orders["session"] == number
+        out[rows] = market.ticks(number)[orders["inst"][rows]]
+    return out

@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
 
-from intraday.report.inputs import Check, Confusion, Coverage, Equity, Fold, Header, OwnFeature, Reliability, ReportInput
+from intraday.report.inputs import Candles, Check, Confusion, Coverage, Equity, Fold, Header, OwnFeature, Reliability, ReportInput
 from intraday.report.parts import (
     Baseline,
     Charges,
@@ -96,7 +96,7 @@ def example(verdict: str = "no tradable edge") -> ReportInput:
         folds=_folds(),
         signals=tuple(replace(signal(s, a, k), bar_ns=signal(s, a, k).bar_ns) for k, (s, a) in enumerate(_said())),
         n_hold=1387,
-        candles=candles(75, tuple(signal("M&M", a, k) for a, k in (("BUY", 6), ("SELL", 31), ("BUY", 52)))),
+        candles=_candles(rng),
         checks=(Check("as known", DAYS[-1], 375, 0, True), Check("as corrected: candles", DAYS[-1], 375, 2, False, "late 2")),
         coverage=(Coverage("RELIANCE", 130, 48_750, 48_750), Coverage("ADANIPORTS", 130, 47_912, 48_750)),
         rejects=(("outside_the_session", 412), ("price_not_on_the_tick_grid", 3)),
@@ -149,6 +149,21 @@ def example(verdict: str = "no tradable edge") -> ReportInput:
         controls=_controls(rng),
         charges=_charges(),
     )
+
+
+def _candles(rng: np.random.Generator) -> Candles:
+    day = candles(75)
+    close = 812.0 + np.cumsum(rng.normal(0.0, 1.3, 75))
+    open_ = np.concatenate([[811.4], close[:-1]]) + rng.normal(0.0, 0.2, 75)
+    high, low = np.maximum(open_, close) + rng.exponential(0.7, 75), np.minimum(open_, close) - rng.exponential(0.7, 75)
+    volume = 4e4 * (1.0 + 2.0 * (np.arange(75) / 37 - 1) ** 2) * rng.lognormal(0.0, 0.35, 75)
+    said = tuple(
+        replace(
+            signal("M&M", action, k), price=float(close[k]), stop=float(close[k]) - 3.1 * way, target=float(close[k]) + 4.2 * way
+        )
+        for action, k, way in (("BUY", 6, 1), ("SELL", 31, -1), ("BUY", 52, 1))
+    )
+    return replace(day, open=open_, high=high, low=low, close=close, volume=volume, signals=said)
 
 
 def _said() -> list[tuple[str, str]]:
@@ -225,20 +240,16 @@ def _folds() -> tuple[Fold, ...]:
 
 
 def _fold_map() -> FoldMap:
-    lanes = [
-        Lane(
-            f"fold {k + 1}",
-            (
-                Span("fit", 0, 22 + 20 * k),
-                Span("purged", 23 + 20 * k, 23 + 20 * k),
-                Span("stop", 24 + 20 * k, 28 + 20 * k),
-                Span("embargo", 29 + 20 * k, 29 + 20 * k),
-                Span("score", 30 + 20 * k, 49 + 20 * k),
-            ),
-            640,
+    lanes = []
+    for k in range(5):
+        fit, stop, score = (
+            Span("fit", 0, 22 + 20 * k),
+            Span("stop", 24 + 20 * k, 28 + 20 * k),
+            Span("score", 30 + 20 * k, 49 + 20 * k),
         )
-        for k in range(5)
-    ]
+        between = Span("embargo", fit.last + 1, stop.first - 1), Span("embargo", stop.last + 1, score.first - 1)
+        purged = Span("purged", fit.last + 1, fit.last), Span("purged", stop.last + 1, stop.last)
+        lanes.append(Lane(f"fold {k + 1}", (fit, stop, score, *between, *purged), 640))
     return FoldMap(DAYS, lanes)
 
 

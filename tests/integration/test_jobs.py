@@ -152,6 +152,7 @@ def test_json_of_every_command_parses(trained_dsn: str, jobs_dir: Path, config: 
         ("run", [], dict, "summary"),
         ("replay", ["--ticks", str(ticks)], dict, "summary"),
         ("signals", [], list, "action"),
+        ("report", [], dict, "figures"),
         ("verify", [], dict, "checks"),
         ("db history", [], list, "id"),
         ("db query", ["SELECT * FROM latest_bars"], dict, "rows"),

@@ -32,7 +32,9 @@ OPEN_NS = SESSION * DAY_NS - IST_NS + 555 * MINUTE_NS
 def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Artifact, OutOfSample]:
     spec = TrainSpec(split=SplitSpec(min_train=8, test=4), num_boost_round=10, threads=1)
     model = LGBMTrainer(spec).train(dataset(sessions=20), NAMES)
-    lineage = Lineage(FeatureSetRecord("f", 10, NAMES, "{}"), "previous_quarter", "l", "{}", "best version", ("NSE:A", "NSE:B"))
+    lineage = Lineage(
+        FeatureSetRecord("f", 10, NAMES, "{}"), "previous_quarter", "l", "{}", "best version", tuple(f"NSE:{c}" for c in "ABCDEF")
+    )
     one, yes = np.zeros((1, 1)), np.ones((1, 1), np.bool_)
     panel = Panel(
         10, np.zeros(1, np.int64), np.zeros(1, np.int32), np.zeros(1), one, yes, one, one, one, one, one, yes

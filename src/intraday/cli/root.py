@@ -25,6 +25,7 @@ from intraday.cli import (
     history,
     instruments,
     limits,
+    report,
     run,
     sim,
     universe,
@@ -42,6 +43,7 @@ root = typer.Typer(
 for module in (
     run,
     history,
+    report,
     backfill,
     decide,
     audit,

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
-from typing import Any
+from datetime import date
 
 import numpy as np
 
@@ -14,15 +13,41 @@ from intraday.domain.arrays import Bars, session_number
 from intraday.domain.events import Action, Signal
 from intraday.domain.instruments import Instrument
 from intraday.domain.membership import Auction, no_auction
-from intraday.domain.session import SessionTable
+from intraday.domain.session import EPOCH, SessionTable
 from intraday.model.artifacts import Artifact
 from intraday.model.metrics import BPS, OutOfSample, session_sums
+from intraday.report.from_manifest import (
+    SIDES,
+    Section,
+    baselines_of,
+    curves_of,
+    day_of,
+    estimate_of,
+    fold_map_of,
+    fold_of,
+    judgement_of,
+    paths_of,
+    realised_of,
+    recalibration_of,
+    stability_of,
+    value_of,
+)
+from intraday.report.from_trades import by_hour, by_instrument, heat_map
 from intraday.report.inputs import Candles, Confusion, Coverage, Equity, Fold, Header, Reliability, SignalRow
-from intraday.report.parts import NAN, Figure
+from intraday.report.parts import (
+    Baseline,
+    Figure,
+    FoldMap,
+    Group,
+    HeatMap,
+    Judgement,
+    PathSpread,
+    Realised,
+    Recalibration,
+    Stability,
+    Swarm,
+)
 from intraday.report.words import number
-
-EPOCH = date(1970, 1, 1)
-SIDES = {-1: "down", 1: "up"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,18 +60,60 @@ class ModelParts:
     confusion: Confusion
     importance: tuple[tuple[str, float], ...]
     folds: tuple[Fold, ...]
+    judgement: Judgement | None
+    by_instrument: tuple[Group, ...]
+    by_hour: tuple[Group, ...]
+    heat: HeatMap | None
+    recalibration: tuple[Recalibration, ...]
+    realised: Realised | None
+    fold_map: FoldMap | None
+    stability: Stability | None
+    swarm: Swarm | None
+    baselines: tuple[Baseline, ...]
+    path_spread: PathSpread | None
 
 
-def model_parts(artifact: Artifact, oos: OutOfSample) -> ModelParts:
-    """Figures, charts and folds of an artifact and its out-of-sample predictions (``model.artifacts.read_oos``)."""
+def model_parts(artifact: Artifact, oos: OutOfSample, days: Sequence[date] = (), swarm: Swarm | None = None) -> ModelParts:
+    """Figures, charts and folds of an artifact and its out-of-sample predictions (``model.artifacts.read_oos``).
+
+    ``days`` are the sessions there are, ascending: the axis of the fold map (without them every weekday).
+    """
     manifest = artifact.manifest
+    metrics, reliability, verdict = manifest["metrics"], manifest.get("reliability"), manifest.get("judged")
+    symbols = [key.partition(":")[2] or key for key in manifest["data"]["symbols"]]
+    sharpe = value_of(((verdict or {}).get("figures") or {}).get("sharpe"))
     return ModelParts(
-        figures=_figures(manifest["metrics"]),
+        figures=_figures(metrics),
         equity=_equity(oos),
-        reliability=_reliability(manifest["metrics"]["calibration"]),
+        reliability=curves_of(reliability) or _reliability(metrics["calibration"]),
         confusion=_confusion(oos),
-        importance=tuple((row["name"], _number(row["gain"])) for row in manifest["importance"]),
-        folds=tuple(_fold(k, row) for k, row in enumerate(manifest["folds"], start=1)),
+        importance=tuple((row["name"], value_of(row["gain"])) for row in manifest["importance"]),
+        folds=tuple(fold_of(k, row) for k, row in enumerate(manifest["folds"], start=1)),
+        judgement=judgement_of(verdict),
+        by_instrument=by_instrument(oos, symbols),
+        by_hour=by_hour(oos),
+        heat=heat_map(oos, symbols),
+        recalibration=recalibration_of(reliability),
+        realised=realised_of(reliability),
+        fold_map=fold_map_of(manifest["folds"], days),
+        stability=stability_of(manifest["features"]["names"], manifest.get("gain_by_fold")),
+        swarm=swarm,
+        baselines=baselines_of(manifest.get("baselines"), _own(metrics, sharpe)),
+        path_spread=paths_of(manifest.get("paths"), sharpe),
+    )
+
+
+def _own(m: Section, sharpe: float) -> Baseline:
+    """The model as a row of the baselines."""
+    return Baseline(
+        name="this model",
+        trades=int(m["trades"]),
+        net=value_of(m["net_bps_trade"]),
+        session=estimate_of(m["net_bps_session"]),
+        sharpe=sharpe,
+        log_loss=value_of(m["log_loss"]),
+        brier=value_of(m["brier"]),
+        own=True,
     )
 
 
@@ -58,8 +125,8 @@ def header_of(artifact: Artifact, title: str, made_ns: int, mode: str, source: s
         made_ns=made_ns,
         mode=mode,
         source=source,
-        first_day=_day(data["first_session"]),
-        last_day=_day(data["last_session"]),
+        first_day=day_of(data["first_session"]),
+        last_day=day_of(data["last_session"]),
         n_sessions=n_sessions,
         n_instruments=len(data["symbols"]),
         timeframe=artifact.features.timeframe,
@@ -83,7 +150,7 @@ def busiest(signals: Sequence[Signal]) -> tuple[int, date] | None:
         return None
     counts = Counter((s.inst, session_number(s.bar_ns)) for s in said)
     inst, session = min(counts, key=lambda key: (-counts[key], key))
-    return inst, _day(session)
+    return inst, day_of(session)
 
 
 def candles_of(bars: Bars, inst: int, symbol: str, day: date, timeframe: int, signals: Sequence[Signal]) -> Candles:
@@ -134,16 +201,16 @@ def signal_row(s: Signal, symbol: str) -> SignalRow:
     return SignalRow(s.decided_ns, s.bar_ns, symbol, str(s.action), s.confidence, s.price, s.stop, s.target, s.observe)
 
 
-def _figures(m: Mapping[str, Any]) -> tuple[Figure, ...]:
-    gross, cost, skill = _number(m["gross_bps_trade"]), _number(m["cost_bps_trade"]), 100.0 * _number(m["skill_log_loss"])
-    prior = f"prior's {number(_number(m['log_loss_prior']), 4)}, {number(abs(skill), 2)} % {'better' if skill >= 0 else 'worse'}"
-    session, ic = m["net_bps_session"], m["ic"]
+def _figures(m: Section) -> tuple[Figure, ...]:
+    gross, cost, skill = value_of(m["gross_bps_trade"]), value_of(m["cost_bps_trade"]), 100.0 * value_of(m["skill_log_loss"])
+    prior = f"prior's {number(value_of(m['log_loss_prior']), 4)}, {number(abs(skill), 2)} % {'better' if skill >= 0 else 'worse'}"
+    session, ic = estimate_of(m["net_bps_session"]), estimate_of(m["ic"])
     return (
-        Figure("Net a session", _number(session["mean"]), "bps", 1, _number(session["low"]), _number(session["high"])),
-        Figure("Net a trade", _number(m["net_bps_trade"]), "bps", note=f"gross {number(gross, 2, True)}, cost {number(cost)}"),
-        Figure("Hit rate", 100.0 * _number(m["hit_rate"]), "%", 1, note="trades that gained before costs"),
-        Figure("Direction IC", _number(ic["mean"]), "", 3, _number(ic["low"]), _number(ic["high"]), "rank correlation by session"),
-        Figure("Log-loss", _number(m["log_loss"]), "nats", 4, note=prior),
+        Figure("Net a session", session.value, "bps", 1, session.low, session.high),
+        Figure("Net a trade", value_of(m["net_bps_trade"]), "bps", note=f"gross {number(gross, 2, True)}, cost {number(cost)}"),
+        Figure("Hit rate", 100.0 * value_of(m["hit_rate"]), "%", 1, note="trades that gained before costs"),
+        Figure("Direction IC", ic.value, "", 3, ic.low, ic.high, "rank correlation by session"),
+        Figure("Log-loss", value_of(m["log_loss"]), "nats", 4, note=prior),
         Figure("Trades", float(m["trades"]), "", 0, note=f"in {m['sessions']} sessions out of sample"),
     )
 
@@ -156,13 +223,13 @@ def _equity(oos: OutOfSample) -> Equity:
     n_trades = session_sums(np.ones(at.size), at, sessions).astype(np.int64)
     peak = np.maximum.accumulate(np.concatenate([[0.0], net]))
     drawdown = float((peak - np.concatenate([[0.0], net])).max())
-    return Equity([_day(int(k)) for k in sessions], gross, net, n_trades, drawdown)
+    return Equity([day_of(int(k)) for k in sessions], gross, net, n_trades, drawdown)
 
 
-def _reliability(bins: Sequence[Mapping[str, Any]]) -> tuple[Reliability, ...]:
+def _reliability(bins: Sequence[Section]) -> tuple[Reliability, ...]:
     def curve(label: int) -> Reliability:
         rows = [b for b in bins if b["label"] == label]
-        predicted, observed = (np.array([_number(b[k]) for b in rows], dtype=np.float64) for k in ("mean_p", "frequency"))
+        predicted, observed = (np.array([value_of(b[k]) for b in rows], dtype=np.float64) for k in ("mean_p", "frequency"))
         return Reliability(SIDES[label], predicted, observed, np.array([b["n"] for b in rows], dtype=np.int64))
 
     return tuple(curve(label) for label in SIDES)
@@ -172,29 +239,3 @@ def _confusion(oos: OutOfSample) -> Confusion:
     counts = np.zeros((3, 3), dtype=np.int64)
     np.add.at(counts, (oos.label.astype(np.int64) + 1, oos.side.astype(np.int64) + 1), 1)
     return Confusion(counts)
-
-
-def _fold(k: int, row: Mapping[str, Any]) -> Fold:
-    return Fold(
-        number=k,
-        fit_from=_day(row["fit_sessions"][0]),
-        fit_to=_day(row["stop_sessions"][1]),
-        test_from=_day(row["score_sessions"][0]),
-        test_to=_day(row["score_sessions"][1]),
-        n_fit=row["fit_rows"] + row["stop_rows"],
-        n_test=row["score_rows"],
-        n_rounds=row["rounds"],
-        log_loss=_number(row["log_loss"]),
-        prior_log_loss=_number(row["log_loss_prior"]),
-        n_trades=row["trades"],
-        net_bps=_number(row["net_bps_trade"]),
-    )
-
-
-def _number(value: Any) -> float:
-    """A number of the manifest, where NaN is null."""
-    return NAN if value is None else float(value)
-
-
-def _day(session: int) -> date:
-    return EPOCH + timedelta(days=int(session))

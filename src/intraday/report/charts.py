@@ -65,7 +65,7 @@ def realised_chart(realised: Realised) -> str:
     on = Drawing(HALF, 340)
     plot = Plot(
         on,
-        (58, 46, HALF - 14, 288),
+        (58, 52, HALF - 14, 288),
         span(realised.predicted, pad=0.1, around=0.0),
         span(realised.realised, realised.low, realised.high, realised.predicted, around=0.0),
     )

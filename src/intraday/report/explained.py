@@ -8,9 +8,11 @@ import numpy as np
 
 from intraday.domain.arrays import F8
 from intraday.report.parts import Stability, Swarm
-from intraday.report.svg import BLUE, FULL, GRID, HALF, INK, MUTED, ORANGE, SMALL, Drawing, Plot, legend, shortened, span
+from intraday.report.svg import BLUE, FULL, GRID, HALF, INK, MUTED, ORANGE, SMALL, Drawing, Plot, legend, shortened, span, spread
 
 IMPORTANCE_MAX = 20
+RANKS_MAX = 14
+STEADY = 3  # ranks that a steady feature may move
 NAME_MAX = 26  # characters of a feature's name
 SHADES = ("#2f74c0", "#5f8fc4", "#8aa2bd", "#a9a39b", "#c99a74", "#d98545", "#dd6b10")
 """From low to high values of a feature; all of them readable on a light and on a dark page."""
@@ -84,3 +86,29 @@ def _beeswarm(x: F8, size: float = 2.4, most: float = 11.0) -> F8:
     out = np.empty(x.size)
     out[order] = sign * ((place + 1) // 2) * step
     return out
+
+
+def stability_chart(stability: Stability) -> str:
+    """The rank of the most used features in each fold: flat lines are a model that finds the same thing again and again."""
+    n_features, n_folds = stability.shares.shape
+    if n_features == 0 or n_folds < 2:
+        return ""
+    shown = min(n_features, RANKS_MAX)
+    ranks = np.argsort(np.argsort(-stability.shares, axis=0, kind="stable"), axis=0, kind="stable") + 1
+    best = np.argsort(-stability.shares.mean(axis=1), kind="stable")[:shown]
+    on = Drawing(HALF, 60 + 26 * shown + 36)
+    plot = Plot(on, (40, 34, HALF - 160, 40 + 26 * shown), (1.0, float(n_folds)), (shown + 0.8, 0.5))
+    plot.x_axis("fold", list(range(1, n_folds + 1)), grid=True)
+    for k in range(1, shown + 1):
+        on.text(28, float(plot.at_y(k)), str(k), anchor="end", size=SMALL)
+    ends = []
+    for row in best.tolist():
+        at = np.minimum(ranks[row], shown + 0.6)
+        color = BLUE if np.ptp(ranks[row]) <= STEADY else ORANGE
+        plot.line(np.arange(1, n_folds + 1), at, color, 1.8, "" if color == BLUE else "5 3")
+        plot.dots(np.arange(1, n_folds + 1), at, color, 7)
+        ends.append((float(plot.at_y(at[-1])), shortened(stability.names[row], NAME_MAX - 4)))
+    for y, text in spread(ends, 13):
+        on.text(HALF - 150, y, text, INK, size=SMALL)
+    legend(on, 40, 12, [(f"moves by at most {STEADY}", BLUE, "line"), ("by more", ORANGE, "dash")])
+    return on.svg("Rank of the most used features in each fold")

@@ -77,6 +77,7 @@ def _charts(r: ReportInput) -> dict[str, Markup]:
         "realised": _drawn(charts.realised_chart, r.realised),
         "confusion": _drawn(charts.confusion_chart, r.confusion),
         "importance": _drawn(partial(explained.importance_chart, stability=r.stability), r.importance),
+        "stability": _drawn(explained.stability_chart, r.stability),
         "swarm": _drawn(explained.swarm_chart, r.swarm),
         "fold_map": _drawn(tested.fold_map_chart, r.fold_map),
         "baselines": _drawn(tested.baseline_chart, r.baselines),

@@ -25,6 +25,7 @@ from intraday.report.svg import (
     legend,
     shortened,
     span,
+    spread,
 )  # fmt: skip
 from intraday.report.words import number, rupees
 
@@ -40,7 +41,7 @@ def equity_chart(equity: Equity) -> str:
     on, x = Drawing(FULL, 452), np.arange(n + 1, dtype=np.float64)
     gross, net = (np.concatenate([[0.0], v]) for v in (equity.gross, equity.net))
     fall = net - np.maximum.accumulate(net)
-    top = Plot(on, (70, 46, FULL - 14, 268), (0.0, float(n)), span(gross, net, around=0.0))
+    top = Plot(on, (70, 52, FULL - 14, 268), (0.0, float(n)), span(gross, net, around=0.0))
     middle = Plot(on, (70, 306, FULL - 14, 362), (0.0, float(n)), (min(float(fall.min()), -1e-9) * 1.08, 0.0))
     bottom = Plot(on, (70, 392, FULL - 14, 424), (0.0, float(n)), (0.0, max(float(equity.n_trades.max()), 1.0) * 1.05))
     top.y_axis("cumulated result [bps of the money in one trade]")
@@ -76,7 +77,7 @@ def scenario_chart(rows: Sequence[Scenario], label: str) -> str:
         return ""
     on = Drawing(HALF, 268)
     values = [v for r in rows for v in (r.gross, r.net)]
-    plot = Plot(on, (58, 46, HALF - 8, 216), (-0.5, len(rows) - 0.5), span(values, around=0.0, pad=0.12))
+    plot = Plot(on, (58, 52, HALF - 8, 216), (-0.5, len(rows) - 0.5), span(values, around=0.0, pad=0.12))
     plot.y_axis("bps a trade")
     for i, r in enumerate(rows):
         plot.bar(i - 0.3, i - 0.02, 0.0, r.gross, ORANGE, 0.45, f"{r.name}: gross {number(r.gross, 2, True)} bps")
@@ -134,7 +135,7 @@ def charges_chart(charges: Charges) -> str:
     at = np.array([d.toordinal() for d in charges.days] + [last], dtype=np.float64)
     on = Drawing(FULL, 266)
     plot = Plot(
-        on, (58, 46, FULL - 130, 232), (float(first), float(max(last, first + 1))), span(charges.bps, charges.today, around=0)
+        on, (58, 52, FULL - 130, 232), (float(first), float(max(last, first + 1))), span(charges.bps, charges.today, around=0)
     )
     plot.y_axis("round trip [bps]")
     years = [y for y in range(charges.days[0].year + 1, max(charges.last, charges.on).year + 1)]
@@ -147,15 +148,7 @@ def charges_chart(charges: Charges) -> str:
         plot.dots(last, charges.today[k], color, 8)
         shown.append((rupees(notional), color, "line"))
         at_end.append((float(charges.today[k]), f"{number(float(charges.today[k]), 1)} today"))
-    for y, text in _spread([(float(plot.at_y(v)), text) for v, text in at_end], 14):
+    for y, text in spread([(float(plot.at_y(v)), text) for v, text in at_end], 14):
         on.text(FULL - 118, y, text, INK, size=SMALL)
     legend(on, 58, 12, shown)
     return on.svg("Round-trip charges by date and money in a trade")
-
-
-def _spread(labels: Sequence[tuple[float, str]], least: float) -> list[tuple[float, str]]:
-    """Labels moved down until none covers another."""
-    out: list[tuple[float, str]] = []
-    for y, text in sorted(labels):
-        out.append((max(y, out[-1][0] + least) if out else y, text))
-    return out

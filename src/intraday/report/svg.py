@@ -250,3 +250,11 @@ def day_ticks(days: Sequence[Any], most: int = 7) -> tuple[list[float], list[str
     step = -(-len(days) // most)
     at = list(range(0, len(days), step))
     return [float(i) for i in at], [f"{days[i]:%d %b %y}" for i in at]
+
+
+def spread(labels: Sequence[tuple[float, str]], least: float) -> list[tuple[float, str]]:
+    """Labels (y, text), moved down until none covers another."""
+    out: list[tuple[float, str]] = []
+    for y, text in sorted(labels):
+        out.append((max(y, out[-1][0] + least) if out else y, text))
+    return out

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from intraday.domain.arrays import F8
-from intraday.report.parts import Baseline, FoldMap, Judgement, NullControl, Overfitting, PathSpread, PowerGrid, Trials
+from intraday.report.parts import Baseline, FoldMap, Judgement, Lane, NullControl, Overfitting, PathSpread, PowerGrid, Span, Trials
 from intraday.report.svg import (
     BLUE,
     FULL,
@@ -29,6 +29,7 @@ from intraday.report.svg import (
 from intraday.report.words import number
 
 LANES_MAX = 24
+MARK = 0.0025  # half the width of a mark, as a share of the axis
 KINDS = {
     "fit": ("fitted", BLUE, 0.30),
     "stop": ("early stop", BLUE, 0.62),
@@ -51,9 +52,10 @@ def fold_map_chart(folds: FoldMap) -> str:
         on.text(88, float(plot.at_y(i + 0.5)), lane.name, INK, "end", SMALL)
         for s in lane.spans:
             name, color, strength = KINDS[s.kind]
-            what = f"{lane.name}: {name} {folds.days[s.first]:%d %b %Y} to {folds.days[s.last]:%d %b %Y}"
+            what = f"{lane.name}: {name} " + _when(folds, lane, s)
             inset = 0.04 if s.kind in ("purged", "embargo") else 0.16
-            plot.bar(s.first, s.last + 1, i + inset, i + 1 - inset, color, strength, what)
+            widened = MARK * len(folds.days) if s.last < s.first else 0.0  # rows of no whole session: a mark
+            plot.bar(s.first - widened, s.last + 1 + widened, i + inset, i + 1 - inset, color, strength, what)
             kinds.add(s.kind)
     at, names = day_ticks(folds.days)
     plot.x_axis("", [a + 0.5 for a in at], names)
@@ -68,6 +70,12 @@ def fold_map_chart(folds: FoldMap) -> str:
         ],
     )
     return on.svg("Which sessions each fold was fitted, stopped and scored on")
+
+
+def _when(folds: FoldMap, lane: Lane, s: Span) -> str:
+    if s.last < s.first:
+        return f"{lane.purged:,} rows"
+    return f"{folds.days[s.first]:%d %b %Y} to {folds.days[s.last]:%d %b %Y}"
 
 
 def baseline_chart(rows: Sequence[Baseline]) -> str:
@@ -102,7 +110,7 @@ def _counted(on: Drawing, values: F8, x: tuple[float, float], bins: int, label: 
     """Axes for a histogram of ``values``, and its edges."""
     edges = np.linspace(*x, bins + 1)
     most = float(np.histogram(values, edges)[0].max())
-    plot = Plot(on, (52, 48, HALF - 12, 222), x, (0.0, max(most, 1.0) * 1.12))
+    plot = Plot(on, (52, 52, HALF - 12, 222), x, (0.0, max(most, 1.0) * 1.12))
     plot.y_axis(y, whole(plot.y[1]))
     plot.x_axis(label)
     return plot, edges
@@ -146,7 +154,7 @@ def trials_chart(trials: Trials) -> str:
         return ""
     on, n = Drawing(HALF, 270), len(rows)
     y = span([r.sharpe for r in rows], trials.expected_best, around=0.0, pad=0.12)
-    plot = Plot(on, (52, 48, HALF - 12, 222), (0.5, n + 0.5), y)
+    plot = Plot(on, (52, 52, HALF - 12, 222), (0.5, n + 0.5), y)
     plot.y_axis("Sharpe ratio by session", n=4)
     plot.x_axis("configuration, in the order tried", [1.0, float(n)] if n > 1 else [1.0])
     plot.level(0.0)
@@ -165,7 +173,7 @@ def power_chart(judgement: Judgement) -> str:
     if not points:
         return ""
     on = Drawing(HALF, 270)
-    plot = Plot(on, (52, 48, HALF - 12, 222), (-0.6, len(points) - 0.4), (0.0, 1.0))
+    plot = Plot(on, (52, 52, HALF - 12, 222), (-0.6, len(points) - 0.4), (0.0, 1.0))
     plot.y_axis("chance of finding it", [0.0, 0.25, 0.5, 0.75, 1.0], ["0 %", "25 %", "50 %", "75 %", "100 %"])
     plot.x_axis("true edge, gross, in costs of a trade", [float(i) for i in range(len(points))], [f"{m:g} ×" for m, _ in points])
     for i, (_, p) in enumerate(points):
@@ -184,7 +192,7 @@ def null_chart(null: NullControl) -> str:
     on, bins = Drawing(HALF, 270), 20
     low, high = _binomial(p.size, 1 / bins)
     counts = np.histogram(p, np.linspace(0, 1, bins + 1))[0]
-    plot = Plot(on, (52, 48, HALF - 12, 222), (0.0, 1.0), (0.0, max(float(counts.max()), high) * 1.15))
+    plot = Plot(on, (52, 52, HALF - 12, 222), (0.0, 1.0), (0.0, max(float(counts.max()), high) * 1.15))
     plot.y_axis("markets", whole(plot.y[1]))
     plot.x_axis("p-value of the test behind “edge”", [0, 0.05, 0.25, 0.5, 0.75, 1], ["0", ".05", ".25", ".50", ".75", "1"])
     plot.band((0.0, 1.0), (low, low), (high, high), MUTED, 0.18)
@@ -217,7 +225,7 @@ def planted_chart(grid: PowerGrid) -> str:
     if grid.markets.size == 0 or grid.markets.max() == 0:
         return ""
     on = Drawing(HALF, 270)
-    plot = Plot(on, (52, 48, HALF - 66, 222), span(grid.multiples, pad=0.05), (0.0, 1.0))
+    plot = Plot(on, (52, 52, HALF - 66, 222), span(grid.multiples, pad=0.05), (0.0, 1.0))
     plot.y_axis("markets found", [0.0, 0.25, 0.5, 0.75, 1.0], ["0 %", "25 %", "50 %", "75 %", "100 %"])
     plot.x_axis("planted edge, gross, in costs of a trade", grid.multiples, [f"{m:g} ×" for m in grid.multiples])
     colors = (MUTED, PINK, ORANGE, BLUE, GREEN)

@@ -113,7 +113,7 @@ def test_missing_figures_become_nan(trained: tuple[Artifact, OutOfSample]) -> No
 def test_the_header_names_the_model_and_its_days(trained: tuple[Artifact, OutOfSample]) -> None:
     artifact, _ = trained
     header = header_of(artifact, "t", 0, "m", "s", 20)
-    assert (header.model_id, header.verdict, header.n_instruments, header.timeframe) == (artifact.id, artifact.verdict, 2, 10)
+    assert (header.model_id, header.verdict, header.n_instruments, header.timeframe) == (artifact.id, artifact.verdict, 6, 10)
     assert header.last_day is not None and header.first_day is not None
     assert header.last_day - header.first_day == timedelta(days=19)
 

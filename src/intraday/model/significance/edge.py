@@ -13,8 +13,8 @@ PRETEST_Z = 1.2816  # one-sided 10 %: a first autocorrelation above it is correc
 def edge_test(values: F8, n_trials: int = 1, variance: float = 0.0) -> float:
     """One-sided p-value of "the mean is not above what the best of ``n_trials`` without skill would show"; 0.5 says nothing.
 
-    ``values`` float64 [T], one a session, zeros included; ``variance`` that of the trials' Sharpe ratios (not annualised). The
-    larger of two p-values, so p <= 0.05 implies DSR >= 0.95:
+    ``values`` float64 [T], one a session, zeros included; ``variance`` that of the trials' Sharpe ratios (not annualised). Below
+    the benchmark Student's t; above it the larger of two p-values, so p <= 0.05 implies DSR >= 0.95:
 
     * 1 - DSR (one trial: 1 - PSR(0)), which allows for skewness and kurtosis;
     * Student's t of the same difference, which does not.
@@ -29,7 +29,8 @@ def edge_test(values: F8, n_trials: int = 1, variance: float = 0.0) -> float:
     from scipy.stats import norm, t  # loaded where it is used: most commands need none of it
 
     above = (s.value - expected_maximum(n_trials, variance)) / inflation(values)
-    return float(max(norm.sf(above / standard_error(s)), t.sf(above * math.sqrt(s.n), s.n - 1)))
+    student = float(t.sf(above * math.sqrt(s.n), s.n - 1))
+    return max(float(norm.sf(above / standard_error(s))), student) if above > 0.0 else student
 
 
 def inflation(values: F8) -> float:

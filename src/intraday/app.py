@@ -25,6 +25,7 @@ from pathlib import Path
 
 from loguru import logger
 
+from intraday.app_decisions import sizing_of, stored_trade_lists
 from intraday.app_models import feature_set, label_spec, stored_price_rules, train_spec, user_features
 from intraday.backtest.verify import Verifier
 from intraday.config.settings import Settings
@@ -37,7 +38,6 @@ from intraday.core.features import FeatureCalculator
 from intraday.core.labels import LabelSpec
 from intraday.core.lists import index_row, lists_of, stand_in
 from intraday.core.panel import Lists
-from intraday.core.price_rules import tick_sizes_of
 from intraday.core.registry import default_registry
 from intraday.core.synthetic import SyntheticMarket, SyntheticSpec
 from intraday.database.kept import kept_from
@@ -63,8 +63,6 @@ from intraday.live.day import DayPlan, DayRunner
 from intraday.model.predictor import ModelPredictor
 from intraday.signal.alerts import AlertSystem, ConsoleChannel, LogChannel
 from intraday.signal.policy import AlertPolicy
-
-MINUTE_NS = 60_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,15 +263,13 @@ def load_model(system: System, model_id: str | None = None) -> LoadedModel:
     return LoadedModel(chosen, predictor, label, system.costs, system.settings.trading.notional_inr, system.settings.live.threads)
 
 
-def build_alerts(
-    settings: Settings, model: LoadedModel, instruments: Sequence[Instrument], write: Callable[[str], object]
-) -> AlertSystem:
+def build_alerts(settings: Settings, instruments: Sequence[Instrument], write: Callable[[str], object]) -> AlertSystem:
     """The configured channels behind one policy; ``write`` prints a line for a person."""
     channels: Mapping[str, AlertChannel] = {
         **({"console": ConsoleChannel(write)} if settings.alerts.console else {}),
         **({"log": LogChannel()} if settings.alerts.log else {}),
     }
-    return AlertSystem(channels, AlertPolicy([i.symbol for i in instruments], model.label.horizon_min * MINUTE_NS))
+    return AlertSystem(channels, AlertPolicy([i.symbol for i in instruments]))
 
 
 def build_day_runner(
@@ -288,6 +284,7 @@ def build_day_runner(
         )
     if among:
         _same_members(system, model.id)
+    prices = stored_price_rules(stores, system.sessions, instruments, system.sessions.first, system.sessions.last)
     plan = DayPlan(
         run_id=run_id,
         source=source,
@@ -300,7 +297,11 @@ def build_day_runner(
             system, instruments, system.membership().between(system.sessions.first, system.sessions.last), model.feature_set.anchor
         ),
         index=index_row(instruments, system.settings.model.index),
-        ticks=tick_sizes_of(stores.instruments.tick_sizes([i.id for i in instruments]), instruments),
+        ticks=prices.ticks,
+        bands=prices.bands,
+        tradable=stored_trade_lists(stores, instruments),
+        sizing=sizing_of(system.settings.trading),
+        reasons=system.settings.trading.reasons,
     )
     return DayRunner(plan, model, stores.bars, stores.days, stores.runs, system.sessions, stores.writer, system.clock.now_ns)
 

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
+import json
+from dataclasses import asdict, replace
 from datetime import date
 from typing import Any
 
@@ -11,13 +12,19 @@ from loguru import logger
 
 from intraday.core.decision import DecisionRule, latest_bar_ns
 from intraday.core.fills import barriers
-from intraday.core.labels import Kind, LabelSpec
+from intraday.core.labels import Kind as LabelKind
+from intraday.core.labels import LabelSpec
+from intraday.core.sizing import Sizing
+from intraday.core.tradability import TradeLists
 from intraday.domain.arrays import BAR, F8, MINUTE_NS, Bars, empty
 from intraday.domain.events import Action, Alert, Signal
+from intraday.domain.instruments import Instrument, Kind
+from intraday.domain.membership import Flag, Span
 from intraday.domain.session import Session, SessionTable
 from intraday.signal.alerts import AlertSystem, ConsoleChannel, LogChannel
 from intraday.signal.generator import SignalGenerator, SignalSpec
 from intraday.signal.policy import AlertPolicy, signal_text
+from intraday.signal.terms import Terms
 
 LABEL_SPEC = LabelSpec()
 RULE = DecisionRule((-3.0, 0.0, 3.0), (3.0, 0.0, -3.0), 0.0)
@@ -65,8 +72,8 @@ def test_stop_and_target_are_the_labels(session: Session) -> None:
     assert sell.target < 100 < sell.stop
 
 
-@pytest.mark.parametrize("kind", [Kind.FIXED_HORIZON, Kind.TREND_SCANNING])
-def test_labels_without_barriers_have_no_stop_to_tell(session: Session, kind: Kind) -> None:
+@pytest.mark.parametrize("kind", [LabelKind.FIXED_HORIZON, LabelKind.TREND_SCANNING])
+def test_labels_without_barriers_have_no_stop_to_tell(session: Session, kind: LabelKind) -> None:
     spec = replace(SPEC, label=LabelSpec(kind=kind))
     buy, sell = decide(session, 30, [UP, DOWN], spec=spec)
     assert (buy.action, sell.action) == (Action.BUY, Action.SELL)
@@ -127,19 +134,11 @@ def signal(inst: int = 0, action: Action = Action.BUY, minute: int = 0, observe:
     return Signal(inst, at, at + 1, action, 0.61, 0.2, 0.19, 0.61, 100.0, 99.0, 101.0, at + 9 * MINUTE_NS, observe, "m1")
 
 
-def test_only_new_buys_and_sells_are_told() -> None:
-    policy = AlertPolicy(["AAA", "BBB"], 60 * MINUTE_NS)
-    first = [signal(0), signal(1, Action.SELL), signal(1, Action.HOLD)]
-    assert [a.signal for a in policy.select(first)] == first[:2]
-    assert policy.select([signal(0, minute=5), signal(1, Action.SELL, minute=59)]) == []
-    assert len(policy.select([signal(0, Action.SELL, minute=10)])) == 1  # the other side is news
-    assert len(policy.select([signal(0, minute=60), signal(0, minute=61)])) == 1
-
-
-def test_a_later_day_is_told_again_and_a_repeat_does_not_prolong_the_silence() -> None:
-    policy = AlertPolicy(["AAA"], 60 * MINUTE_NS)
-    told = [minute for minute in range(0, 200, 5) if policy.select([signal(0, minute=minute)])]
-    assert told == [0, 60, 120, 180]
+def test_buys_and_sells_are_told_and_holds_are_not() -> None:
+    policy = AlertPolicy(["AAA", "BBB"])
+    said = [signal(0), signal(1, Action.SELL), signal(1, Action.HOLD)]
+    assert [(a.signal, a.now_ns, a.topic) for a in policy.select(said)] == [(s, 1, "signal") for s in said[:2]]
+    assert len(policy.select([signal(0, minute=5)])) == 1  # the one before is over: an instrument has one at a time
 
 
 def test_every_text_of_an_unproven_model_says_observe() -> None:
@@ -147,6 +146,80 @@ def test_every_text_of_an_unproven_model_says_observe() -> None:
     assert text.startswith("OBSERVE - no proven edge: BUY RELIANCE at 100.00, stop 99.00, target 101.00, confidence 61%")
     assert text.endswith("confidence 61%, enter by 05:39 IST")
     assert "OBSERVE" not in signal_text(signal(observe=False), "RELIANCE")
+
+
+def test_the_text_tells_everything_a_person_needs() -> None:
+    reasons = (("rsi_14", 0.314), ("ret_1", 0.2), ("vwap_dist", 0.1), ("gap", 0.05))
+    full = replace(
+        signal(observe=False), expected=0.00123, chase=100.4, quantity=1250, reasons=reasons, note="by NIFTY26JANFUT, lot 65"
+    )
+    assert signal_text(full, "RELIANCE") == (
+        "BUY RELIANCE at 100.00 (not above 100.40), stop 99.00, target 101.00, quantity 1,250, confidence 61%, "
+        "expected net +12.3 bps, enter by 05:39 IST; because of rsi_14 +0.31, ret_1 +0.20, vwap_dist +0.10 (by NIFTY26JANFUT, lot 65)"
+    )
+    assert " at 100.00 (not below 100.40), " in signal_text(replace(full, action=Action.SELL), "RELIANCE")
+
+
+# ---------------------------------------------------------------------------------------------------- terms and their notes
+
+
+def terms(**lists: bool) -> Terms:
+    """Instrument 0 is traded freely, 1 is trade to trade, 2 under surveillance, 3 an index; shares for 1 000 rupees at risk."""
+    day = date(2021, 6, 9)
+    spans = {Flag.T2T: [Span(11, day)], Flag.ASM: [Span(12, day)], Flag.MIS: [Span(10, day)]}
+    known = TradeLists.read(lambda flag: spans.get(flag, []), lambda flag: day if lists.get("mis") or flag != Flag.MIS else None)
+    instruments = [Instrument("NSE", f"A{k}", Kind.INDEX if k == 3 else Kind.EQUITY, id=10 + k) for k in range(4)]
+    return Terms(known.on(day, instruments), Sizing(100_000.0, 0.01, 50_000.0), 5)
+
+
+def of_terms(session: Session, p: list[list[float]], **lists: bool) -> list[Signal]:
+    return decide(session, 30, p, spec=replace(SPEC, terms=terms(**lists)))
+
+
+def test_what_may_not_be_traded_is_held_and_says_why(session: Session) -> None:
+    buys, sells = of_terms(session, [UP] * 4, mis=True), of_terms(session, [DOWN] * 4, mis=True)
+    assert [str(s.action) for s in buys] == ["BUY", "HOLD", "BUY", "BUY"]
+    assert [str(s.action) for s in sells] == ["SELL", "HOLD", "HOLD", "SELL"]
+    assert [s.note for s in buys] == ["", "not tradable intraday: trade to trade", "", "direction only: an index cannot be traded"]
+    assert sells[2].note == "no shorts: ASM" and sells[0].note == ""
+    held = sells[2]
+    assert (held.confidence, held.quantity, held.expected > 0.0) == (held.p_hold, 0, True)
+    assert np.isnan([held.stop, held.target, held.chase]).all()
+
+
+def test_shorts_are_assumed_where_no_list_is_known(session: Session) -> None:
+    (sell, *_), (buy, *_) = of_terms(session, [DOWN]), of_terms(session, [UP])
+    assert (sell.note, buy.note) == ("shorts assumed: no MIS list of that day", "")
+
+
+def test_quantity_and_price_limit_follow_from_the_signal(session: Session) -> None:
+    buy, sell, _, index = (of_terms(session, [p] * 4)[k] for k, p in ((0, UP), (0, DOWN), (0, FLAT), (3, UP)))
+    for s in (buy, sell):
+        risk = abs(s.price - s.stop) + 0.0006 * s.price
+        assert s.quantity == min(int(1000.0 / risk), 500) > 100
+    assert buy.chase > 100.0 > sell.chase and buy.expected == sell.expected > 0.0
+    # The exit expected is 100 * (1 + expected + cost); paying the chase price leaves less than a tick of it.
+    assert 0.0 <= 100.0 * (1 + buy.expected + 0.0006) / buy.chase - 1 - 0.0006 < 0.0006
+    assert (index.quantity, index.action) == (0, Action.BUY)
+    tight = replace(terms(), sizing=Sizing(1_000.0, 0.0001, 50_000.0))
+    (poor,) = decide(session, 30, [DOWN], spec=replace(SPEC, terms=tight))
+    assert poor.quantity == 0 and poor.note.startswith("shorts assumed: no MIS list of that day; no quantity: one share risks Rs ")
+
+
+def test_a_hold_says_why_when_more_was_wanted(session: Session) -> None:
+    assert decide(session, 30, [FLAT])[0].note == ""
+    assert decide(session, 30, [UP], sigma=0.0)[0].note == "no volatility"
+    assert decide(session, 320, [UP, FLAT])[0].note == "too late in the session"
+    assert decide(session, 320, [UP, FLAT])[1].note == ""
+
+
+def test_terms_come_back_from_json() -> None:
+    limits = (np.array([90.0, np.nan, 1.0, 2.0]), np.array([110.0, np.nan, 3.0, 4.0]))
+    for one in (terms(), replace(terms(mis=True), sizing=None, limits=limits)):
+        again = Terms.of_json(json.loads(json.dumps(asdict(one), default=np.ndarray.tolist)))
+        assert repr(asdict(again)) == repr(asdict(one))
+    kept = replace(terms(), limits=limits).columns(np.array([3, 0]))
+    assert kept.limits is not None and kept.limits[0].tolist() == [2.0, 90.0] and kept.tradable.note[0].startswith("direction")
 
 
 # ------------------------------------------------------------------------------------------------------------- delivery
@@ -164,7 +237,7 @@ class Stuck:
 
 def system(lines: list[str], capacity: int = 1000, timeout_s: float = 0.02) -> AlertSystem:
     channels = {"broken": Broken(), "console": ConsoleChannel(lines.append), "stuck": Stuck()}
-    return AlertSystem(channels, AlertPolicy(["AAA", "BBB"], 60 * MINUTE_NS), capacity, timeout_s)
+    return AlertSystem(channels, AlertPolicy(["AAA", "BBB"]), capacity, timeout_s)
 
 
 def notice(n: int, level: str = "info") -> Alert:
@@ -175,7 +248,7 @@ async def test_a_broken_and_a_stuck_channel_do_not_stop_the_others() -> None:
     lines: list[str] = []
     alerts = system(lines)
     alerts.offer(notice(1))
-    alerts.offer_signals([signal(0), signal(0, minute=5), signal(1, Action.HOLD)])
+    alerts.offer_signals([signal(0), signal(1, Action.HOLD)])
     alerts.offer(notice(2, "warning"))
     alerts.close()
     await asyncio.wait_for(alerts.run(), 5)
@@ -199,7 +272,7 @@ async def test_offers_never_wait_and_a_full_queue_drops_the_oldest() -> None:
 
 async def test_it_waits_for_alerts_and_ends_when_closed() -> None:
     arrived = asyncio.Event()
-    alerts = AlertSystem({"console": ConsoleChannel(lambda line: arrived.set())}, AlertPolicy(["AAA"], MINUTE_NS))
+    alerts = AlertSystem({"console": ConsoleChannel(lambda line: arrived.set())}, AlertPolicy(["AAA"]))
     async with asyncio.timeout(5), asyncio.TaskGroup() as tasks:
         running = tasks.create_task(alerts.run())
         await asyncio.sleep(0)

@@ -275,9 +275,7 @@ def _moved(stored: Rows, again: Rows, comparing: AbstractSet[str]) -> tuple[set[
 
 def _after(moved: set[tuple[int, int]], changed: set[tuple[int, int]]) -> set[tuple[int, int]]:
     """Those of ``changed`` at or after a row of ``moved`` of the same instrument: what was given then decides what may be given."""
-    first: dict[int, int] = {}
-    for ts_ns, inst in sorted(moved, reverse=True):
-        first[inst] = ts_ns
+    first = {inst: ts_ns for ts_ns, inst in sorted(moved, reverse=True)}
     return {(ts_ns, inst) for ts_ns, inst in changed if first.get(inst, ts_ns + 1) <= ts_ns}
 
 

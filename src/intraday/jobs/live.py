@@ -114,7 +114,7 @@ async def _over_the_wire(
         silent = unheard(system, model, session, {i.id for i, _ in targets}, "feed")
         for warning in [*gathered.warnings(), *silent, *sitting_out(system, session.day)]:
             write(f"warning: {warning}")
-        alerts = build_alerts(system.settings, model, instruments, write)
+        alerts = build_alerts(system.settings, instruments, write)
         connections = build_connections(system, endpoint, limits, targets, session, rest)
         hours = longest_day(session, instruments, system.sessions)  # as long as the engine's day
         feed = build_feed(system, endpoint, rest, hours, connections, targets, alerts.offer)

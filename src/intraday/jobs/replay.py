@@ -117,7 +117,7 @@ def run_days(
             write(f"warning: {warning}")
         hours = longest_day(session, plan.instruments, system.sessions)
         feed = RecordedSource(hours, frames(ticks), live.grace_ms * 1_000_000, int(live.outage_s * 1e9), system.clock, plan.speed)
-        alerts = build_alerts(system.settings, model, plan.instruments, write)
+        alerts = build_alerts(system.settings, plan.instruments, write)
         what = f"{'live' if plan.source is Source.TICK else 'replay'} {session.day}"
         results.append(asyncio.run(runner.run(session, Watched(feed, session, what, progress), alerts)))
     return results

@@ -11,36 +11,50 @@ from intraday.domain.events import Action, Alert, Signal
 
 IST = timezone(timedelta(microseconds=IST_NS // 1000), "IST")
 OBSERVE = "OBSERVE - no proven edge"
+REASONS_TOLD = 3
 
 
 class AlertPolicy:
-    """BUY and SELL only, each once per instrument and action within ``horizon_ns``; holds at most two times per instrument."""
+    """BUY and SELL only. An instrument has one open at a time (``signal/one_open.py``), so none of them repeats another."""
 
-    def __init__(self, symbols: Sequence[str], horizon_ns: int) -> None:
+    def __init__(self, symbols: Sequence[str]) -> None:
         self._symbols = tuple(symbols)
-        self._horizon_ns = horizon_ns
-        self._quiet_until: dict[tuple[int, Action], int] = {}
 
     def select(self, signals: Sequence[Signal]) -> list[Alert]:
-        """Alerts for what is new among ``signals``, in their order. A signal that repeats one still running is not told again."""
-        out: list[Alert] = []
-        for signal in signals:
-            key = (signal.inst, signal.action)
-            if signal.action is Action.HOLD or signal.bar_ns < self._quiet_until.get(key, signal.bar_ns):
-                continue
-            self._quiet_until[key] = signal.bar_ns + self._horizon_ns
-            out.append(Alert(signal.decided_ns, "info", "signal", signal_text(signal, self._symbols[signal.inst]), signal))
-        return out
+        """Alerts for ``signals``, in their order."""
+        return [
+            Alert(s.decided_ns, "info", "signal", signal_text(s, self._symbols[s.inst]), s)
+            for s in signals
+            if s.action is not Action.HOLD
+        ]
 
 
 def signal_text(signal: Signal, symbol: str) -> str:
     """One line a person can act on, or is told not to: everything in rupees and IST."""
-    levels = f"stop {signal.stop:.2f}, target {signal.target:.2f}"
-    if isnan(signal.stop):
-        levels = "no stop or target, leave when the horizon is over"
-    said = f"{signal.action} {symbol} at {signal.price:.2f}, {levels}"
-    text = f"{said}, confidence {signal.confidence:.0%}, enter by {clock_text(signal.valid_until_ns)} IST"
+    said = f"{signal.action} {symbol} at {signal.price:.2f}{_chase(signal)}, {_levels(signal)}"
+    size = f", quantity {signal.quantity:,}" if signal.quantity else ""
+    worth = "" if isnan(signal.expected) else f", expected net {signal.expected * 1e4:+.1f} bps"
+    until = f"enter by {clock_text(signal.valid_until_ns)} IST"
+    text = f"{said}{size}, confidence {signal.confidence:.0%}{worth}, {until}{_reasons(signal)}"
+    text = f"{text} ({signal.note})" if signal.note else text
     return f"{OBSERVE}: {text}" if signal.observe else text
+
+
+def _chase(signal: Signal) -> str:
+    if isnan(signal.chase):
+        return ""
+    return f" (not {'above' if signal.action is Action.BUY else 'below'} {signal.chase:.2f})"
+
+
+def _levels(signal: Signal) -> str:
+    if isnan(signal.stop):
+        return "no stop or target, leave when the horizon is over"
+    return f"stop {signal.stop:.2f}, target {signal.target:.2f}"
+
+
+def _reasons(signal: Signal) -> str:
+    named = ", ".join(f"{name} {part:+.2f}" for name, part in signal.reasons[:REASONS_TOLD])
+    return f"; because of {named}" if named else ""
 
 
 def clock_text(ns: int, *, seconds: bool = False) -> str:

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from hypothesis import given as hypothesis_given
 from hypothesis import settings
 from hypothesis import strategies as st
 
+from intraday.core.decision import DecisionRule, best_side, latest_bar_ns
 from intraday.core.fills import Barriers, barriers, fill_trade
+from intraday.core.function_features import Failure
 from intraday.core.label_sessions import Traded
 from intraday.core.labels import LabelSpec
 from intraday.core.open_signals import OpenSignals
-from intraday.core.panel import NO_LISTS
+from intraday.core.panel import NO_LISTS, Day, regular_day
 from intraday.core.trade_ends import side_ends
-from intraday.domain.arrays import I8, MINUTE_NS
+from intraday.domain.arrays import F4, F8, I8, MINUTE_NS, Bars, Mask
+from intraday.domain.events import Action, SaveSignals, Signal
+from intraday.live.engine import Engine, EngineSpec
+from intraday.model.dataset import join
 from intraday.model.metrics import take_flat
+from intraday.model.thresholds import sides_and_trades
+from intraday.signal.generator import SignalGenerator, SignalSpec
 from property.test_label_laws import DAYS, Case, cases, label, specs, with_a_halt, with_limits
 
 TICK = 5
@@ -142,3 +151,97 @@ def test_given_while_free_is_taken_while_flat(case: Case, spec: LabelSpec, seed:
     inst = np.tile(np.arange(shape[1], dtype=np.int32), shape[0])
     taken = take_flat(side.ravel(), inst, closed, ends.ravel()).reshape(shape)
     assert given(case, spec, side, rng) == [(int(t), int(s)) for t, s in np.argwhere(taken)]
+
+
+# ---------------------------------------------------------------------------------------------------------- the engine itself
+
+RULE = DecisionRule((-3.0, 0.0, 3.0), (3.0, 0.0, -3.0), 0.0002)
+
+
+class Told:
+    """Features and predictor that say what a table says: the row's own volatility and probabilities, and the first instrument's
+    part of the reasons."""
+
+    def __init__(self, case: Case, p: F8) -> None:
+        self._case, self._p = case, p
+
+    def update(self, bars: Bars, ts_ns: int, day: Day) -> F4:
+        t = int(np.searchsorted(self._case.decisions.ts_ns, ts_ns))
+        inst = bars["inst"].astype(np.int64)
+        return np.stack([self._case.sigma[t, inst], np.full(len(inst), t), inst], axis=1).astype(np.float32)
+
+    def predict(self, x: F4) -> F8:
+        out: F8 = self._p[x[:, 1].astype(np.int64), x[:, 2].astype(np.int64)]
+        return out
+
+    def take_failures(self) -> tuple[Failure, ...]:
+        return ()
+
+
+def engine_says(case: Case, spec: LabelSpec, p: F8, rng: np.random.Generator) -> dict[tuple[int, int], Signal]:
+    """Every signal by (decision row, instrument); closed minutes come in pieces of any length."""
+    n = case.minutes.n_instruments
+    ticks, told = np.full(n, TICK / 100), Told(case, p)
+    decider = SignalGenerator(SignalSpec(RULE, np.zeros(n), spec, ticks, observe=False, model_id="m"))
+    out = {}
+    for day in DAYS:
+        session = case.table.get(day)
+        limits = None if case.bands is None else case.bands.on(session.number)
+        opened = OpenSignals(session, spec, ticks, limits)
+        engine = Engine(session, regular_day(session, n), EngineSpec(spec.timeframe, 0, 0), told, told, decider, opened)
+        at = session.open_ns
+        while at < session.close_ns:
+            until = min(at + int(rng.choice([1, 1, 1, 2, 7, 18])) * MINUTE_NS, session.close_ns)
+            bars = case.bars[(case.bars["ts_ns"] >= at) & (case.bars["ts_ns"] < until)]
+            for effect in engine.close_bars(bars, until, until):
+                for s in effect.signals if isinstance(effect, SaveSignals) else ():
+                    out[int(np.searchsorted(case.decisions.ts_ns, s.bar_ns)), s.inst] = s
+            at = until
+    return out
+
+
+@settings(max_examples=20, deadline=None)
+@hypothesis_given(case=cases, spec=specs, seed=st.integers(0, 2**32 - 1), limited=st.booleans())
+def test_the_engine_gives_what_the_backtest_of_the_rows_takes(case: Case, spec: LabelSpec, seed: int, limited: bool) -> None:
+    rng = np.random.default_rng(seed)
+    case = with_limits(case, seed) if limited else case
+    shape = case.decisions.mask.shape
+    p = rng.dirichlet([1.0, 1.0, 1.0], shape)
+    said = engine_says(case, spec, p, rng)
+    sigma = np.where(case.sigma > 0.0, case.sigma, np.nan).astype(np.float64)
+    side, expected = best_side(RULE, p.reshape(-1, 3), sigma.ravel(), np.zeros(sigma.size))
+    session = [case.table.get(day) for day in DAYS]
+    latest = np.array([latest_bar_ns(spec, next(s for s in session if s.number == k)) for k in case.decisions.session])
+    timely = case.decisions.mask & (case.decisions.ts_ns <= latest)[:, None]
+    side = np.where(timely.ravel() & (expected >= RULE.threshold), side, 0).astype(np.int8)
+    ends = ends_of(case, spec)
+    long, short = (e.ravel() for e in freed(case, spec, ends))
+    closed = np.repeat(case.decisions.ts_ns + spec.timeframe * MINUTE_NS, shape[1])
+    inst = np.tile(np.arange(shape[1], dtype=np.int32), shape[0])
+    taken = take_flat(side, inst, closed, np.where(side > 0, long, short)).reshape(shape)
+    assert {k: s.action for k, s in said.items() if s.action is not Action.HOLD} == {
+        (int(t), int(s)): Action.BUY if side.reshape(shape)[t, s] > 0 else Action.SELL for t, s in np.argwhere(taken)
+    }
+    held = {k for k, s in said.items() if s.note.startswith("open signal since ")}
+    assert held == {(int(t), int(s)) for t, s in np.argwhere((side.reshape(shape) != 0) & ~taken)}
+    if all((e.ravel()[side != 0] > 0).all() for e in ends):  # every wanted row has a label: what training sees is all there is
+        assert np.array_equal(taken, trained_on(case, spec, p, latest))
+
+
+def trained_on(case: Case, spec: LabelSpec, p: F8, latest: I8) -> Mask:
+    """The trades of the out-of-sample figures, [T, S]."""
+    labels, shape = label(case, spec, TICK), case.decisions.mask.shape
+    at = (np.searchsorted(case.decisions.ts_ns, labels["ts_ns"]), labels["inst"])
+    data = join(
+        labels["ts_ns"],
+        labels["inst"],
+        np.zeros((len(labels), 1), np.float32),
+        labels,
+        lambda number: 0.0,
+        timeframe=spec.timeframe,
+    )
+    long, short = ends_of(case, spec)
+    data = replace(data, end_long_ns=long[at], end_short_ns=short[at], eligible=labels["ts_ns"] <= latest[at[0]])
+    out = np.zeros(shape, np.bool_)
+    out[at] = sides_and_trades(RULE, p[at], data).trade
+    return out

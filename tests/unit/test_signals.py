@@ -155,7 +155,8 @@ def test_the_text_tells_everything_a_person_needs() -> None:
     )
     assert signal_text(full, "RELIANCE") == (
         "BUY RELIANCE at 100.00 (not above 100.40), stop 99.00, target 101.00, quantity 1,250, confidence 61%, "
-        "expected net +12.3 bps, enter by 05:39 IST; because of rsi_14 +0.31, ret_1 +0.20, vwap_dist +0.10 (by NIFTY26JANFUT, lot 65)"
+        "expected net +12.3 bps, enter by 05:39 IST; because of rsi_14 +0.31, ret_1 +0.20, vwap_dist +0.10 "
+        "(by NIFTY26JANFUT, lot 65)"
     )
     assert " at 100.00 (not below 100.40), " in signal_text(replace(full, action=Action.SELL), "RELIANCE")
 

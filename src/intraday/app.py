@@ -51,7 +51,7 @@ from intraday.domain.corporate import ActionKind
 from intraday.domain.errors import ArtifactError, ConfigError, SkewError, StorageError
 from intraday.domain.instruments import Instrument, Kind
 from intraday.domain.membership import Auction, Flag, Membership, auction_rule
-from intraday.domain.ports import AlertChannel, FeatureSetRecord, Progress, Source
+from intraday.domain.ports import AlertChannel, FeatureSetRecord, ModelRecord, Progress, Source
 from intraday.domain.session import SessionTable, day_of
 from intraday.domain.universe import Universe
 from intraday.history.importing import Importer
@@ -238,13 +238,18 @@ def _known_ns(system: System, days: Sequence[date]) -> int | None:
     return now_ns if session is not None and now_ns < session.close_ns else None
 
 
+def model_in_use(system: System) -> ModelRecord | None:
+    """The champion; while there is none the newest model; None: there is no model. ArtifactError for a champion that is gone."""
+    models, champion = system.stores.models, system.stores.registry.champion()
+    return models.latest() if champion is None else models.get(champion.model_id)
+
+
 def load_model(system: System, model_id: str | None = None) -> LoadedModel:
-    """A trained model by id (None: the newest), checked against the features this program computes.
+    """A trained model by id (None: the one in use), checked against the features this program computes.
 
     Raises ArtifactError when there is none or its files are damaged, SkewError when the program computes other features.
     """
-    models = system.stores.models
-    record = models.get(model_id) if model_id is not None else models.latest()
+    record = system.stores.models.get(model_id) if model_id is not None else model_in_use(system)
     if record is None:
         raise ArtifactError("no model is stored: expected one that was trained here; run `intraday historical` first")
     definition = json.loads(record.manifest)

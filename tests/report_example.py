@@ -7,9 +7,11 @@ import numpy as np
 
 from intraday.report.inputs import Candles, Check, Confusion, Coverage, Equity, Fold, Header, OwnFeature, Reliability, ReportInput
 from intraday.report.parts import (
+    Account,
     Baseline,
     Charges,
     Controls,
+    CostLine,
     Estimate,
     Figure,
     FoldMap,
@@ -148,6 +150,7 @@ def example(verdict: str = "no tradable edge") -> ReportInput:
         path_spread=PathSpread(rng.normal(-0.14, 0.05, 35), -0.171, 8, 4),
         controls=_controls(rng),
         charges=_charges(),
+        account=_account(),
     )
 
 
@@ -340,3 +343,22 @@ def _charges() -> Charges:
     days = [date(2016, 1, 1), date(2017, 7, 1), date(2020, 7, 1), date(2021, 1, 1), date(2023, 4, 1), date(2024, 10, 1)]
     bps = np.array([[11.3, 6.4, 4.2], [11.5, 6.5, 4.3], [11.1, 6.2, 4.0], [10.9, 6.1, 4.05], [10.7, 5.95, 4.02], [10.6, 5.9, 4.0]])
     return Charges(days, (50_000.0, 200_000.0, 1_000_000.0), bps, np.array([10.6, 5.9, 4.0]), date(2026, 11, 23), DAYS[-1])
+
+
+def _account() -> Account:
+    figures = (
+        Figure("Net result", -52_310.0, "₹", 0, note="of ₹10 lakh"),
+        Figure("Charges and fees", 61_470.0, "₹", 0, note="at today's rates 60,120"),
+        Figure("Slippage", 12_900.0, "₹", 0, note="half a spread"),
+        Figure("Largest fall", 55_180.0, "₹", 0),
+        Figure("Turnover", 218_400_000.0, "₹", 0, note="bought and sold"),
+        Figure("Mean exposure", 212_000.0, "₹", 0, note="most 10,00,000, 5 positions"),
+    )
+    costs = (
+        CostLine("brokerage", 25_900, 25_900),
+        CostLine("STT", 27_300, 27_300),
+        CostLine("exchange", 3_540, 3_180),
+        CostLine("stamp", 3_280, 3_280),
+    )
+    refused = (("no_capital", 31), ("open_signal", 118), ("not_tradable", 9))
+    return Account(figures, costs, refused, ("Nobody knew who may be sold short: shorts are assumed.",))

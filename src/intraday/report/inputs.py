@@ -13,6 +13,7 @@ from datetime import date
 from intraday.domain.arrays import F8, I8
 from intraday.report.parts import (
     NAN,
+    Account,
     Baseline,
     Charges,
     Controls,
@@ -201,3 +202,4 @@ class ReportInput:
     path_spread: PathSpread | None = None
     controls: Controls | None = None
     charges: Charges | None = None
+    account: Account | None = None

@@ -60,6 +60,25 @@ class Scenario:
 
 
 @dataclass(frozen=True, slots=True)
+class CostLine:
+    """One part of the charges in rupees: by the rates of each day, and by today's."""
+
+    name: str
+    dated: float
+    today: float
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """The signals traded with the configured capital and limits. ``refused``: why signals were not traded, and how many."""
+
+    figures: Sequence[Figure]
+    costs: Sequence[CostLine] = ()
+    refused: Sequence[tuple[str, int]] = ()
+    notes: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Group:
     """Trades of one instrument, or of one hour. Bps a trade, ``total`` net bps in all; ``hit`` share of gross gains in 0..1."""
 

@@ -71,7 +71,9 @@ class Drawing:
     def rect(
         self, x: float, y: float, w: float, h: float, color: str, opacity: float = 1.0, title: str = "", edge: str = ""
     ) -> None:
-        """A rectangle; ``title`` is what a mouse over it reads, ``edge`` the colour of its frame."""
+        """A rectangle; ``title`` is what a mouse over it reads, ``edge`` colours its frame. Nothing at a place that is NaN."""
+        if not np.all(np.isfinite((x, y, w, h))):
+            return
         shade = f' fill-opacity="{opacity:.2g}"' if opacity < 1 else ""
         frame = f' stroke="{edge}"' if edge else ""
         body = f"><title>{escape(title)}</title></rect>" if title else "/>"
@@ -91,7 +93,9 @@ class Drawing:
     def text(
         self, x: float, y: float, text: str, color: str = MUTED, anchor: str = "start", size: float = TEXT, bold: bool = False
     ) -> None:
-        """One line; ``y`` is its middle. ``anchor`` start, middle or end."""
+        """One line; ``y`` is its middle. ``anchor`` start, middle or end. Nothing at a place that is NaN."""
+        if not (np.isfinite(x) and np.isfinite(y)):
+            return
         weight = ' font-weight="650"' if bold else ""
         self._parts.append(
             f'<text x="{_n(x)}" y="{_n(y + 0.35 * size)}" fill="{color}" font-size="{_n(size)}" text-anchor="{anchor}"{weight}>'

@@ -90,7 +90,7 @@ def baseline_chart(rows: Sequence[Baseline]) -> str:
     plot.upright(0.0, MUTED, width=1.4)
     for i, r in enumerate(rows):
         color = BLUE if r.own else MUTED
-        on.text(224, float(plot.at_y(i + 0.5)), shortened(r.name, 34), INK, "end", bold=r.own)
+        on.text(224, float(plot.at_y(i + 0.5)), shortened(r.name, 30), INK, "end", bold=r.own)
         plot.line((r.session.low, r.session.high), (i + 0.5, i + 0.5), color, 5 if r.own else 3)
         plot.dots(r.session.value, i + 0.5, color, 13 if r.own else 10)
         on.text(FULL - 98, float(plot.at_y(i + 0.5)), f"{number(r.session.value, 1, True)}", INK, bold=r.own)

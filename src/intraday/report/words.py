@@ -41,6 +41,8 @@ def number(value: float, digits: int = 2, sign: bool = False) -> str:
 
 def figure_value(figure: Figure) -> str:
     """Value and unit."""
+    if figure.unit == "₹":
+        return rupees(figure.value)
     text = number(figure.value, figure.digits, sign=figure.unit == "bps")
     return text if not figure.unit or text == MISSING else f"{text} {figure.unit}"
 
@@ -81,10 +83,14 @@ def moment(ns: int) -> str:
 
 
 def rupees(value: float) -> str:
-    """``₹50,000``, ``₹2 lakh``."""
-    if value >= 100_000:
-        return f"₹{number(value / 100_000, 0 if value % 100_000 == 0 else 1)} lakh"
-    return f"₹{number(value, 0)}"
+    """``₹50,000``, ``₹2 lakh``, ``−₹21.84 crore``; an en dash for NaN."""
+    if not math.isfinite(value):
+        return MISSING
+    size, sign = abs(value), "−" if value < 0 else ""
+    for least, name in ((10_000_000, " crore"), (100_000, " lakh")):
+        if size >= least:
+            return f"{sign}₹{size / least:,.2f}".rstrip("0").rstrip(".") + name
+    return f"{sign}₹{size:,.0f}"
 
 
 def estimate(e: Estimate, digits: int = 2, sign: bool = False) -> str:

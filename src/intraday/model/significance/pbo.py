@@ -62,7 +62,7 @@ def overfitting(paths: F8, blocks: int = BLOCKS) -> Overfitting:
     halves = _halves(blocks)
     step = max(1, _CELLS // trials)
     parts = [_ranks(sums, halves[k : k + step], rows * blocks // 2) for k in range(0, len(halves), step)]
-    rank, inside, outside = (np.concatenate([p[i] for p in parts]) for i in range(3))
+    rank, inside, outside = (np.concatenate([p[i] for p in parts] + [p[i + 3][::-1] for p in reversed(parts)]) for i in range(3))
     share = rank / (trials + 1.0)
     logits = np.log(share / (1.0 - share))
     slope, intercept = _line(inside, outside)
@@ -71,19 +71,27 @@ def overfitting(paths: F8, blocks: int = BLOCKS) -> Overfitting:
 
 
 def _halves(blocks: int) -> F8:
-    """Which blocks are inside, float64 [C(blocks, blocks / 2), blocks] of ones and zeros."""
-    out = np.zeros((math.comb(blocks, blocks // 2), blocks))
-    for row, chosen in zip(out, combinations(range(blocks), blocks // 2), strict=True):
-        row[list(chosen)] = 1.0
+    """Which blocks are inside, ones and zeros, float64 [C(blocks, blocks / 2) / 2, blocks].
+
+    The first half of the combinations in their order: the last one is the complement of the first, and so on inwards.
+    """
+    chosen = np.array(list(combinations(range(blocks), blocks // 2)))[: math.comb(blocks, blocks // 2) // 2]
+    out = np.zeros((len(chosen), blocks))
+    np.put_along_axis(out, chosen, 1.0, axis=1)
     return out
 
 
-def _ranks(sums: F8, halves: F8, n: int) -> tuple[F8, F8, F8]:
-    """Of each half's best trial: its rank outside (1 the worst; ties in the middle), its ratio inside and outside."""
-    inside, outside = _ratios(sums, halves, n), _ratios(sums, 1.0 - halves, n)
+def _ranks(sums: F8, halves: F8, n: int) -> tuple[F8, F8, F8, F8, F8, F8]:
+    """Of each half's best trial its rank outside, its ratio inside and outside; then the same of the complements."""
+    one, other = _ratios(sums, halves, n), _ratios(sums, 1.0 - halves, n)
+    return *_of_best(one, other), *_of_best(other, one)
+
+
+def _of_best(inside: F8, outside: F8) -> tuple[F8, F8, F8]:
+    """Rank outside (1 the worst; ties in the middle) of the trial that is best inside, and its two ratios."""
     best = inside.argmax(axis=1)[:, None]
     at = np.take_along_axis(outside, best, axis=1)
-    rank = (outside < at).sum(axis=1) + 0.5 * ((outside == at).sum(axis=1) + 1.0)
+    rank: F8 = (outside < at).sum(axis=1) + 0.5 * ((outside == at).sum(axis=1) + 1.0)
     return rank, np.take_along_axis(inside, best, axis=1)[:, 0], at[:, 0]
 
 

@@ -38,7 +38,9 @@ class Stage:
     ticks: TickSizes
 
 
-def build_backtest(system: System, model: LoadedModel, known: Source | None = None) -> tuple[Backtest, Stage]:
+def build_backtest(
+    system: System, model: LoadedModel, known: Source | None = None, *, reasons: bool = True
+) -> tuple[Backtest, Stage]:
     """The model on stored candles of the instruments that live would run now: its plan is live's. ``known``: by the minutes that
     this source had told of when they closed; None: by the best ones. SkewError as live."""
     runner = build_day_runner(system, model, system.universe(), known or Source.REPLAY, RUN)
@@ -47,7 +49,7 @@ def build_backtest(system: System, model: LoadedModel, known: Source | None = No
     threads = max(1, system.settings.model.threads)
     preparation = Preparation(model, system.stores.bars, sessions, plan, read, threads)
     stage = build_stage(system, model.label, plan.instruments)
-    return Backtest(model, plan, preparation, sessions), stage
+    return Backtest(model, plan, preparation, sessions, reasons=reasons), stage
 
 
 def build_stage(system: System, label: LabelSpec, instruments: Sequence[Instrument]) -> Stage:

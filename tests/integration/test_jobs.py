@@ -153,6 +153,7 @@ def test_json_of_every_command_parses(trained_dsn: str, jobs_dir: Path, config: 
         ("replay", ["--ticks", str(ticks)], dict, "summary"),
         ("signals", [], list, "action"),
         ("report", [], dict, "figures"),
+        ("backtest", [], dict, "summary"),
         ("verify", [], dict, "checks"),
         ("db history", [], list, "id"),
         ("db query", ["SELECT * FROM latest_bars"], dict, "rows"),

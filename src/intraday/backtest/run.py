@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 import numpy as np
@@ -58,7 +58,11 @@ class DayOfSignals:
 class Backtest:
     """Sessions of one plan with one model: what ``live.day.DayRunner`` does with a feed, from stored candles."""
 
-    def __init__(self, model: LoadedModel, plan: DayPlan, preparation: Preparation, sessions: SessionTable) -> None:
+    def __init__(
+        self, model: LoadedModel, plan: DayPlan, preparation: Preparation, sessions: SessionTable, *, reasons: bool = True
+    ) -> None:
+        """``reasons`` False: signals come without them, which decides nothing and saves most of the time."""
+        self._reasons = reasons
         self._model = model
         self._plan = plan
         self._preparation = preparation
@@ -93,8 +97,11 @@ class Backtest:
     def _decided(self, prepared: Prepared) -> DayOfSignals:
         session, plan = prepared.session, self._plan
         cost, answers = self._model.cost(session, plan.instruments), Answers(prepared)
+        terms = plan.terms_on(session)
+        terms = terms if self._reasons else replace(terms, reasons=0)
+        instruments = plan.instruments_on(session)
         engine = self._model.engine(
-            session, prepared.day, answers, plan.instruments_on(session), cost, plan.grace_ns, predictor=answers
+            session, prepared.day, answers, instruments, cost, plan.grace_ns, predictor=answers, terms=terms
         )
         signals = list(signals_of(engine, prepared, plan.grace_ns))
         orders = orders_of_signals(signals, self._model.label, cost)

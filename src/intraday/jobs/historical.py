@@ -28,6 +28,7 @@ from intraday.jobs.gather import gather
 from intraday.jobs.maintain import keep_house
 from intraday.jobs.outcome import Outcome, Run, recorded_run
 from intraday.jobs.own_features import own_features
+from intraday.jobs.report_parts import with_evidence
 from intraday.model.artifacts import Artifact, read_oos
 from intraday.report.assemble import coverage_of, header_of, model_parts
 from intraday.report.html import render
@@ -96,7 +97,7 @@ def _trained(
     write: Callable[[str], object],
 ) -> Outcome:
     """Train, and the page of it."""
-    result = train(system, progress, first, last)
+    result = train(system, progress, first, last, run.id)
     for words in sitting_out(system, result.last):
         write(f"warning: {words}")
     run.summary |= {**found, **result.summary()}
@@ -106,13 +107,16 @@ def _trained(
     return Outcome({**found, **result.summary()}, report, render(report, where))
 
 
-def train(system: System, progress: Progress, first: date | None = None, last: date | None = None) -> HistoricalResult:
-    """HISTORICAL_MODE on an open system; fills an empty database when the feed is the synthetic one."""
+def train(
+    system: System, progress: Progress, first: date | None = None, last: date | None = None, run_id: str = ""
+) -> HistoricalResult:
+    """HISTORICAL_MODE on an open system; fills an empty database when the feed is the synthetic one. ``run_id``: of the run that
+    asks, for the trials ledger."""
     settings = system.settings
     if settings.broker.feed == "synthetic" and not system.stores.instruments.all():
         market = build_market(settings.trading, system.sessions)
         fill_synthetic(system, market, range(settings.trading.synthetic.sessions), progress)
-    return build_historical(system, progress, first, last).run(system.universe())
+    return build_historical(system, progress, first, last, run_id).run(system.universe())
 
 
 def fill_synthetic(system: System, market: SyntheticMarket, which: range, progress: Progress) -> WriteReport:
@@ -155,16 +159,18 @@ def report_of(system: System, artifact: Artifact, title: str, mode: str, facts: 
     stored = [row for row in system.stores.bars.coverage() if first <= row[1] <= last]
     n_sessions = len({day for _, day, _ in stored})
     source = f"the database, {data['view']} of each bar"
-    parts = model_parts(artifact, read_oos(artifact.path))
+    oos = read_oos(artifact.path)
+    parts = model_parts(artifact, oos, sorted({day for _, day, _ in stored}))
     header = header_of(artifact, title, system.clock.now_ns(), mode, source, n_sessions)
     market = system.stores.origin.made_up()
-    return ReportInput(
+    report = ReportInput(
         header=header if market is None else replace(header, note=f"{MADE_UP} They come from {market}."),
         **{f.name: getattr(parts, f.name) for f in fields(parts)},
         own=own_features(system, artifact),
         coverage=coverage_of(stored, instruments, system.sessions, closing_auction(system)),
         facts=tuple(facts),
     )
+    return with_evidence(system, artifact, oos, report)
 
 
 def day_of(number: int) -> date:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from intraday.app import System, open_system
+from intraday.app import System, model_in_use, open_system
 from intraday.config.settings import Settings
 from intraday.domain.clock import Clock
 from intraday.domain.errors import ArtifactError
@@ -18,7 +18,7 @@ from intraday.report.pdf import render_pdf
 
 
 def run_report(settings: Settings, clock: Clock, model_id: str | None, html: Path | None, pdf: Path | None) -> Outcome:
-    """Write the page of a model (None: the newest) to ``html`` (None: the data folder's reports) and, where asked, ``pdf``.
+    """Write the page of a model (None: the one in use) to ``html`` (None: the data folder's reports) and, where asked, ``pdf``.
 
     Nothing is stored. ArtifactError without such a model or with a damaged one; ConfigError for a PDF without Pango.
     """
@@ -34,9 +34,8 @@ def run_report(settings: Settings, clock: Clock, model_id: str | None, html: Pat
 
 
 def _artifact(system: System, model_id: str | None) -> Artifact:
-    """By id, or the start of one. Its features need not be those that this program computes: nothing is predicted."""
-    models = system.stores.models
-    record = models.latest() if model_id is None else models.get(model_id)
+    """By id. Its features need not be those that this program computes: nothing is predicted."""
+    record = model_in_use(system) if model_id is None else system.stores.models.get(model_id)
     if record is None:
         raise ArtifactError("no model is stored: expected one that was trained here; run `intraday historical` first")
     return read(Path(record.path))

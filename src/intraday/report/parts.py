@@ -224,11 +224,11 @@ class Overfitting:
     logits: F8 | None = None  # of the relative out-of-sample rank of the best in sample, one for each way to split
     slope: float = NAN  # of out-of-sample on in-sample performance
     loss: float = NAN  # probability that the best in sample loses out of sample
-    spa: float = NAN  # Hansen's consistent p-value: nothing here beats the benchmark
+    spa: float = NAN  # Hansen's consistent p-value: no configuration beats always HOLD
     spa_low: float = NAN
     spa_high: float = NAN
-    reality_check: float = NAN  # White's p-value
-    against: str = ""  # the benchmark
+    reality_check: float = NAN  # White's p-value of the same
+    beaten: float = NAN  # Hansen's consistent p-value: no baseline beats the model
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,90 @@
+"""The parts of a report that need the database or another part of the program: charges, the ledger of trials, a backtest."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from intraday.app import System
+from intraday.backtest.summary import AccountRow, BacktestSummary, ScenarioRow
+from intraday.domain.instruments import Instrument, Kind
+from intraday.domain.session import day_of
+from intraday.model.artifacts import Artifact
+from intraday.model.metrics import OutOfSample
+from intraday.model.path import path_of
+from intraday.report.from_costs import charges_of
+from intraday.report.from_ledger import overfitting_of, trials_of
+from intraday.report.from_manifest import day_of as session_day
+from intraday.report.inputs import ReportInput
+from intraday.report.parts import Account, Charges, CostLine, Estimate, Figure, Scenario
+from intraday.report.words import rupees
+
+
+def with_evidence(system: System, artifact: Artifact, oos: OutOfSample, report: ReportInput) -> ReportInput:
+    """``report`` with the charges of its days and what the ledger says of the scope that the model was chosen on."""
+    manifest = artifact.manifest
+    figures: Mapping[str, Any] = (manifest.get("judged") or {}).get("figures") or {}
+    scope = manifest.get("scope")
+    ledger = system.stores.trials.of(scope) if scope else []
+    return replace(
+        report,
+        charges=_charges(system, artifact),
+        trials=trials_of(ledger, artifact.id, figures),
+        overfitting=overfitting_of(ledger, path_of(oos), manifest.get("baselines")),
+    )
+
+
+def _charges(system: System, artifact: Artifact) -> Charges:
+    data = artifact.manifest["data"]
+    keys = set(data["symbols"])
+    kind = kind_of([i for i in system.stores.instruments.all() if i.key in keys])
+    first, last = session_day(data["first_session"]), session_day(data["last_session"])
+    today = day_of(system.clock.now_ns())
+    return charges_of(system.costs, first, last, max(today, first), system.settings.trading.notional_inr, kind)
+
+
+def kind_of(instruments: list[Instrument]) -> Kind:
+    """What most of them are: equity unless said otherwise."""
+    found = Counter(i.kind for i in instruments)
+    return max(found, key=lambda kind: (found[kind], kind is Kind.EQUITY)) if found else Kind.EQUITY
+
+
+def with_backtest(report: ReportInput, summary: BacktestSummary) -> ReportInput:
+    """``report`` with the same signals later, at worse prices, and in one account."""
+    return replace(
+        report,
+        delays=tuple(_scenario(row) for row in summary.delays),
+        slippage=tuple(_scenario(row) for row in summary.slippage),
+        account=_account(summary),
+    )
+
+
+def _scenario(row: ScenarioRow) -> Scenario:
+    left_out = {"skipped": row.skipped, "without a bar": row.missed, "unknown": row.unknown, "overlapping": row.overlapping}
+    note = ", ".join(f"{n:,} {name}" for name, n in left_out.items() if n)
+    session = Estimate(row.session.mean, row.session.low, row.session.high)
+    return Scenario(row.name, row.trades, row.gross, row.cost, row.net, session, note)
+
+
+def _account(summary: BacktestSummary) -> Account:
+    a = summary.account
+    notes = list(summary.notes)
+    if summary.shorts == "assumed":
+        notes.append("Nobody knew who may be sold short on these days: shorts are assumed.")
+    costs = tuple(CostLine(row.name, row.dated, row.today) for row in summary.costs)
+    return Account(_figures(a, summary.slippage_model), costs, tuple((why, n) for why, n in a.refused if n), tuple(notes))
+
+
+def _figures(a: AccountRow, slippage: str) -> tuple[Figure, ...]:
+    return (
+        Figure("Net result", a.net, "₹", note=f"of {rupees(a.capital)}; at today's charges {rupees(a.net_today)}"),
+        Figure("Trades", float(a.trades), "", 0, note=f"{a.forced:,} squared off by the broker, {a.reduced:,} smaller than wanted"),
+        Figure("Gross result", a.gross, "₹"),
+        Figure("Charges and fees", a.charges + a.fees, "₹", note=f"at today's rates {rupees(a.charges_today + a.fees)}"),
+        Figure("Slippage", a.slippage, "₹", note=slippage),
+        Figure("Largest fall", a.drawdown, "₹", note="from one day's end to another's"),
+        Figure("Turnover", a.turnover, "₹", note="bought and sold together"),
+        Figure("Mean exposure", a.exposure, "₹", note=f"most {rupees(a.exposure_peak)}, {a.positions_peak} positions at once"),
+    )

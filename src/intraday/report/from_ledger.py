@@ -1,0 +1,81 @@
+"""From the trials ledger to what it says of luck: every try with its Sharpe ratio, overfitting, and tests against benchmarks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from intraday.domain.arrays import F8, I4
+from intraday.domain.errors import InputError
+from intraday.domain.learning import Trial, TrialKind
+from intraday.model.path import DailyPath
+from intraday.model.significance.pbo import overfitting
+from intraday.model.significance.sharpe import sharpe_ratio
+from intraday.model.significance.spa import superior_ability
+from intraday.report.from_manifest import value_of
+from intraday.report.parts import NAN, Overfitting, TrialRow, Trials
+
+SEED = 7  # of the bootstrap
+SESSIONS_MIN = 32  # that all configurations have in common, below which nothing is compared
+
+
+def trials_of(ledger: Sequence[Trial], model_id: str, figures: Mapping[str, Any]) -> Trials | None:
+    """Every trial of the scope; ``figures`` are the verdict's, which counted them. None without a ledger."""
+    if not ledger:
+        return None
+    rows = tuple(_row(t, model_id) for t in ledger)
+    n_tuning = sum(t.kind is TrialKind.TUNING for t in ledger)
+    counted, variance, best, effective = (
+        value_of(figures.get(k)) for k in ("n_trials", "variance_of_sharpes", "expected_maximum_sharpe", "effective_trials")
+    )
+    return Trials(rows, int(counted) if np.isfinite(counted) else len(rows) - n_tuning, n_tuning, variance, best, effective)
+
+
+def _row(t: Trial, model_id: str) -> TrialRow:
+    ratio = sharpe_ratio(t.net).value if t.net.size > 1 else NAN
+    own = t.kind is TrialKind.CONFIGURATION and bool(model_id) and t.model_id == model_id
+    return TrialRow(t.created_ns, t.kind.value, t.state, t.parameters, t.value, ratio, int(t.session.size), own)
+
+
+def overfitting_of(ledger: Sequence[Trial], path: DailyPath, baselines: Sequence[Mapping[str, Any]] | None) -> Overfitting | None:
+    """PBO and SPA of the configurations on the sessions they have in common, and whether a baseline beats ``path``, the model's.
+
+    None where there is nothing to compare, or too few sessions.
+    """
+    tried = aligned([(t.session, t.net) for t in ledger if t.kind is TrialKind.CONFIGURATION and t.net.size])
+    simpler = aligned([(path.session, path.net), *(_path(row["path"]) for row in baselines or () if row.get("path"))])
+    rng = np.random.default_rng(SEED)
+    beaten = superior_ability(simpler[:, 1:] - simpler[:, :1], rng).consistent if _enough(simpler, 2) else NAN
+    if not _enough(tried, 1):
+        return Overfitting(beaten=beaten) if np.isfinite(beaten) else None
+    better = superior_ability(tried, rng)
+    tests = Overfitting(
+        spa=better.consistent, spa_low=better.lower, spa_high=better.upper, reality_check=better.reality_check, beaten=beaten
+    )
+    try:
+        found = overfitting(tried)
+    except InputError:  # one configuration, or too few sessions for the blocks: the other tests still stand
+        return tests
+    return replace(tests, pbo=found.pbo, logits=found.logits, slope=found.slope, loss=found.probability_of_loss)
+
+
+def aligned(paths: Sequence[tuple[I4, F8]]) -> F8:
+    """Daily net results float64 [T, N] of ``paths`` (sessions, values) on the sessions that all of them have."""
+    if not paths:
+        return np.zeros((0, 0))
+    common = paths[0][0]
+    for session, _ in paths[1:]:
+        common = np.intersect1d(common, session)
+    return np.stack([net[np.isin(session, common)] for session, net in paths], axis=1)
+
+
+def _enough(paths: F8, n: int) -> bool:
+    return bool(paths.shape[0] >= SESSIONS_MIN and paths.shape[1] >= n)
+
+
+def _path(section: Mapping[str, Any]) -> tuple[I4, F8]:
+    session = np.array(section["session"], dtype=np.int32)
+    return session, np.array(section["gross"], dtype=np.float64) - np.array(section["cost"], dtype=np.float64)

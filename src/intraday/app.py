@@ -26,6 +26,7 @@ from pathlib import Path
 from loguru import logger
 
 from intraday.app_decisions import sizing_of, stored_trade_lists
+from intraday.app_learning import learning_scope, stamped, training_resources
 from intraday.app_models import feature_set, label_spec, stored_price_rules, train_spec, user_features
 from intraday.backtest.verify import Verifier
 from intraday.config.settings import Settings
@@ -165,13 +166,17 @@ def build_market(settings: TradingSettings, sessions: SessionTable) -> Synthetic
     return SyntheticMarket(SyntheticSpec(instruments=s.instruments, seed=s.seed, edge=s.edge), days)
 
 
-def build_historical(system: System, progress: Progress, first: date | None = None, last: date | None = None) -> HistoricalPipeline:
+def build_historical(
+    system: System, progress: Progress, first: date | None = None, last: date | None = None, run_id: str = ""
+) -> HistoricalPipeline:
     """HISTORICAL_MODE from stored bars to a model artifact; ``first`` and ``last`` bound the days (None: all that is stored).
+    ``run_id`` signs what it writes to the trials ledger.
 
     Days whose features or labels retention dropped are left out: they can't be stored again.
     """
     settings, stores = system.settings, system.stores
     universe = system.membership()
+    scope = learning_scope(universe)
     coverage = stores.bars.coverage()
     days = [day for i, day, _ in coverage if i in universe.ids and (last is None or day <= last)]
     anchor = resolve_anchor(str(settings.model.anchor), days)
@@ -185,6 +190,10 @@ def build_historical(system: System, progress: Progress, first: date | None = No
         last=last,
         coverage=coverage,
         piece_mib=settings.database.read_chunk_mib,
+        resources=training_resources(settings, system.database),
+        work=settings.system.data_dir / "work",
+        tried=lambda: stores.trials.of(scope),
+        remember=lambda trials: stores.trials.add(stamped(trials, scope, run_id, system.clock.now_ns())),
         known_ns=_known_ns(system, days),
         membership=universe.between,
         lists=lambda chosen, first, last: lists(system, chosen, universe.between(first, last), anchor),

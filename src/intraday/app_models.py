@@ -18,9 +18,14 @@ from intraday.database.stores import Stores
 from intraday.domain.errors import ConfigError
 from intraday.domain.instruments import Instrument
 from intraday.domain.session import SessionTable
+from intraday.model.calibration import METHODS, Method
+from intraday.model.cpcv import CpcvSpec
 from intraday.model.splits import Scheme, SplitSpec
 from intraday.model.trainer import TrainSpec
-from intraday.model.weighting import Weighting
+from intraday.model.tuning import TuningSpec
+from intraday.model.weighting import ClassWeights, Weighting
+
+CALIBRATION = {"none": Method.IDENTITY, **{str(m): m for m in METHODS if m is not Method.IDENTITY}}  # as settings name them
 
 
 def feature_set(settings: Settings, anchor: AnchorRule, sessions: SessionTable, universe: str = "") -> FeatureSet:
@@ -74,6 +79,11 @@ def train_spec(m: ModelSettings) -> TrainSpec:
         time_decay=m.time_decay,
         seed=m.seed,
         threads=m.threads,
+        class_weights=ClassWeights(m.class_weights),
+        calibration=METHODS if m.calibration == "auto" else (CALIBRATION[m.calibration],),
+        tuning=TuningSpec(m.tuning.trials, m.tuning.refit_every),
+        cpcv=CpcvSpec(m.cpcv.groups, m.cpcv.test_groups),
+        explained_rows=m.explained_rows,
     )
 
 

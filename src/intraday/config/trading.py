@@ -92,9 +92,7 @@ class TradingSettings(Section):
         default=5, ge=0, le=120, description="exit this long before the broker's square-off, minutes"
     )
     labels: LabelSettings = Field(default=LabelSettings(), description="what a label says")
-    capital_inr: float = Field(
-        default=500_000.0, gt=0, description="money for suggested quantities and the backtest, rupees"
-    )
+    capital_inr: float = Field(default=500_000.0, gt=0, description="money for suggested quantities and the backtest, rupees")
     risk_per_trade_pct: float = Field(
         default=0.5, gt=0, le=100, description="what a trade may lose at its stop, charges included, in percent of the capital"
     )

@@ -36,6 +36,7 @@ from intraday.history.segment import Piece, SegmentRun, SegmentSpec, pieces
 from intraday.history.spool import RowSpool, scratch
 from intraday.history.steps import StepTimer
 from intraday.model.artifacts import Artifact, Lineage, save
+from intraday.model.dataset import Dataset
 from intraday.model.trainer import LGBMTrainer, Trained
 
 
@@ -93,7 +94,7 @@ class HistoricalPipeline:
                 dataset = self._reader(universe, span, membership).read(spool, self._progress)
                 step.rows = len(dataset)
             with timer.step("train") as step:
-                trained = LGBMTrainer(self._plan.training).train(dataset, self._plan.features.names, self._progress)
+                trained = self._train(dataset)
                 step.rows = trained.rows
         with timer.step("artifact") as step:
             artifact = self._save(trained, universe, span, membership)
@@ -206,6 +207,15 @@ class HistoricalPipeline:
 
     def _reader(self, universe: Sequence[Instrument], span: _Range, membership: Membership | None) -> RowReader:
         return RowReader(self._plan, self._stores, self._sessions, self._costs, universe, span.first, span.last, membership)
+
+    def _train(self, dataset: Dataset) -> Trained:
+        """Train beside everything that was tried before; what is tried now is remembered whatever comes of it."""
+        plan = self._plan
+        trainer = LGBMTrainer(plan.training, plan.resources)
+        about = {"features": plan.features.id, "labels": plan.labels.id, "view": plan.view, "notional": f"{plan.notional:g}"}
+        trained = trainer.train(dataset, plan.features.names, self._progress, plan.tried(), about)
+        plan.remember(trained.trials)
+        return trained
 
     def _save(self, trained: Trained, universe: list[Instrument], span: _Range, membership: Membership | None) -> Artifact:
         plan = self._plan

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 
@@ -12,10 +12,12 @@ from intraday.core.labels import LabelSpec
 from intraday.core.panel import NO_LISTS, Lists
 from intraday.core.price_rules import PriceRules, tick_sizes_of
 from intraday.domain.instruments import Instrument
+from intraday.domain.learning import Trial
 from intraday.domain.membership import Membership
 from intraday.domain.ports import BarStore, FeatureStore, LabelStore, ModelStore, Source
 from intraday.history.steps import StepReport
 from intraday.model.artifacts import Artifact
+from intraday.model.pool import Resources
 from intraday.model.trainer import Trained, TrainSpec
 
 
@@ -29,6 +31,14 @@ def _own_ticks(universe: Sequence[Instrument], first: date, last: date) -> Price
 
 def _no_index(universe: Sequence[Instrument]) -> int | None:
     return None
+
+
+def _nothing_tried() -> Sequence[Trial]:
+    return ()
+
+
+def _not_remembered(trials: Sequence[Trial]) -> None:
+    pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +64,10 @@ class HistoricalPlan:
     lists: Callable[[Sequence[Instrument], date, date], Lists] = _no_lists  # closing auction and universe of the days between
     index: Callable[[Sequence[Instrument]], int | None] = _no_index  # place of the market index among the instruments
     prices: Callable[[Sequence[Instrument], date, date], PriceRules] = _own_ticks  # ticks and limits of the days between
-    work: Path | None = None  # of what is kept on disk while it runs; None: the system's folder for temporary files
+    resources: Resources = field(default_factory=Resources)  # workers, and where finished fits are kept; no result depends on it
+    work: Path | None = None  # of the rows while it runs; None: the system's folder for temporary files
+    tried: Callable[[], Sequence[Trial]] = _nothing_tried  # the trials ledger of the same data, for the verdict
+    remember: Callable[[Sequence[Trial]], None] = _not_remembered  # writes what was tried to it, before the model is stored
     piece_mib: int = 256  # memory of what is worked on at once
     golden_instruments: int = 8
 

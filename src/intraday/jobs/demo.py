@@ -35,7 +35,7 @@ def run_demo(
     with open_system(demo_settings(settings, data), clock) as system, recorded_run(system, "demo") as run:
         prepare = _synthetic if data is None else _real
         plan, last = prepare(system, data or Path(), progress)
-        result = build_historical(system, progress, last=last).run(system.universe())
+        result = build_historical(system, progress, last=last, run_id=run.id).run(system.universe())
         model = load_model(system, result.model_id)
         results = run_days(system, model, plan, run.id, progress, write)
         if data is None:

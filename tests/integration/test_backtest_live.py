@@ -1,99 +1,91 @@
-"""Backtest equals live: a day that ran through the live path and the same day from its stored candles, row for row."""
+"""Backtest equals live, and what the command says of a trained model, on a real database."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import fields, replace
-from datetime import date
-from pathlib import Path
+from dataclasses import replace
+from datetime import timedelta
 
 import numpy as np
 import pytest
 
-from intraday.app import System, load_model, open_system
-from intraday.app_backtest import build_backtest
-from intraday.backtest.fills import End
-from intraday.backtest.run import DELAYS_S, DayOfSignals, Filled, fill_days
+from backtest_cases import check_day
+from intraday.app import load_model, open_system
+from intraday.app_backtest import build_backtest, build_stage
+from intraday.backtest.orders import orders_of_oos
+from intraday.backtest.run import fill_orders_of
 from intraday.config.settings import Settings
-from intraday.core.candles import minute_ends
-from intraday.core.fills import fill_trade
-from intraday.domain.arrays import DAY_NS, Bars, BarFlag
+from intraday.domain.arrays import DAY_NS, BarFlag
 from intraday.domain.clock import SystemClock
-from intraday.domain.events import Action, SaveBars, Signal
-from intraday.domain.ports import RunDay, Source
+from intraday.domain.errors import ConfigError, NotEnoughData
+from intraday.domain.ports import Source
 from intraday.domain.session import midnight_ns
-from intraday.history.importing import ImportOptions
-from intraday.jobs.historical import import_bars, run_historical
-from intraday.jobs.replay import run_replay
-from intraday.live.journal import JournalReader
-from job_cases import quiet, settings_on
+from intraday.jobs.backtest import BacktestPlan, backtest, run_backtest
+from intraday.model.artifacts import read_oos
+from intraday.model.path import path_of
+from job_cases import quiet
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
-
-
-def stored_signals(system: System, run: RunDay) -> list[Signal]:
-    start_ns = midnight_ns(run.day)
-    return system.stores.signals.read(run.source, run.instrument_ids, start_ns, start_ns + DAY_NS, run.model_id)
-
-
-def backtested(system: System, run: RunDay) -> tuple[DayOfSignals, Filled, tuple[int, ...]]:
-    """The run's day from its own stored candles; and the ids that dense rows stand for."""
-    backtest, stage = build_backtest(system, load_model(system, run.model_id), run.source)
-    (day,) = backtest.days([system.sessions.get(run.day)], quiet)
-    delays = sorted({*DELAYS_S, stage.desk.label.entry_delay_s})
-    return day, fill_days([day], stage.desk, delays), tuple(int(i.id or 0) for i in stage.instruments)
-
-
-def journal_minutes(system: System, run: RunDay) -> Bars:
-    """The on-time minutes of the journal, by the aggregator alone: nothing of the backtest or the database."""
-    from intraday.core.candles import LiveAggregator, day_end
-    from intraday.domain.events import Frame, LinkLost, Timer
-    from intraday.live.validate import TickValidator
-
-    journal = JournalReader(Path(run.journal))
-    session, day = system.sessions.get(run.day), journal.header.hours(system.sessions)
-    validator, aggregator, parts = TickValidator(session, day), LiveAggregator(day, journal.header.timeframe), []
-    for event in journal.events():
-        if isinstance(event, Frame):
-            aggregator.fold(validator.check(event.ticks))
-        elif isinstance(event, LinkLost):
-            aggregator.lose_link(min(event.since_ns, event.now_ns), event.inst)
-        elif isinstance(event, Timer):
-            until_ns = event.now_ns - journal.header.grace_ns
-            parts.append(aggregator.close(min(until_ns - until_ns % 60_000_000_000, day_end(day))).minutes)
-    return np.concatenate(parts)
-
-
-def check(system: System, run: RunDay) -> int:
-    """Signals and fills of the run against the backtest's; returns how many BUYs and SELLs there were."""
-    live, (day, filled, ids) = stored_signals(system, run), backtested(system, run)
-    assert ids == tuple(run.instrument_ids)
-    assert len(live) == len(day.signals) > 100
-    for stored, again in zip(live, day.signals, strict=True):
-        for field in fields(Signal):
-            a, b = getattr(stored, field.name), getattr(again, field.name)
-            assert a == b or (a != a and b != b), (field.name, stored, again)
-    assert day.minutes.tobytes() == journal_minutes(system, run).tobytes()
-    label = load_model(system, run.model_id).label
-    told = [s for s in live if s.action is not Action.HOLD]
-    fills = filled.fills[label.entry_delay_s]
-    assert len(told) == len(fills)
-    session, last_ns = system.sessions.get(run.day), int(day.minutes["ts_ns"].max()) + 60_000_000_000
-    for signal, fill in zip(told, fills, strict=True):
-        own = day.minutes[day.minutes["inst"] == signal.inst]
-        side, closed_ns = (1 if signal.action is Action.BUY else -1), signal.bar_ns + label.timeframe * 60_000_000_000
-        one = fill_trade(label.rules, own, session, side, closed_ns, label.horizon_min, signal.target, signal.stop, last_ns)
-        if one is None:
-            assert fill["how"] in (End.UNKNOWN, End.MISSED)
-        else:
-            want = (one.how, one.entry_ns, one.known_ns, one.entry, one.exit, one.ret)
-            assert tuple(fill[n] for n in ("how", "entry_ns", "known_ns", "entry", "exit", "ret")) == want
-    return len(told)
 
 
 def test_a_live_day_backtested_is_the_same_day(lived: Settings) -> None:
     with open_system(lived, SystemClock()) as system:
         (run,) = system.stores.runs.days(source=Source.TICK)
-        late = system.stores.bars.read(run.instrument_ids, midnight_ns(run.day), midnight_ns(run.day) + DAY_NS, Source.TICK)
-        assert (late["flags"] & BarFlag.LATE != 0).any(), "a day without late candles proves less"
-        assert check(system, run) > 0
+        start_ns = midnight_ns(run.day)
+        stored = system.stores.bars.read(run.instrument_ids, start_ns, start_ns + DAY_NS, Source.TICK)
+        assert (stored["flags"] & BarFlag.LATE != 0).any(), "a day without late candles proves less"
+        assert check_day(system, run) > 0
+
+
+def test_out_of_sample_fills_are_the_artifacts_trades(trained: Settings) -> None:
+    with open_system(trained, SystemClock()) as system:
+        model = load_model(system)
+        oos, instruments = read_oos(model.predictor.artifact.path), system.universe()
+        stage = build_stage(system, model.label, sorted(instruments, key=lambda i: (i.kind, i.id)))
+        orders = orders_of_oos(oos, model.label, stage.ticks)
+        ids = [int(i.id or 0) for i in stage.instruments]
+        found = fill_orders_of(orders, stage.desk, system.stores.bars, ids, [0, model.label.entry_delay_s], quiet)
+        fills = found.fills[model.label.entry_delay_s]
+        assert len(found.orders) == int(oos.trade.sum()) > 20
+        np.testing.assert_array_equal(fills["ret"], oos.gross[oos.trade])
+        np.testing.assert_array_equal(fills["known_ns"], oos.end_ns[oos.trade])
+        summary = backtest(system, BacktestPlan(), quiet)
+        own = next(r for r in summary.delays if r.name == f"{summary.delay_s} s")
+        path = path_of(oos)
+        assert (summary.sessions, own.trades + own.skipped) == (len(path), int(path.trades.sum()))
+        assert own.gross * own.trades == pytest.approx(path.gross.sum() * 1e4)
+        assert backtest(system, BacktestPlan(), quiet).days == summary.days and summary.in_sample == 0
+
+
+def test_days_it_was_trained_on_are_refused_or_marked(trained: Settings) -> None:
+    with open_system(trained, SystemClock()) as system:
+        last = system.stores.models.latest().trained_to  # type: ignore[union-attr]
+    with pytest.raises(ConfigError, match="was trained on .* found 1 of these sessions"):
+        run_backtest(trained, BacktestPlan(signals="engine", first=last, last=last), SystemClock(), quiet)
+    with pytest.raises(NotEnoughData, match="expected some after"):
+        run_backtest(trained, BacktestPlan(signals="engine"), SystemClock(), quiet)
+    result = run_backtest(trained, BacktestPlan(signals="engine", first=last, last=last, in_sample=True), SystemClock(), quiet)
+    assert result.summary.in_sample == 1 and result.summary.notes[0].startswith("IN-SAMPLE: 1 of 1 sessions")
+    assert "IN-SAMPLE" in result.page.read_text() and '"in_sample": 1' in result.file.read_text()
+
+
+def test_a_session_does_not_depend_on_which_came_before(trained: Settings) -> None:
+    """The state that goes from one session to the next is the one that a start from the anchor gives."""
+    with open_system(trained, SystemClock()) as system:
+        model = load_model(system)
+        last = system.stores.models.latest().trained_to  # type: ignore[union-attr]
+        days = system.sessions.between(last - timedelta(days=6), last)
+        assert len(days) >= 3
+        together, _ = build_backtest(system, model, reasons=False)
+        several = [replace(day, minutes=day.minutes[:0]) for day in together.days(days, quiet)]
+        for k in (1, len(days) - 1):
+            alone, _ = build_backtest(system, model, reasons=False)
+            (one,) = alone.days(days[k : k + 1], quiet)
+            assert repr(one.signals) == repr(several[k].signals) and len(one.signals) > 100
+
+
+def test_a_simple_rule_needs_no_excuse_for_its_days(trained: Settings) -> None:
+    with open_system(trained, SystemClock()) as system:
+        summary = backtest(system, BacktestPlan(signals="moving_average_cross"), quiet)
+    assert summary.sessions == 10 and summary.in_sample == 0 and summary.signals > 10
+    assert [r.name for r in summary.delays] == ["0 s", "15 s", "30 s", "60 s", "120 s"]
+    assert any(note.startswith("shorts assumed") for note in summary.notes) and summary.shorts == "assumed"

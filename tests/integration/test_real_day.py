@@ -4,6 +4,8 @@ from datetime import date
 
 import pytest
 
+from backtest_cases import check_day
+from intraday.app import open_system
 from intraday.domain.clock import SystemClock
 from intraday.domain.ports import Source
 from intraday.history.importing import ImportOptions
@@ -58,3 +60,9 @@ def test_verify_has_no_difference_as_known_and_explains_each_as_corrected(replay
     assert all(0 < c.n_differences < 100 for c in candles.values())
     # The ticks of 19 April 09:15 that stand in the files of 16 April were found there.
     assert "other recording" in candles[date(2021, 4, 19)].detail
+
+
+def test_the_real_days_backtested_are_the_same_days(replayed):
+    """From the candles as they closed, late and partial minutes and all."""
+    with open_system(replayed[0], SystemClock()) as system:
+        assert sum(check_day(system, run) for run in system.stores.runs.days(source=Source.REPLAY)) > 10

@@ -193,7 +193,7 @@ def test_progress_reaches_its_total_in_every_step(tmp_path: Path, market: Any, s
     seen: dict[str, list[tuple[int, int]]] = {}
     note = lambda what, done, total: seen.setdefault(what, []).append((done, total))  # noqa: E731
     pipeline(plan_of(tmp_path), stores, sessions, note).run(market[0])
-    assert set(seen) == {"candles, features, labels", "dataset", "walk-forward training"}
+    assert set(seen) == {"candles, features, labels", "dataset", "walk-forward training", "final model"}
     assert all(calls[-1][0] == calls[-1][1] and calls == sorted(calls) for calls in seen.values())
 
 

@@ -11,6 +11,7 @@ import pytest
 from intraday.report.html import SIGNALS_MAX, page, render
 from intraday.report.inputs import NAN, Confusion, Equity, Figure, Fold, Header, Reliability, ReportInput
 from report_cases import DAY, candles, full_report, header, signal
+from report_example import example
 
 VOID = {"meta", "link", "br", "img", "hr", "input", "use", "path"}
 
@@ -49,28 +50,60 @@ def words_of(text: str) -> str:
     return " ".join(" ".join(Outline(text).words).split())
 
 
+PARTS = (
+    "figures statistics equity delays slippage account heat instruments hours charges calibration realised confusion folds "
+    "baselines trials overfitting ledger paths controls importance stability shap candles signals quality verify run"
+).split()
+ALWAYS = [part for part in PARTS if part not in ("figures", "account", "ledger", "verify", "run")]
+
+
 def test_every_part_is_there_once() -> None:
-    outline = Outline(page(full_report()))
-    parts = (
-        "figures",
-        "equity",
-        "candles",
-        "signals",
-        "calibration",
-        "confusion",
-        "importance",
-        "quality",
-        "folds",
-        "verify",
-        "run",
-    )
-    assert [outline.ids.count(part) for part in parts] == [1] * len(parts)
-    assert outline.tags.count("svg") == 5
+    outline = Outline(page(example()))
+    assert [outline.ids.count(part) for part in PARTS] == [1] * len(PARTS)
+    assert outline.tags.count("svg") == 22
     assert len(outline.ids) == len(set(outline.ids))
 
 
+def test_parts_that_nobody_gave_are_there_and_say_so() -> None:
+    text = page(ReportInput(header()))
+    ids = Outline(text).ids
+    assert [part for part in ALWAYS if part not in ids] == []
+    assert text.count('class="absent"') == len(ALWAYS)
+    for missing in (
+        "the statistics of its verdict",
+        "intraday backtest computes it",
+        "no baselines",
+        "intraday controls runs them",
+    ):
+        assert missing.replace("the statistics", "no statistics") in words_of(text)
+
+
+def test_contents_lead_to_every_part_of_the_page() -> None:
+    text = page(example())
+    nav = text[text.index("<nav") : text.index("</nav>")]
+    ids = Outline(text).ids
+    targets = re.findall('href="#([^"]+)"', nav)
+    assert len(targets) == 7
+    assert all(ids.count(target) == 1 for target in targets)
+
+
+def test_every_colour_that_is_used_is_defined_for_light_and_dark() -> None:
+    text = page(example())
+    used = set(re.findall(r"var\(--(\w+)\)", text))
+    light, dark = (
+        {name for block in re.findall(pattern, text, re.DOTALL) for name in re.findall(r"--(\w+):", block)}
+        for pattern in (r"[}>]\s*:root \{(.*?)\}", r"prefers-color-scheme: dark\) \{\s*:root \{(.*?)\}")
+    )
+    assert used <= light
+    assert used <= dark
+
+
+def test_a_large_report_stays_small() -> None:
+    assert len(page(example()).encode()) < 500_000
+
+
 def test_nothing_is_fetched_or_run() -> None:
-    text = page(full_report())
+    text = page(example())
     assert not re.search(r"https?:|//[a-z]|@import|url\((?!#)|\bsrc=|<script|<link|\bon[a-z]+=", text)
 
 
@@ -168,7 +201,7 @@ def test_long_signal_tables_are_cut_and_say_so() -> None:
 
 
 def test_same_input_same_bytes(tmp_path: Path) -> None:
-    first, second = (render(full_report(), tmp_path / name / "report.html") for name in "ab")
+    first, second = (render(example(), tmp_path / name / "report.html") for name in "ab")
     assert first.read_bytes() == second.read_bytes()
     assert [p.name for p in first.parent.iterdir()] == ["report.html"]
 

@@ -1,6 +1,7 @@
 """The page: whole, self-contained, escaped, and sensible when there is nothing to show."""
 
 import dataclasses
+import functools
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -50,6 +51,12 @@ def words_of(text: str) -> str:
     return " ".join(" ".join(Outline(text).words).split())
 
 
+@functools.cache
+def whole() -> str:
+    """The page with everything on it."""
+    return page(example())
+
+
 PARTS = (
     "figures statistics equity delays slippage account heat instruments hours charges calibration realised confusion folds "
     "baselines trials overfitting ledger paths controls importance stability shap candles signals quality verify run"
@@ -58,7 +65,7 @@ ALWAYS = [part for part in PARTS if part not in ("figures", "account", "ledger",
 
 
 def test_every_part_is_there_once() -> None:
-    outline = Outline(page(example()))
+    outline = Outline(whole())
     assert [outline.ids.count(part) for part in PARTS] == [1] * len(PARTS)
     assert outline.tags.count("svg") == 22
     assert len(outline.ids) == len(set(outline.ids))
@@ -79,7 +86,7 @@ def test_parts_that_nobody_gave_are_there_and_say_so() -> None:
 
 
 def test_contents_lead_to_every_part_of_the_page() -> None:
-    text = page(example())
+    text = whole()
     nav = text[text.index("<nav") : text.index("</nav>")]
     ids = Outline(text).ids
     targets = re.findall('href="#([^"]+)"', nav)
@@ -88,7 +95,7 @@ def test_contents_lead_to_every_part_of_the_page() -> None:
 
 
 def test_every_colour_that_is_used_is_defined_for_light_and_dark() -> None:
-    text = page(example())
+    text = whole()
     used = set(re.findall(r"var\(--(\w+)\)", text))
     light, dark = (
         {name for block in re.findall(pattern, text, re.DOTALL) for name in re.findall(r"--(\w+):", block)}
@@ -99,11 +106,11 @@ def test_every_colour_that_is_used_is_defined_for_light_and_dark() -> None:
 
 
 def test_a_large_report_stays_small() -> None:
-    assert len(page(example()).encode()) < 500_000
+    assert len(whole().encode()) < 500_000
 
 
 def test_nothing_is_fetched_or_run() -> None:
-    text = page(example())
+    text = whole()
     assert not re.search(r"https?:|//[a-z]|@import|url\((?!#)|\bsrc=|<script|<link|\bon[a-z]+=", text)
 
 

@@ -155,6 +155,7 @@ def test_json_of_every_command_parses(trained_dsn: str, jobs_dir: Path, config: 
         ("report", [], dict, "figures"),
         ("backtest", [], dict, "summary"),
         ("verify", [], dict, "checks"),
+        ("models list", [], dict, "models"),
         ("db history", [], list, "id"),
         ("db query", ["SELECT * FROM latest_bars"], dict, "rows"),
         ("db maintain", [], dict, "done"),
@@ -173,6 +174,7 @@ def test_json_of_every_command_parses(trained_dsn: str, jobs_dir: Path, config: 
     elsewhere = {name for name in names_of(command_line) if name.split()[0] in ("auth", "instruments", "universe", "sim")}
     elsewhere |= {f"adjust {name}" for name in ("add", "import", "remove", "detect", "list")} | {"audit"}  # of their own
     elsewhere |= {"limits import", "limits list", "features list", "features show"}
+    elsewhere |= {"retrain", "models show", "models compare", "models promote", "models rollback"}  # test_registry_jobs.py
     elsewhere |= {"demo", "backfill", "gaps", "backup", "restore", "db move", "db upgrade", "db shell"}
     assert {name for name, *_ in wanted} | elsewhere == names_of(command_line)
 

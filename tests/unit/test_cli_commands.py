@@ -59,6 +59,9 @@ NEEDED = {  # arguments without which a command is wrong usage
     "features show": ["rsi_14"],
     "limits import": ["limits.csv"],
     "limits list": ["RELIANCE"],
+    "models show": ["3f9c"],
+    "models compare": ["3f9c"],
+    "models promote": ["3f9c"],
 }
 
 

@@ -1,0 +1,195 @@
+"""``intraday models``: which model is the champion, which are challengers, and how that changes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from intraday.app import System, load_model, open_system
+from intraday.config.settings import Settings
+from intraday.domain.clock import Clock
+from intraday.domain.errors import ArtifactError, RegistryError
+from intraday.domain.learning import Comparison, Promotion, Role
+from intraday.domain.ports import ModelRecord
+from intraday.jobs.outcome import recorded_run
+
+NO_CHAMPION = "no champion: the newest model is used; `intraday models promote ID` makes one the first champion, without a test"
+
+
+@dataclass(frozen=True, slots=True)
+class ShownModel:
+    """A registered model. ``in_use``: its signals are the system's. Figures are out of sample, bps of the notional a trade."""
+
+    id: str
+    role: Role
+    in_use: bool
+    verdict: str
+    trained_from: date
+    trained_to: date
+    trades: int
+    net_bps_trade: float
+    test: str  # where it stands against the champion, in words
+
+
+@dataclass(frozen=True, slots=True)
+class Registry:
+    """All models, newest first."""
+
+    champion: str | None
+    in_use: str | None
+    note: str
+    models: tuple[ShownModel, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelPage:
+    """One model with its own words, its tests and its time as champion, newest first."""
+
+    model: ShownModel
+    reason: str
+    features: int
+    labels: str
+    path: str
+    figures: Mapping[str, Any]
+    promotions: tuple[Promotion, ...]
+    comparisons: tuple[Comparison, ...]
+
+
+def list_models(settings: Settings, clock: Clock) -> Registry:
+    """Everything that is registered."""
+    with open_system(settings, clock) as system:
+        return registry_of(system)
+
+
+def registry_of(system: System) -> Registry:
+    """The same on an open system."""
+    champion, records = system.stores.registry.champion(), system.stores.models.all()
+    name = None if champion is None else champion.model_id
+    in_use = name or (records[0].id if records else None)
+    tests = system.stores.registry.comparisons(champion_id=name) if name else []
+    models = tuple(_shown(record, name, in_use, tests) for record in records)
+    note = "" if name or not records else NO_CHAMPION
+    return Registry(name, in_use, note, models)
+
+
+def show(settings: Settings, clock: Clock, wanted: str) -> ModelPage:
+    """One model; ``wanted`` is its id or the start of it."""
+    with open_system(settings, clock) as system:
+        record, registry = find(system, wanted), system.stores.registry
+        shown = next(m for m in registry_of(system).models if m.id == record.id)
+        manifest = json.loads(record.manifest)
+        return ModelPage(
+            model=shown,
+            reason=manifest.get("reason", ""),
+            features=len(manifest.get("features", {}).get("names", ())),
+            labels=record.label_set_id,
+            path=record.path,
+            figures={name: value for name, value in manifest.get("metrics", {}).items() if isinstance(value, int | float)},
+            promotions=tuple(p for p in registry.promotions() if record.id in (p.model_id, p.previous_id)),
+            comparisons=tuple(c for c in registry.comparisons() if record.id in (c.champion_id, c.challenger_id)),
+        )
+
+
+def promote(settings: Settings, clock: Clock, wanted: str) -> Promotion:
+    """Make a model the champion, if it won its declared test against the present one; the very first needs none.
+
+    RegistryError when it did not; ArtifactError, SkewError for a model that can't be used here.
+    """
+    with open_system(settings, clock) as system, recorded_run(system, "models promote") as run:
+        model, registry = find(system, wanted), system.stores.registry
+        champion = registry.champion()
+        kind, number, reason = "first", 0, "the first champion"
+        if champion is not None:
+            won = _won(system, champion.model_id, model.id)
+            kind, number = "promote", won.id
+            reason = f"won comparison {won.id}: p {won.p_value:.4g} over {won.n_sessions} sessions"
+        load_model(system, model.id)  # its files are whole, and this program computes its features
+        previous = "" if champion is None else champion.model_id
+        done = registry.promote(model.id, previous, system.clock.now_ns(), kind, number, reason)
+        run.summary |= {"champion": done.model_id, "previous": done.previous_id, "reason": reason}
+        return done
+
+
+def rollback(settings: Settings, clock: Clock) -> Promotion:
+    """Back to the champion before; once more, to the one before that. RegistryError when there was none."""
+    with open_system(settings, clock) as system, recorded_run(system, "models rollback") as run:
+        registry = system.stores.registry
+        line = reign(registry.promotions())
+        if len(line) < 2:
+            found = f"only {line[0]}, the first" if line else "no champion at all"
+            raise RegistryError(f"expected a champion before the present one, found {found}: there is nothing to go back to")
+        load_model(system, line[-2])
+        reason = f"back from {line[-1]}"
+        done = registry.promote(line[-2], line[-1], system.clock.now_ns(), "rollback", 0, reason)
+        run.summary |= {"champion": done.model_id, "previous": done.previous_id, "reason": reason}
+        return done
+
+
+def reign(promotions: Sequence[Promotion]) -> list[str]:
+    """The champions that led to the present one, which is the last; a rollback takes one away. ``promotions`` newest first."""
+    line: list[str] = []
+    for step in reversed(promotions):
+        if step.kind == "rollback":
+            line.pop()
+        else:
+            line.append(step.model_id)
+    return line
+
+
+def find(system: System, wanted: str) -> ModelRecord:
+    """The model of that id, or the only one whose id begins so. ArtifactError, RegistryError otherwise."""
+    found = [record for record in system.stores.models.all() if record.id.startswith(wanted)]
+    exact = [record for record in found if record.id == wanted]
+    if not wanted or not found:
+        raise ArtifactError(f"expected a trained model, found no {wanted!r}: `intraday models list` names them")
+    if len(exact or found) > 1:
+        raise RegistryError(f"{wanted!r} may be {' or '.join(record.id for record in found)}: give more of the id")
+    return (exact or found)[0]
+
+
+def _won(system: System, champion_id: str, model_id: str) -> Comparison:
+    """The test that entitles the model."""
+    if champion_id == model_id:
+        raise RegistryError(f"{model_id} is the champion already")
+    registry = system.stores.registry
+    tests, used = registry.comparisons(champion_id, model_id), {p.comparison_id for p in registry.promotions()}
+    won = [test for test in tests if test.outcome == "challenger" and test.id not in used]
+    if not won:
+        raise RegistryError(
+            f"{model_id} has not won a test against the champion {champion_id}, without which nothing is promoted; "
+            f"found: {standing(tests)}. Declare one with `intraday models compare {model_id} --declare`"
+        )
+    return won[0]
+
+
+def standing(tests: Sequence[Comparison]) -> str:
+    """Where a challenger stands, by its tests against one champion, newest first."""
+    if not tests:
+        return "no test"
+    newest, n = tests[0], len(tests)
+    words = {
+        "": f"test {newest.id} is open",
+        "challenger": f"won test {newest.id} (p {newest.p_value:.3g})",
+        "champion": f"lost test {newest.id} (p {newest.p_value:.3g})",
+        "void": f"gave up test {newest.id}",
+    }[newest.outcome]
+    return words if n == 1 else f"{words}, its {n}. test"
+
+
+def _shown(record: ModelRecord, champion: str | None, in_use: str | None, tests: Sequence[Comparison]) -> ShownModel:
+    metrics = json.loads(record.manifest).get("metrics", {})
+    own = [test for test in tests if test.challenger_id == record.id]
+    return ShownModel(
+        id=record.id,
+        role=Role.CHAMPION if record.id == champion else Role.CHALLENGER,
+        in_use=record.id == in_use,
+        verdict=record.verdict,
+        trained_from=record.trained_from,
+        trained_to=record.trained_to,
+        trades=int(metrics.get("trades") or 0),
+        net_bps_trade=float("nan") if metrics.get("net_bps_trade") is None else float(metrics["net_bps_trade"]),
+        test="" if record.id == champion or champion is None else standing(own),
+    )

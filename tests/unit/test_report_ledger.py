@@ -34,18 +34,18 @@ def section(p: DailyPath) -> dict[str, object]:
 
 def test_every_trial_is_a_row_and_only_configurations_count() -> None:
     ledger = [trial(0), trial(1), trial(2, NONE, TrialKind.TUNING)]
-    found = trials_of(ledger, "m1", {"n_trials": 2.0, "variance_of_sharpes": 0.01, "expected_maximum_sharpe": 0.1})
+    found = trials_of(ledger, {"t1", "t2"}, {"n_trials": 2.0, "variance_of_sharpes": 0.01, "expected_maximum_sharpe": 0.1})
     assert found is not None
     assert (found.n, found.n_tuning, found.variance, found.expected_best) == (2, 1, 0.01, 0.1)
     assert [r.own for r in found.rows] == [False, True, False]
     assert found.rows[0].sharpe == pytest.approx(sharpe_ratio(ledger[0].net).value)
     assert math.isnan(found.rows[2].sharpe)
     assert math.isnan(found.effective)
-    assert trials_of([], "m1", {}) is None
+    assert trials_of([], {"t1"}, {}) is None
 
 
 def test_without_figures_the_configurations_are_counted_here() -> None:
-    found = trials_of([trial(0), trial(1, NONE, TrialKind.TUNING)], "", {})
+    found = trials_of([trial(0), trial(1, NONE, TrialKind.TUNING)], (), {})
     assert found is not None
     assert found.n == 1
     assert not any(r.own for r in found.rows)

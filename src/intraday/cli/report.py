@@ -44,7 +44,8 @@ def report(
     with session(config, as_json, verbose) as run:
         from intraday.jobs.report import run_report
 
-        result = run_report(run.settings, SystemClock(), model_id, html, pdf)
+        with run.progress() as progress:
+            result = run_report(run.settings, SystemClock(), progress, model_id, html, pdf)
         run.emit(as_document(result), lambda out: show_historical(out, result))
         if opened:
             typer.launch(str(result.page))

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
 from intraday.app import System
-from intraday.backtest.summary import AccountRow, BacktestSummary, ScenarioRow
+from intraday.app_learning import learning_scope
+from intraday.backtest.summary import AccountRow, BacktestSummary
 from intraday.domain.instruments import Instrument, Kind
+from intraday.domain.learning import Trial
 from intraday.domain.session import day_of
+from intraday.jobs.backtest_page import scenarios
 from intraday.model.artifacts import Artifact
 from intraday.model.metrics import OutOfSample
 from intraday.model.path import path_of
@@ -18,7 +21,7 @@ from intraday.report.from_costs import charges_of
 from intraday.report.from_ledger import overfitting_of, trials_of
 from intraday.report.from_manifest import day_of as session_day
 from intraday.report.inputs import ReportInput
-from intraday.report.parts import Account, Charges, CostLine, Estimate, Figure, Scenario
+from intraday.report.parts import Account, Charges, CostLine, Figure
 from intraday.report.words import rupees
 
 
@@ -26,14 +29,20 @@ def with_evidence(system: System, artifact: Artifact, oos: OutOfSample, report: 
     """``report`` with the charges of its days and what the ledger says of the scope that the model was chosen on."""
     manifest = artifact.manifest
     figures: Mapping[str, Any] = (manifest.get("judged") or {}).get("figures") or {}
-    scope = manifest.get("scope")
-    ledger = system.stores.trials.of(scope) if scope else []
+    own = {str(row["id"]) for row in manifest.get("trials") or ()}
+    ledger = _ledger(system, own)
     return replace(
         report,
         charges=_charges(system, artifact),
-        trials=trials_of(ledger, artifact.id, figures),
+        trials=trials_of(ledger, own, figures),
         overfitting=overfitting_of(ledger, path_of(oos), manifest.get("baselines")),
     )
+
+
+def _ledger(system: System, own: Collection[str]) -> list[Trial]:
+    """The trials of the present universe; none when the model's own are not among them: it was chosen on other data."""
+    found = system.stores.trials.of(learning_scope(system.membership()))
+    return found if any(t.id in own for t in found) else []
 
 
 def _charges(system: System, artifact: Artifact) -> Charges:
@@ -55,26 +64,16 @@ def with_backtest(report: ReportInput, summary: BacktestSummary) -> ReportInput:
     """``report`` with the same signals later, at worse prices, and in one account."""
     return replace(
         report,
-        delays=tuple(_scenario(row) for row in summary.delays),
-        slippage=tuple(_scenario(row) for row in summary.slippage),
+        delays=scenarios(summary.delays),
+        slippage=scenarios(summary.slippage),
         account=_account(summary),
     )
 
 
-def _scenario(row: ScenarioRow) -> Scenario:
-    left_out = {"skipped": row.skipped, "without a bar": row.missed, "unknown": row.unknown, "overlapping": row.overlapping}
-    note = ", ".join(f"{n:,} {name}" for name, n in left_out.items() if n)
-    session = Estimate(row.session.mean, row.session.low, row.session.high)
-    return Scenario(row.name, row.trades, row.gross, row.cost, row.net, session, note)
-
-
 def _account(summary: BacktestSummary) -> Account:
     a = summary.account
-    notes = list(summary.notes)
-    if summary.shorts == "assumed":
-        notes.append("Nobody knew who may be sold short on these days: shorts are assumed.")
     costs = tuple(CostLine(row.name, row.dated, row.today) for row in summary.costs)
-    return Account(_figures(a, summary.slippage_model), costs, tuple((why, n) for why, n in a.refused if n), tuple(notes))
+    return Account(_figures(a, summary.slippage_model), costs, tuple((why, n) for why, n in a.refused if n), summary.notes)
 
 
 def _figures(a: AccountRow, slippage: str) -> tuple[Figure, ...]:

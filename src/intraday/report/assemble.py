@@ -99,7 +99,7 @@ def model_parts(artifact: Artifact, oos: OutOfSample, days: Sequence[date] = (),
         stability=stability_of(manifest["features"]["names"], manifest.get("gain_by_fold")),
         swarm=swarm,
         baselines=baselines_of(manifest.get("baselines"), _own(metrics, sharpe)),
-        path_spread=paths_of(manifest.get("paths"), sharpe),
+        path_spread=paths_of(manifest.get("cross_validation"), sharpe),
     )
 
 
@@ -198,7 +198,10 @@ def _coverage(i: Instrument, days: Sequence[tuple[date, int]], sessions: Session
 
 def signal_row(s: Signal, symbol: str) -> SignalRow:
     """One decision, HOLD included, as a row."""
-    return SignalRow(s.decided_ns, s.bar_ns, symbol, str(s.action), s.confidence, s.price, s.stop, s.target, s.observe)
+    return SignalRow(
+        s.decided_ns, s.bar_ns, symbol, str(s.action), s.confidence, s.price, s.stop, s.target, s.observe,
+        s.expected, s.chase, s.quantity, s.reasons, s.note,
+    )  # fmt: skip
 
 
 def _figures(m: Section) -> tuple[Figure, ...]:

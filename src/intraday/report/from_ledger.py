@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -22,11 +22,14 @@ SEED = 7  # of the bootstrap
 SESSIONS_MIN = 32  # that all configurations have in common, below which nothing is compared
 
 
-def trials_of(ledger: Sequence[Trial], model_id: str, figures: Mapping[str, Any]) -> Trials | None:
-    """Every trial of the scope; ``figures`` are the verdict's, which counted them. None without a ledger."""
+def trials_of(ledger: Sequence[Trial], own: Collection[str], figures: Mapping[str, Any]) -> Trials | None:
+    """Every trial of the scope. None without a ledger.
+
+    ``own`` are the ids of the model's; ``figures`` are the verdict's, which counted them.
+    """
     if not ledger:
         return None
-    rows = tuple(_row(t, model_id) for t in ledger)
+    rows = tuple(_row(t, t.kind is TrialKind.CONFIGURATION and t.id in own) for t in ledger)
     n_tuning = sum(t.kind is TrialKind.TUNING for t in ledger)
     counted, variance, best, effective = (
         value_of(figures.get(k)) for k in ("n_trials", "variance_of_sharpes", "expected_maximum_sharpe", "effective_trials")
@@ -34,9 +37,8 @@ def trials_of(ledger: Sequence[Trial], model_id: str, figures: Mapping[str, Any]
     return Trials(rows, int(counted) if np.isfinite(counted) else len(rows) - n_tuning, n_tuning, variance, best, effective)
 
 
-def _row(t: Trial, model_id: str) -> TrialRow:
+def _row(t: Trial, own: bool) -> TrialRow:
     ratio = sharpe_ratio(t.net).value if t.net.size > 1 else NAN
-    own = t.kind is TrialKind.CONFIGURATION and bool(model_id) and t.model_id == model_id
     return TrialRow(t.created_ns, t.kind.value, t.state, t.parameters, t.value, ratio, int(t.session.size), own)
 
 

@@ -103,7 +103,10 @@ class Fold:
 
 @dataclass(frozen=True, slots=True)
 class SignalRow:
-    """One BUY or SELL. ``time_ns`` is when it was decided, ``bar_ns`` the open of its bar; prices in rupees."""
+    """One BUY or SELL. ``time_ns`` is when it was decided, ``bar_ns`` the open of its bar; prices in rupees.
+
+    ``expected`` is the net return expected, ``chase`` the entry price at which nothing is left of it, as in ``Signal``.
+    """
 
     time_ns: int
     bar_ns: int
@@ -114,6 +117,11 @@ class SignalRow:
     stop: float
     target: float
     observe: bool
+    expected: float = NAN
+    chase: float = NAN
+    quantity: int = 0
+    reasons: tuple[tuple[str, float], ...] = ()
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,18 +54,18 @@ def stationary_indices(n: int, block: float, draws: int, rng: np.random.Generato
 def bootstrap_error(values: F8, block: float) -> F8:
     """Standard error of the mean that the stationary bootstrap implies, over the last axis [..., T].
 
-    Politis & Romano 1994, lemma 1: sqrt((R0 + 2 sum b_k R_k) / T), b_k = (1 - k/T) q^k + (k/T) q^(T-k), q = 1 - 1/block.
+    Politis & Romano 1994, lemma 1: sqrt((R0 + 2 sum b_k R_k) / T), b_k = (1 - k/T) q^k + (k/T) q^(T-k), q = 1 - 1/block. Since
+    b_k = b_(T-k), that is the sum of b_k times the circular autocovariances: a weighted sum of the periodogram.
     """
     n = values.shape[-1]
     off = values - values.mean(axis=-1, keepdims=True)
     if block <= 1.0:
         variance = np.mean(off**2, axis=-1)
     else:
-        spectrum = np.abs(np.fft.rfft(off, n=2 * n, axis=-1)) ** 2
-        cov = np.fft.irfft(spectrum, n=2 * n, axis=-1)[..., :n] / n
-        k, q = np.arange(1, n), 1.0 - 1.0 / block
-        weight = (1.0 - k / n) * q**k + (k / n) * q ** (n - k)
-        variance = np.maximum(cov[..., 0] + 2.0 * (cov[..., 1:] @ weight), 0.0)
+        k, q = np.arange(n), 1.0 - 1.0 / block
+        weight = np.fft.rfft((1.0 - k / n) * q**k + (k / n) * q ** (n - k)).real
+        weight[1 : (n + 1) // 2] *= 2.0  # each stands for its conjugate too
+        variance = np.maximum(np.square(np.abs(np.fft.rfft(off, axis=-1))) @ weight, 0.0) / n**2
     out: F8 = np.sqrt(variance / n)
     return out
 

@@ -173,6 +173,8 @@ def _manifest(trained: Trained, lineage: Lineage) -> dict[str, Any]:
         "training": asdict(trained.spec) | {"rounds": trained.rounds, "parameters": json.loads(trained.parameters)},
         "folds": [asdict(f) for f in trained.folds],
         "metrics": asdict(trained.metrics),
+        "reliability": trained.reliability.to_dict(),
+        "baselines": [one.to_dict() for one in trained.baselines],
         "verdict": trained.verdict,
         "reason": trained.reason,
         "judged": asdict(trained.judged),

@@ -17,7 +17,7 @@ class RowSequence(lgb.Sequence):
     batch_size = 16_384
 
     def __init__(self, x: F4, at: I8) -> None:
-        self._x = x
+        self._x = np.asarray(x)  # a memory map's own indexing takes ten times as long a row
         self._at = at
 
     def __len__(self) -> int:

@@ -41,6 +41,7 @@ class TrainSpec:
     tuning: TuningSpec = field(default_factory=TuningSpec)
     cpcv: CpcvSpec = field(default_factory=CpcvSpec)
     verdict: VerdictSpec = field(default_factory=VerdictSpec)
+    baselines: bool = False  # whether what a model has to beat is run beside it (``baselines``), which takes as long again
     explained_rows: int = 0  # scored rows of each fold whose contributions are computed, some 10 ms each; 0: none
 
     def parameters(self, tuned: Tuned | None = None) -> dict[str, Any]:

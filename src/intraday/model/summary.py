@@ -13,6 +13,7 @@ from intraday.core.decision import DecisionRule
 from intraday.core.weights import effective_labels
 from intraday.domain.arrays import F8
 from intraday.domain.learning import Trial, TrialKind
+from intraday.model.baselines import BaselineResult
 from intraday.model.boosting import FitResult
 from intraday.model.calibration import Calibrator, log_prior_of
 from intraday.model.cpcv import PathFigures
@@ -21,6 +22,7 @@ from intraday.model.explaining import explained_of
 from intraday.model.folds import calibrator_of, margin_of
 from intraday.model.metrics import OutOfSample, measure
 from intraday.model.path import DailyPath, path_of
+from intraday.model.reliability import reliability
 from intraday.model.significance.effective import effective_trades
 from intraday.model.significance.sharpe import sharpe_ratio
 from intraday.model.spec import TrainSpec
@@ -35,6 +37,7 @@ def summary(
     task: Task,
     walk: Walk,
     final: FitResult,
+    baselines: tuple[BaselineResult, ...],
     crossed: PathFigures | None,
     ledger: Sequence[Trial],
     about: Mapping[str, str],
@@ -60,6 +63,8 @@ def summary(
         rule=_rule(data, oos, calibrator, spec.min_signals_per_session),
         cost=float(data.cost[-1]),
         metrics=measure(oos, np.random.default_rng(spec.seed)),
+        reliability=reliability(oos, np.random.default_rng(spec.seed)),
+        baselines=baselines,
         judged=_judged(oos, [*(t for t in ledger if t.id != own.id), own], spec),
         importance=_importance(task.names, final),
         gain_by_fold=np.stack([_shares(r.gain) for r in walk.results]),
@@ -83,7 +88,7 @@ def _judged(oos: OutOfSample, ledger: Sequence[Trial], spec: TrainSpec) -> Verdi
 
 def _configuration(spec: TrainSpec, names: tuple[str, ...], about: Mapping[str, str], path: DailyPath) -> Trial:
     """This training as a row of the ledger; whoever stores it fills in scope, run, model and time."""
-    said = {k: v for k, v in asdict(spec).items() if k not in ("threads", "explained_rows", "cpcv", "verdict")}
+    said = {k: v for k, v in asdict(spec).items() if k not in ("threads", "explained_rows", "baselines", "cpcv", "verdict")}
     parameters = json.dumps({"spec": said, "features": names, **about}, sort_keys=True)
     return Trial(
         id=hashlib.sha256(parameters.encode()).hexdigest()[:16],

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from intraday.core.decision import DecisionRule
 from intraday.domain.arrays import F4, F8
 from intraday.domain.learning import Trial
+from intraday.model.baselines import BaselineResult
 from intraday.model.calibration import Calibrator
 from intraday.model.cpcv import PathFigures
 from intraday.model.folds import FoldFigures
 from intraday.model.metrics import Metrics, OutOfSample
+from intraday.model.reliability import Reliability
 from intraday.model.spec import TrainSpec
 from intraday.model.verdict import Verdict
 
@@ -58,6 +60,8 @@ class Trained:
     rule: DecisionRule
     cost: float  # round trip of the last session, as a return
     metrics: Metrics
+    reliability: Reliability
+    baselines: tuple[BaselineResult, ...]  # where they were asked for
     judged: Verdict
     importance: tuple[Importance, ...]  # largest gain first
     gain_by_fold: F8  # [folds, F] shares of each fold's gain, in order of feature_names

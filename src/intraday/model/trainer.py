@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from intraday.domain.arrays import I8
 from intraday.domain.errors import NotEnoughData
 from intraday.domain.learning import Trial
 from intraday.domain.ports import Progress
+from intraday.model.baselines import BaselineResult, run_baselines
 from intraday.model.boosting import FitJob, FitResult, Weighed
 from intraday.model.cpcv import PathFigures, combinatorial, figures_of
 from intraday.model.dataset import Dataset
@@ -73,8 +75,9 @@ class LGBMTrainer:
             task = Task(outcomes(dataset), uniqueness(dataset), feature_names, fits, progress or _silent)
             walk = self._walk(task, folds)
             final = self._final(task, walk)
+            baselines = self._baselines(task, folds)
             crossed = self._paths(task, walk.tuned[-1])
-            return summary(self._spec, task, walk, final, crossed, ledger, about or {})
+            return summary(self._spec, task, walk, final, baselines, crossed, ledger, about or {})
 
     def _walk(self, task: Task, folds: list[Fold]) -> Walk:
         """Tune, fit every fold, then decide one after the other, each knowing what came of those before it."""
@@ -116,7 +119,11 @@ class LGBMTrainer:
             return [inner_loss(task.data, fold, r.raw) for (_, fold), r in zip(asked, results, strict=True)]
 
         own = {name: getattr(spec, name) for name in TUNED}
-        about = {k: v for k, v in asdict(spec).items() if k not in ("threads", "verdict", "cpcv", "calibration")}
+        about = {
+            k: v
+            for k, v in asdict(spec).items()
+            if k not in ("threads", "verdict", "cpcv", "calibration", "baselines", "explained_rows")
+        }
         key = digest_of_plain([number, task.fits.digest, about], at, task.data.label[at])
         search = Search(key, spec.tuning.trials, spec.seed + number, own, inner, self._resources.storage)
         return tune(search, losses, task.told(TUNING))
@@ -145,6 +152,13 @@ class LGBMTrainer:
         everything = self._weighed(task, np.arange(len(task.data)))
         job = FitJob(task.names, self._spec.parameters(walk.tuned[-1]), rounds, 0, everything, None, NO_ROWS, NO_ROWS)
         return task.fits.run([job], 1, rounds, task.told(FINAL))[0]
+
+    def _baselines(self, task: Task, folds: list[Fold]) -> tuple[BaselineResult, ...]:
+        spec = self._spec
+        if not spec.baselines:
+            return ()
+        weighed = partial(self._weighed, task)
+        return run_baselines(task, folds, weighed, spec.min_signals_per_session, spec.calibration, spec.seed)
 
     def _paths(self, task: Task, tuned: Tuned) -> PathFigures | None:
         """Every split calibrates nothing and takes its threshold from its own early-stop rows, as the first fold does."""

@@ -48,6 +48,7 @@ def test_nothing_is_cut_at_80_columns() -> None:
     figures = [Figure("Net a session", -1234.5, "bps", 1, -2345.6, 1234.5, "rank correlation by session " * 2)]
     tables = {
         terminal.signals_table([dear, later]): ("112,345.65", "112,000.05", "112,700.95", "46 %", "observe"),
+        terminal.signals_table([replace(dear, chase=112_400.5, quantity=10_000)]): ("112,700.95", "112,400.50", "10,000"),
         terminal.folds_table([fold]): ("2021-06-10 to 06-11", "123,456", "12,345", "−123.4", "1.0500"),
         terminal.checks_table([check]): (
             "1,234,567",

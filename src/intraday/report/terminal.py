@@ -52,8 +52,8 @@ def signals_table(signals: Sequence[SignalRow], limit: int = 40, n_hold: int = 0
     several, some_observed = len(days) > 1, len({s.observe for s in signals}) > 1
     title = f"Signals of {words.day(days[0])}" + (f" to {words.day(days[-1])}" if several else "")
     title += ", observe only" if signals[0].observe and not some_observed else ""
-    sized = any(s.quantity for s in signals)
-    head = ("Time", "Symbol", "Action", "Conf.>", "Price>", "Limit>", "Stop>", "Target>", *(("Shares>",) if sized else ()))
+    roomy = not several and not some_observed and any(s.chase == s.chase for s in signals)
+    head = ("Time", "Symbol", "Action", "Conf.>", "Price>", "Stop>", "Target>", *(("Limit>", "Shares>") if roomy else ()))
     table = _table(title, *(("Day",) if several else ()), *head, *(("Mode",) if some_observed else ()))
     for s in signals[-limit:]:
         at = words.ist(s.time_ns)
@@ -63,8 +63,8 @@ def signals_table(signals: Sequence[SignalRow], limit: int = 40, n_hold: int = 0
             Text(s.action, style=_COLORS.get(s.action, "")),
             f"{100 * s.confidence:.0f} %",
         ]
-        row += [words.number(value) for value in (s.price, s.chase, s.stop, s.target)]
-        row += [f"{s.quantity:,}"] if sized else []
+        row += [words.number(s.price), words.number(s.stop), words.number(s.target)]
+        row += [words.number(s.chase), f"{s.quantity:,}"] if roomy else []
         mode = ["observe" if s.observe else ""] if some_observed else []
         table.add_row(*([f"{at:%d %b}"] if several else []), *row, *mode)
     hidden = len(signals) - limit

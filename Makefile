@@ -19,7 +19,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3 python; do \
   if $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' >/dev/null 2>&1; then echo $$p; break; fi; done)
 
 .PHONY: help install-dev lock format lint type-check contracts security quality check test test-fast test-integration test-timescale validate \
-  db-init db-migrate run-historical run-live sim logs demo bench bench-db bench-memory bench-backfill fuzz torture-db validate-data docs docs-serve clean
+  db-init db-migrate run-historical run-live sim logs demo bench bench-db bench-memory bench-backfill fuzz torture-db validate-data controls controls-smoke docs docs-serve clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -119,6 +119,12 @@ bench-memory: $(STAMP) ## Peak memory of features and labels over 1, 3 and 10 mi
 
 bench-backfill: $(STAMP) ## A year of minutes of 200 instruments from the simulator, in virtual time (minutes)
 	@$(BIN)/python benchmarks/bench_backfill.py --instruments 200 --kills 10
+
+controls: $(STAMP) ## 400 null markets and the power grid into var/controls; hours, can be stopped and goes on
+	$(BIN)/python scripts/run_controls.py
+
+controls-smoke: $(STAMP) ## A slice of them
+	$(BIN)/python scripts/run_controls.py --smoke
 
 fuzz: $(STAMP) ## A million packets against the official parser, a million broken frames
 	INTRADAY_FUZZ_FRAMES=1000000 $(PYTEST) -q tests/golden/test_wire_official.py tests/property/test_wire_mutations.py tests/property/test_wire_fuzz.py

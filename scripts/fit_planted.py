@@ -12,6 +12,7 @@ from __future__ import annotations
 import sys
 
 import numpy as np
+from scipy.interpolate import PchipInterpolator
 
 from intraday.backtest.control_markets import COST, control_market, oracle, recipe
 from intraday.core.null_markets.sizes import PLANTED_HORIZON, POWER_MULTIPLES, MarketSize
@@ -36,7 +37,7 @@ def main() -> None:
         sys.stdout.write(f"drift {move * 1e4:5.1f} bps: gain {gain.mean() * 1e4:6.3f} +- {error * 1e4:.3f} bps\n")
     mean = (gains - gains[0]).mean(axis=1)
     for multiple in POWER_MULTIPLES:
-        sys.stdout.write(f"{multiple} x cost: drift {np.interp(multiple * COST, mean, TRIED) * 1e4:.2f} bps\n")
+        sys.stdout.write(f"{multiple} x cost: drift {float(PchipInterpolator(mean, TRIED)(multiple * COST)) * 1e4:.2f} bps\n")
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 
 import intraday
 from intraday.backtest.control_markets import recipe
-from intraday.backtest.control_tables import MAIN_CELL, null_rows, power_rows
+from intraday.backtest.control_tables import MAIN_CELL, document
 from intraday.backtest.controls import (
     Control,
     NullResult,
@@ -126,17 +126,12 @@ def compute(wanted: Sequence[Task], done: dict[Task, dict[str, Any]], file: Path
     sys.stderr.write("\n")
 
 
-def document(rows: Sequence[dict[str, Any]], code: str) -> dict[str, Any]:
-    """The tables, and the p-values behind them."""
-    nulls = [NullResult(**row["result"]) for row in rows if "p_value" in row["result"] and "control" in row["result"]]
-    planted = [PlantedResult(**row["result"]) for row in rows if "multiple" in row["result"]]
-    return {
-        "code": code,
-        "cpu_hours": round(sum(row["seconds"] for row in rows) / 3600, 2),
-        "nulls": [asdict(row) for row in null_rows(nulls)],
-        "power": [asdict(row) for row in power_rows(planted)],
-        "p_values": {control: [r.p_value for r in nulls if r.control == control] for control in {r.control for r in nulls}},
-    }
+def tables(rows: Sequence[dict[str, Any]], code: str) -> dict[str, Any]:
+    """What the markets say together."""
+    nulls = [NullResult(**row["result"]) for row in rows if row["task"][0] != Control.PLANTED]
+    planted = [PlantedResult(**row["result"]) for row in rows if row["task"][0] == Control.PLANTED]
+    hours = sum(row["seconds"] for row in rows) / 3600
+    return {"code": code, "cpu_hours": round(hours, 2), **document(nulls, planted)}
 
 
 def show(found: dict[str, Any]) -> bool:
@@ -164,7 +159,7 @@ def main() -> int:
     file.touch()
     done = kept(file, code)
     compute(wanted, done, file, code, asked.workers)
-    found = document([done[task] for task in wanted], code)
+    found = tables([done[task] for task in wanted], code)
     (asked.folder / "controls.json").write_text(json.dumps(found, indent=1), encoding="utf-8")
     return 0 if show(found) else 1
 

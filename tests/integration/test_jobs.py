@@ -172,7 +172,10 @@ def test_json_of_every_command_parses(trained_dsn: str, jobs_dir: Path, config: 
     assert any(" model_id=" in line and " run=historical-" in line for line in log), log
     # The demo makes its own database: below. What needs a broker has one in test_over_the_wire.py, test_auth_cli.py and so on.
     elsewhere = {name for name in names_of(command_line) if name.split()[0] in ("auth", "instruments", "universe", "sim")}
-    elsewhere |= {f"adjust {name}" for name in ("add", "import", "remove", "detect", "list")} | {"audit"}  # of their own
+    elsewhere |= {f"adjust {name}" for name in ("add", "import", "remove", "detect", "list")} | {
+        "audit",
+        "controls",
+    }  # of their own
     elsewhere |= {"limits import", "limits list", "features list", "features show"}
     elsewhere |= {"retrain", "models show", "models compare", "models promote", "models rollback"}  # test_registry_jobs.py
     elsewhere |= {"demo", "backfill", "gaps", "backup", "restore", "db move", "db upgrade", "db shell"}

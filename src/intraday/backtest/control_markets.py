@@ -33,7 +33,7 @@ CARRIER: Final = "carrier"
 COST: Final = (
     8.3e-4  # round trip: 8.3 bps, that of 1 lakh rupees in 2026 (core/charges.csv); fixed, so that figures stay comparable
 )
-DRIFT: Final[Mapping[int, float]] = {0: 0.0, 1: 8.9e-4, 2: 18.0e-4, 3: 28.0e-4}
+DRIFT: Final[Mapping[int, float]] = {0: 0.0, 1: 9.1e-4, 2: 19.1e-4, 3: 31.5e-4}
 """Log drift after a planted bar with which the oracle's mean gross return a trade is that multiple of COST (fit_planted.py)."""
 
 
@@ -69,7 +69,7 @@ def control_market(
     usable = (latest_bar_ns(of.labels, days[0]) - days[0].open_ns) // (of.labels.timeframe * MINUTE_NS) + 1
     side = draw_sides(rng, size.sessions, bars_a_day, int(usable), size.stocks)
     minutes = draw_minutes(rng, pooled(), size.sessions, size.stocks, drift_of(side, of.labels.timeframe, log_move))
-    rows = market_rows(to_bars(minutes, days), of, np.full(size.stocks, TICK_PAISE / 100.0), cost)
+    rows = market_rows(to_bars(minutes, days), size.stocks, of, np.full(size.stocks, TICK_PAISE / 100.0), lambda _: cost)
     known = rows.of_panel(side.reshape(-1, size.stocks))
     if not planted:
         return ControlMarket(rows.data, of.features.names, np.zeros_like(known))

@@ -6,6 +6,7 @@ simple rules. The others take a Dataset and give one in which outcomes have noth
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
@@ -30,12 +31,16 @@ from intraday.model.dataset import Dataset, join, with_trades
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """What is made of bars: expressions only, ``sigma`` among them; labels of the same timeframe; who trades when."""
+    """What is made of bars: features with ``sigma`` among them, labels of the same timeframe, who trades when.
+
+    ``index``: the market index's dense row.
+    """
 
     features: FeatureSet
     labels: LabelSpec
     sessions: SessionTable
     lists: Lists = NO_LISTS
+    index: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,17 +56,17 @@ class Rows:
         return at
 
 
-def market_rows(bars: Bars, recipe: Recipe, ticks: F8 | TickSizes, cost: float) -> Rows:
-    """Rows of BAR rows ordered by (ts, inst), complete sessions of the instruments 0..S-1; ``ticks`` rupees [S] or dated.
+def market_rows(bars: Bars, n: int, recipe: Recipe, ticks: F8 | TickSizes, cost: Callable[[int], float | F8]) -> Rows:
+    """Rows of BAR rows ordered by (ts, inst), complete sessions of ``n`` instruments; ``ticks`` rupees [n] or dated.
 
-    ``cost``: the round trip of every trade, as a return; state starts at the first bar.
+    ``cost``: the round trip as a return, by session number, one for all or [n]; state starts at the first bar.
     """
-    n, labels = int(bars["inst"].max()) + 1, recipe.labels
+    labels = recipe.labels
     minutes = panel_of(bars, n, 1, recipe.sessions, recipe.lists)
     candles = HistoricalAggregator(n).aggregate(bars, labels.timeframe)
     decisions = panel_of(candles, n, labels.timeframe, recipe.sessions, recipe.lists)
     has_volume = np.asarray(np.isfinite(minutes.volume).any(axis=0), np.bool_)
-    x = FeatureCalculator(recipe.features, has_volume).batch(decisions)
+    x = FeatureCalculator(recipe.features, has_volume, recipe.index).batch(decisions)
     sigma = np.ascontiguousarray(x[:, :, recipe.features.column(SIGMA)])
     found = Labeler(labels, ticks, recipe.lists).label(minutes, decisions, sigma, recipe.sessions)
     ends = side_ends(minutes, decisions, sigma, labels, Traded.of(ticks, recipe.lists, None), recipe.sessions)
@@ -70,9 +75,7 @@ def market_rows(bars: Bars, recipe: Recipe, ticks: F8 | TickSizes, cost: float) 
         return latest_bars_ns(labels, recipe.sessions.get(EPOCH + timedelta(days=number)), n, recipe.sessions, recipe.lists)
 
     row, inst = np.nonzero(decisions.mask)
-    data = join(
-        decisions.ts_ns[row], inst.astype(np.int32), x[row, inst], found, lambda _: cost, latest, timeframe=labels.timeframe
-    )
+    data = join(decisions.ts_ns[row], inst.astype(np.int32), x[row, inst], found, cost, latest, timeframe=labels.timeframe)
     return Rows(with_trades(data, decisions, ends, rule_sides(decisions)), decisions)
 
 

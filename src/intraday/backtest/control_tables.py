@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from intraday.backtest.controls import LEVEL, Control, NullResult, PlantedResult
 from intraday.core.null_markets.sizes import LEAST_FOUND, MOST_REJECTED, N_NULLS, N_POWER_MAIN
@@ -44,6 +45,17 @@ class PowerRow:
     trades: float
     oracle_bps: float
     passed: bool
+
+
+def document(nulls: Sequence[NullResult], planted: Sequence[PlantedResult]) -> dict[str, Any]:
+    """Everything as JSON: ``nulls`` and ``power`` are the rows of the tables, ``p_values`` those behind each control."""
+    of = {str(row.control): [r.p_value for r in nulls if r.control == row.control] for row in null_rows(nulls)}
+    return {
+        "nulls": [asdict(row) for row in null_rows(nulls)],
+        "power": [asdict(row) for row in power_rows(planted)],
+        "p_values": of,
+        "trials": max((r.trials for r in planted), default=1),
+    }
 
 
 def null_rows(results: Sequence[NullResult]) -> list[NullRow]:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from intraday.model.significance.edge import edge_test
 from intraday.model.significance.effective import (
     effective_sessions,
     effective_trades,
@@ -73,6 +74,14 @@ def test_moments_are_scipys() -> None:
     assert s.value == pytest.approx(x.mean() / x.std(ddof=1), rel=1e-12)
     assert (s.skew, s.kurtosis) == pytest.approx((stats.skew(x), stats.kurtosis(x, fisher=False)), rel=1e-12)
     assert normal_quantile(0.95) == pytest.approx(stats.norm.ppf(0.95), rel=1e-12)
+
+
+def test_units_however_small_or_large() -> None:
+    x = np.random.default_rng(8).gamma(2.0, 1.0, 60) - 1.7
+    for unit in (1e-300, 1e-102, 1e200):
+        s, same = sharpe_ratio(x * unit), sharpe_ratio(x)
+        assert (s.value, s.skew, s.kurtosis) == pytest.approx((same.value, same.skew, same.kurtosis), rel=1e-9)
+        assert edge_test(x * unit) == pytest.approx(edge_test(x), rel=1e-9)
 
 
 def test_expected_maximum_is_about_the_maximum() -> None:

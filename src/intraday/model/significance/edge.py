@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from intraday.domain.arrays import F8
 from intraday.model.significance.sharpe import expected_maximum, sharpe_ratio, standard_error
 
@@ -34,8 +36,12 @@ def edge_test(values: F8, n_trials: int = 1, variance: float = 0.0) -> float:
 
 
 def inflation(values: F8) -> float:
-    """Factor by which autocorrelation widens the standard error, at least 1; 1 where the first one is not clearly above zero."""
+    """Factor by which autocorrelation widens the standard error, at least 1; 1 where the first one is not clearly above zero.
+
+    ``values`` float64 [T] with some spread.
+    """
     off = values - values.mean()
+    off = off / np.abs(off).max()
     r = float(off[1:] @ off[:-1]) / float(off @ off) + 1.0 / values.size  # its mean without correlation is -1/T
     if r <= PRETEST_Z / math.sqrt(values.size):
         return 1.0

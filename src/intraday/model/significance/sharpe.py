@@ -38,12 +38,14 @@ def sharpe_ratio(values: F8) -> SharpeRatio:
     n = int(values.size)
     if n < 3:
         return SharpeRatio(float("nan"), n)
-    mean, off = float(values.mean()), values - values.mean()
-    m2 = float(np.mean(off**2))
-    if math.sqrt(m2) <= 1e-12 * float(np.abs(values).max()):  # what is left is rounding
+    largest = float(np.abs(values).max())
+    x = values / largest if largest > 0.0 else values  # so that no power of it under- or overflows
+    off = x - x.mean()
+    sd = math.sqrt(float(np.mean(off**2)))
+    if sd <= 1e-12:  # what is left is rounding
         return SharpeRatio(float("nan"), n)
-    skew, kurtosis = float(np.mean(off**3)) / m2**1.5, float(np.mean(off**4)) / m2**2
-    return SharpeRatio(mean / math.sqrt(m2 * n / (n - 1)), n, skew, kurtosis)
+    z = off / sd
+    return SharpeRatio(float(x.mean()) / sd * math.sqrt((n - 1) / n), n, float(np.mean(z**3)), float(np.mean(z**4)))
 
 
 def standard_error(s: SharpeRatio) -> float:

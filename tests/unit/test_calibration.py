@@ -16,8 +16,10 @@ from intraday.model.calibration import (
     allowed,
     class_log_weights,
     fit_calibrator,
+    fit_temperatures,
     log_prior_of,
     prior_shift,
+    scaled,
     softmax,
     validation_losses,
 )
@@ -74,7 +76,7 @@ def test_the_distortion_decides_the_method() -> None:
     p, label, session, _ = past()
     wrong = {
         Method.IDENTITY: margin_of(p),
-        Method.TEMPERATURE: 2.5 * margin_of(p),
+        Method.TEMPERATURES: margin_of(p) + 3.0 * (p[:, [2]] - p[:, [0]]) * [-1.0, 0.0, 1.0],
         Method.BETA: np.log(p) * [1.6, 0.5, 1.0] + [0.8, -0.3, 0.0] - np.asarray(PRIOR),
         Method.ISOTONIC: np.log(np.where(p < 0.35, 0.4 * p, p)) - np.asarray(PRIOR),
     }
@@ -104,7 +106,8 @@ def test_the_choice_is_made_on_later_sessions_from_earlier_ones_alone() -> None:
 
 def test_a_method_with_too_few_rows_is_not_tried() -> None:
     p, label, session, _ = past(n=1_500)
-    assert set(validation_losses(margin_of(p), np.log(p), label, session)) == {Method.IDENTITY, Method.TEMPERATURE}
+    simple = {Method.IDENTITY, Method.TEMPERATURE, Method.TEMPERATURES}
+    assert set(validation_losses(margin_of(p), np.log(p), label, session)) == simple
     p, label, session, _ = past(n=10_000)
     assert Method.ISOTONIC not in validation_losses(margin_of(p), np.log(p), label, session)
     assert not allowed(Method.ISOTONIC, np.repeat(np.array([-1, 0], np.int8), 20_000))  # no row of one class
@@ -128,6 +131,20 @@ def test_what_was_fitted_applies_under_another_windows_prior() -> None:
         found = fit_calibrator(margin_of(p), np.asarray(PRIOR), label, session, other, [method])
         assert found.log_prior == other
         assert found.apply(np.asarray(other)[None, :])[0] == pytest.approx(np.exp(other), abs=0.03)
+
+
+def test_size_and_direction_have_temperatures_of_their_own() -> None:
+    p, label, _, rng = past()
+    margin = margin_of(p)
+    lean = (margin[:, 2] - margin[:, 0]) / 2.0
+    size = margin - lean[:, None] * [-1.0, 0.0, 1.0]
+    wrong = 1.5 * size + 4.0 * lean[:, None] * [-1.0, 0.0, 1.0]
+    assert fit_temperatures(wrong, np.asarray(PRIOR), label) == pytest.approx((1.5, 4.0), rel=0.06)
+    noise = 1.5 * size + rng.standard_normal(len(p))[:, None] * [-1.0, 0.0, 1.0]  # a direction that is none
+    t, d = fit_temperatures(noise, np.asarray(PRIOR), label)
+    assert d > 10.0 > 2.0 > t
+    assert fit_temperatures(margin[:0], np.asarray(PRIOR), label[:0]) == (1.0, 1.0)
+    assert scaled(margin, np.asarray(PRIOR), 1.7, 1.7) == pytest.approx(scaled(margin, np.asarray(PRIOR), 1.7))
 
 
 def test_isotonic_never_says_never() -> None:
@@ -177,6 +194,7 @@ def test_logistic_regression_survives_what_has_no_answer() -> None:
         {"method": "platt"},
         {"temperature": 0.0},
         {"temperature": float("nan")},
+        {"direction": -1.0},
         {"log_prior": [0.0, 0.0]},
         {"maps": [{"x": [0.1, 0.2], "y": [0.5, 0.4]}] * 3},
         {"maps": [{"x": [0.1, 0.2], "y": [0.0, 0.4]}] * 3},

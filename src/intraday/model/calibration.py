@@ -2,8 +2,11 @@
 
 ``temperature``: ``p = softmax(log_prior + (score - log_prior) / temperature)``. Guo et al. 2017 ("On Calibration of Modern Neural
 Networks") divide the scores themselves, which pulls an overconfident model towards equal classes; here it is pulled towards the
-class frequencies of its own training window, which is what a model that knows nothing should say. ``beta`` and ``isotonic`` map
-each class's probability on its own, one against the rest, and normalise (Zadrozny & Elkan 2002; ``calibrators/maps.py``).
+class frequencies of its own training window, which is what a model that knows nothing should say. ``temperatures`` has one for what
+speaks of the size of a move (hold against the mean of down and up) and one for its direction (up against down), which is
+matrix scaling (Guo et al. 2017, section 4.2) with two parameters: a model that knows how much prices will move tends to be as sure
+of where to, which it does not know. ``beta`` and ``isotonic`` map each class's probability on its own, one against the rest, and
+normalise (Zadrozny & Elkan 2002; ``calibrators/maps.py``).
 ``fit_calibrator`` chooses among them by log-loss on the later sessions of the past.
 """
 
@@ -32,6 +35,7 @@ class Method(StrEnum):
 
     IDENTITY = "identity"
     TEMPERATURE = "temperature"
+    TEMPERATURES = "temperatures"
     BETA = "beta"
     ISOTONIC = "isotonic"
 
@@ -43,13 +47,15 @@ METHODS = tuple(Method)
 class Calibrator:
     """``temperature`` 1 changes nothing; ``log_prior`` are log class frequencies (down, hold, up) of the training rows.
 
-    ``maps`` of the three classes, for beta and isotonic alone: applied after the temperature, which is then 1.
+    ``direction``: the temperature of up against down; None: the same one. ``maps`` of the three classes, for beta and isotonic
+    alone: applied after the temperature, which is then 1.
     """
 
     temperature: float
     log_prior: tuple[float, float, float]
     method: Method = Method.TEMPERATURE
     maps: tuple[ClassMap, ClassMap, ClassMap] | None = None
+    direction: float | None = None
 
     def apply(self, raw: F8) -> F8:
         """Probabilities [n, 3] from raw scores [n, 3]. A row's result does not depend on the other rows, bit for bit."""
@@ -60,24 +66,36 @@ class Calibrator:
 
         Margins of earlier folds' models become what this fold would have said, so thresholds found on them apply to it.
         """
-        return _mapped(softmax(scaled(margin, np.asarray(self.log_prior), self.temperature)), self.maps)
+        return _said(self, margin, np.asarray(self.log_prior))
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON; ``from_dict`` gives an equal calibrator back."""
         maps = None if self.maps is None else [map_to_dict(one) for one in self.maps]
-        return {"method": str(self.method), "temperature": self.temperature, "log_prior": list(self.log_prior), "maps": maps}
+        return {
+            "method": str(self.method),
+            "temperature": self.temperature,
+            "direction": self.direction,
+            "log_prior": list(self.log_prior),
+            "maps": maps,
+        }
 
     @classmethod
     def from_dict(cls, told: Mapping[str, Any]) -> Calibrator:
         """Back from ``to_dict``. Raises KeyError, TypeError or ValueError for what no calibrator says."""
         method, temperature = Method(told["method"]), float(told["temperature"])
+        direction = None if told["direction"] is None else float(told["direction"])
         down, hold, up = (float(v) for v in told["log_prior"])
-        if not (np.isfinite([down, hold, up]).all() and 0.0 < temperature < np.inf):
-            raise ValueError(f"expected finite log priors and a positive temperature, found {told['log_prior']}, {temperature}")
-        if told["maps"] is None:
-            return cls(temperature, (down, hold, up), method)
-        first, second, third = (map_from_dict(one) for one in told["maps"])
-        return cls(temperature, (down, hold, up), method, (first, second, third))
+        if not (
+            np.isfinite([down, hold, up]).all() and 0.0 < temperature < np.inf and (direction is None or 0.0 < direction < np.inf)
+        ):
+            raise ValueError(
+                f"expected finite log priors and positive temperatures, found {told['log_prior']}, {temperature}, {direction}"
+            )
+        maps = None
+        if told["maps"] is not None:
+            first, second, third = (map_from_dict(one) for one in told["maps"])
+            maps = (first, second, third)
+        return cls(temperature, (down, hold, up), method, maps, direction)
 
 
 def fit_calibrator(
@@ -160,10 +178,13 @@ def class_log_weights(label: NDArray[np.int8], weight: F8 | None) -> tuple[float
     return down, hold, up
 
 
-def scaled(margin: F8, log_prior: F8, temperature: float) -> F8:
-    """Scores whose distance from the prior is divided by the temperature."""
-    out: F8 = log_prior + margin / temperature
-    return out
+def scaled(margin: F8, log_prior: F8, temperature: float, direction: float | None = None) -> F8:
+    """Scores whose distance from the prior is divided by the temperature; that of up against down by ``direction``, if given."""
+    if direction is None:
+        out: F8 = log_prior + margin / temperature
+        return out
+    size, side = _parts(margin)
+    return np.asarray(log_prior + size / temperature + side / direction, dtype=np.float64)
 
 
 def softmax(scores: F8) -> F8:
@@ -196,11 +217,39 @@ def fit_temperature(margin: F8, log_prior: F8, label: NDArray[np.int8]) -> float
     return float(np.exp(found.x))
 
 
+def fit_temperatures(margin: F8, log_prior: F8, label: NDArray[np.int8]) -> tuple[float, float]:
+    """The temperatures of size and of direction with the least log-loss; arguments as ``fit_temperature``'s. 1.0 without rows."""
+    if label.size == 0:
+        return 1.0, 1.0
+    size, side = _parts(margin)
+    hit = np.eye(3)[label.astype(np.int64) + 1]
+
+    def loss(inverse: F8) -> tuple[float, F8]:
+        p = softmax(log_prior + inverse[0] * size + inverse[1] * side)
+        missed = (p - hit) / label.size
+        return _loss(p, label), np.array([float((missed * size).sum()), float((missed * side).sum())])
+
+    from scipy.optimize import minimize  # loaded where it is used: most commands need none of it
+
+    found = minimize(loss, np.ones(2), jac=True, method="L-BFGS-B", bounds=[(1.0 / MOST, 1.0 / LEAST)] * 2, tol=1e-10)
+    return float(1.0 / found.x[0]), float(1.0 / found.x[1])
+
+
+def _parts(margin: F8) -> tuple[F8, F8]:
+    """What a margin [n, 3] says of the size of a move and of its direction; their sum is the margin."""
+    lean, zero = (margin[:, 2] - margin[:, 0]) / 2.0, np.zeros(len(margin))
+    middle = (margin[:, 2] + margin[:, 0]) / 2.0
+    return np.column_stack([middle, margin[:, 1], middle]), np.column_stack([-lean, zero, lean])
+
+
 def _fit(method: Method, margin: F8, seen_prior: F8, label: NDArray[np.int8]) -> Calibrator:
     """Of one method, with log priors of 0: what is fitted does not depend on the window it will be used with."""
     none = (0.0, 0.0, 0.0)
     if method is Method.TEMPERATURE:
         return Calibrator(fit_temperature(margin, seen_prior, label), none, method)
+    if method is Method.TEMPERATURES:
+        size, direction = fit_temperatures(margin, seen_prior, label)
+        return Calibrator(size, none, method, None, direction)
     if method is Method.IDENTITY:
         return Calibrator(1.0, none, method)
     q = softmax(scaled(margin, seen_prior, 1.0))
@@ -210,14 +259,11 @@ def _fit(method: Method, margin: F8, seen_prior: F8, label: NDArray[np.int8]) ->
 
 
 def _said(fitted: Calibrator, margin: F8, seen_prior: F8) -> F8:
-    """What a fitted method says of rows whose models had different priors."""
-    return _mapped(softmax(scaled(margin, seen_prior, fitted.temperature)), fitted.maps)
-
-
-def _mapped(q: F8, maps: tuple[ClassMap, ClassMap, ClassMap] | None) -> F8:
-    if maps is None:
+    """What a fitted method says of rows whose models had these priors, [n, 3] or [3]."""
+    q = softmax(scaled(margin, seen_prior, fitted.temperature, fitted.direction))
+    if fitted.maps is None:
         return q
-    return _normalised(np.column_stack([one.apply(np.ascontiguousarray(q[:, k])) for k, one in enumerate(maps)]))
+    return _normalised(np.column_stack([one.apply(np.ascontiguousarray(q[:, k])) for k, one in enumerate(fitted.maps)]))
 
 
 def _normalised(parts: F8) -> F8:

@@ -17,7 +17,13 @@ from intraday.model.boosting import CHUNK, Weighed
 
 MOST_ROWS = 40_000
 FAR = 5.0  # standard deviations beyond which a feature's value counts as that far
-PENALTIES = (1e-4, 1e-3, 1e-2, 1.0)  # scikit-learn's C, the sum of losses by the squared coefficients: the strongest hold first
+PENALTIES = (
+    1e-5,
+    1e-4,
+    1e-3,
+    1e-2,
+    1.0,
+)  # scikit-learn's C, the sum of losses by the squared coefficients: the strongest hold first
 _ROUNDS = 200
 
 

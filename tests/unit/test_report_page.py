@@ -134,6 +134,13 @@ def test_signal_times_are_ist() -> None:
     assert "made 2021-06-11 09:15 IST" in text
 
 
+def test_signals_carry_value_limit_shares_and_reasons() -> None:
+    text = words_of(whole())
+    row = "RELIANCE SELL 41.0 % +4.3 812.35 812.00 816.60 808.10 240 vwap_distance +0.31, gap_open +0.12, sigma −0.08 observe"
+    assert row in text
+    assert "Shares" not in words_of(page(full_report()))
+
+
 @pytest.mark.parametrize("evil", ["<script>alert(1)</script>", '"><img src=x onerror=y>', "a&b<c>'\"", "$x_{1}$", "{{ 7*7 }}"])
 def test_what_comes_from_outside_is_escaped(evil: str) -> None:
     report = full_report(evil)

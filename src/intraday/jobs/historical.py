@@ -29,7 +29,7 @@ from intraday.jobs.maintain import keep_house
 from intraday.jobs.outcome import Outcome, Run, recorded_run
 from intraday.jobs.own_features import own_features
 from intraday.jobs.report_parts import with_evidence
-from intraday.model.artifacts import Artifact, read_oos
+from intraday.model.artifacts import Artifact, read_explained, read_oos
 from intraday.report.assemble import coverage_of, header_of, model_parts
 from intraday.report.html import render
 from intraday.report.inputs import ReportInput
@@ -160,7 +160,7 @@ def report_of(system: System, artifact: Artifact, title: str, mode: str, facts: 
     n_sessions = len({day for _, day, _ in stored})
     source = f"the database, {data['view']} of each bar"
     oos = read_oos(artifact.path)
-    parts = model_parts(artifact, oos, sorted({day for _, day, _ in stored}))
+    parts = model_parts(artifact, oos, sorted({day for _, day, _ in stored}), read_explained(artifact.path))
     header = header_of(artifact, title, system.clock.now_ns(), mode, source, n_sessions)
     market = system.stores.origin.made_up()
     report = ReportInput(

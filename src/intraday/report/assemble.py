@@ -16,6 +16,7 @@ from intraday.domain.membership import Auction, no_auction
 from intraday.domain.session import EPOCH, SessionTable
 from intraday.model.artifacts import Artifact
 from intraday.model.metrics import BPS, OutOfSample, session_sums
+from intraday.model.trained import Explained
 from intraday.report.from_manifest import (
     SIDES,
     Section,
@@ -49,6 +50,8 @@ from intraday.report.parts import (
 )
 from intraday.report.words import number
 
+DOTS_MAX = 320  # of a feature in the swarm
+
 
 @dataclass(frozen=True, slots=True)
 class ModelParts:
@@ -73,7 +76,7 @@ class ModelParts:
     path_spread: PathSpread | None
 
 
-def model_parts(artifact: Artifact, oos: OutOfSample, days: Sequence[date] = (), swarm: Swarm | None = None) -> ModelParts:
+def model_parts(artifact: Artifact, oos: OutOfSample, days: Sequence[date] = (), explained: Explained | None = None) -> ModelParts:
     """Figures, charts and folds of an artifact and its out-of-sample predictions (``model.artifacts.read_oos``).
 
     ``days`` are the sessions there are, ascending: the axis of the fold map (without them every weekday).
@@ -97,10 +100,19 @@ def model_parts(artifact: Artifact, oos: OutOfSample, days: Sequence[date] = (),
         realised=realised_of(reliability),
         fold_map=fold_map_of(manifest["folds"], days),
         stability=stability_of(manifest["features"]["names"], manifest.get("gain_by_fold")),
-        swarm=swarm,
+        swarm=None if explained is None else swarm_of(explained),
         baselines=baselines_of(manifest.get("baselines"), _own(metrics, sharpe)),
         path_spread=paths_of(manifest.get("cross_validation"), sharpe),
     )
+
+
+def swarm_of(explained: Explained) -> Swarm:
+    """At most DOTS_MAX rows a feature, evenly taken; features in the order given, which is that of their size."""
+    n = len(explained.toward_up)
+    rows = np.unique(np.linspace(0, n - 1, min(n, DOTS_MAX)).astype(np.int64))
+    contribution, value = (v[rows].T.astype(np.float64) for v in (explained.toward_up, explained.quantile))
+    strength = np.abs(explained.toward_up).sum(axis=0, dtype=np.float64) / max(n, 1)
+    return Swarm(explained.names, value, contribution, strength)
 
 
 def _own(m: Section, sharpe: float) -> Baseline:

@@ -50,7 +50,7 @@ def swarm_chart(swarm: Swarm) -> str:
     on, row = Drawing(FULL, 46 + 27 * n + 46), 27.0
     low, high = (float(np.nanquantile(swarm.contribution[:n], q)) for q in (0.002, 0.998))
     plot = Plot(on, (210, 34, FULL - 96, 38 + row * n), span((low, high), around=0.0), (float(n), 0.0))
-    plot.x_axis(f"contribution to the log-odds of “{swarm.towards}”", grid=True)
+    plot.x_axis(f"contribution to the log-odds of {swarm.towards}", grid=True)
     plot.upright(0.0, MUTED)
     on.text(FULL - 86, 22, "mean |·|", size=SMALL)
     for i in range(n):

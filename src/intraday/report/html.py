@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from functools import partial
+from math import isfinite
 from pathlib import Path
 from typing import TypeVar
 
@@ -60,6 +61,9 @@ def page(report: ReportInput, signals_max: int = SIGNALS_MAX) -> str:
         trial_rows=_trial_rows(report),
         coverage=_worst(report),
         some_observed=any(s.observe for s in report.signals),
+        some_valued=any(isfinite(s.expected) for s in report.signals),
+        some_sized=any(s.quantity for s in report.signals),
+        some_reasoned=any(s.reasons or s.note for s in report.signals),
         n_bars=sum(c.n_bars for c in report.coverage),
         n_expected=sum(c.n_expected for c in report.coverage),
     )

@@ -172,7 +172,7 @@ class Swarm:
     value: F8
     contribution: F8
     strength: F8
-    towards: str = "up"  # positive contributions speak for this class
+    towards: str = "“up” against “down”"  # what positive contributions speak for
 
 
 @dataclass(frozen=True, slots=True)

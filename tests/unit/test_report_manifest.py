@@ -16,8 +16,8 @@ from intraday.model.cpcv import PathFigures
 from intraday.model.metrics import OutOfSample
 from intraday.model.path import DailyPath
 from intraday.model.reliability import reliability
-from intraday.model.verdict import judge
 from intraday.model.trained import Explained
+from intraday.model.verdict import judge
 from intraday.report.assemble import DOTS_MAX, swarm_of
 from intraday.report.from_controls import controls_of
 from intraday.report.from_costs import charges_of

@@ -95,6 +95,18 @@ def test_few_trades_or_few_days_with_trades_are_too_little() -> None:
     assert judge(path_with(250, 40.0, trades=0.2), []).word == TOO_LITTLE  # about 50 trades
 
 
+def test_a_handful_of_trades_never_says_no() -> None:
+    """Three trades that lose their costs have hardly a spread, so an edge of twice the cost seems easy to see."""
+    trades = np.zeros(250, dtype=np.int64)
+    trades[[20, 90, 200]] = 1
+    path = DailyPath(np.arange(250, dtype=np.int32), trades * 1e-5 * np.arange(250), trades * COST, trades)
+    verdict = judge(path, [])
+    assert verdict.figures["power"] > 0.5 and words(verdict) == (TOO_LITTLE, TOO_LITTLE)
+    assert "60 trades are needed, 3 are there" in verdict.reason
+    assert judge(path_with(14, 0.0, trades=50.0), []).word == TOO_LITTLE
+    assert judge(path_with(15, 0.0, trades=50.0), []).word == NO_EDGE
+
+
 def test_trying_raises_the_bar() -> None:
     path = path_with(130, 1.25)
     others = [trial(f"t{k}", path_with(130, 1.0, seed=100 + k)) for k in range(20)]

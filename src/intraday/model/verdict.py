@@ -39,7 +39,8 @@ class VerdictSpec:
     confidence: float = 0.95  # of the deflated Sharpe ratio
     min_sessions: int = 60  # out-of-sample sessions below which "edge" is not possible
     min_active: int = 20  # sessions with a trade, likewise: fewer equal wins would pass by their zeros alone
-    min_trades: int = 60
+    min_trades: int = 60  # for any verdict
+    min_spread: int = 15  # sessions with a trade below which a path's own spread, hence its power, can't be trusted: no verdict
     power_multiple: float = 2.0  # gross edge, in costs a trade, that must have had
     min_power: float = 0.5  # this chance of being seen before "no tradable edge" is said
     seed: int = 7  # of the bootstrap intervals
@@ -171,8 +172,9 @@ def _net(f: Mapping[str, float], spec: VerdictSpec) -> tuple[str, str]:
         return EDGE, f"{said}: more than luck explains"
     if passed:
         return TOO_LITTLE, f"{said}: it passes the test, but {short}"
-    if not f["power"] >= spec.min_power:
-        return TOO_LITTLE, f"{said}: not shown, and {_blind(f['power'], spec)}"
+    blind = _blind(f, f["power"], spec)
+    if blind:
+        return TOO_LITTLE, f"{said}: not shown, and {blind}"
     seen = f"though an edge of {_times(spec)} would have shown with a chance of {_share(f['power'])}"
     return NO_EDGE, f"{said}: no more than luck explains, {seen}"
 
@@ -188,19 +190,31 @@ def _gross(f: Mapping[str, float], spec: VerdictSpec) -> tuple[str, str]:
         return DIRECTION, said
     if passed:
         return TOO_LITTLE, f"{said}: it passes the test, but {short}"
-    if not f["gross_power"] >= spec.min_power:
-        return TOO_LITTLE, f"{said}: {_blind(f['gross_power'], spec)}"
+    blind = _blind(f, f["gross_power"], spec)
+    if blind:
+        return TOO_LITTLE, f"{said}: {blind}"
     return NO_DIRECTION, said
 
 
 def _short_of(f: Mapping[str, float], spec: VerdictSpec) -> str:
     """What is missing before "edge" may be said; empty if nothing."""
-    wanted = (
-        ("sessions", spec.min_sessions, "out-of-sample sessions"),
-        ("active_sessions", spec.min_active, "sessions with a trade"),
-        ("trades", spec.min_trades, "trades"),
-    )
-    return " and ".join(f"{least} {what} are needed, {f[name]:.0f} are there" for name, least, what in wanted if f[name] < least)
+    wanted = {"sessions": spec.min_sessions, "active_sessions": spec.min_active, "trades": spec.min_trades}
+    return _missing(f, wanted)
+
+
+def _blind(f: Mapping[str, float], chance: float, spec: VerdictSpec) -> str:
+    """Why it is no news that nothing was seen; empty if it is."""
+    if math.isnan(chance):
+        return "without trades and their costs there is nothing to measure an edge by"
+    missing = _missing(f, {"active_sessions": spec.min_spread, "trades": spec.min_trades})
+    if missing or chance >= spec.min_power:
+        return missing
+    return f"an edge of {_times(spec)} would have shown with a chance of only {_share(chance)}"
+
+
+def _missing(f: Mapping[str, float], wanted: Mapping[str, int]) -> str:
+    named = {"sessions": "out-of-sample sessions", "active_sessions": "sessions with a trade", "trades": "trades"}
+    return " and ".join(f"{n} {named[what]} are needed, {f[what]:.0f} are there" for what, n in wanted.items() if f[what] < n)
 
 
 def _net_sentence(f: Mapping[str, float]) -> str:
@@ -212,12 +226,6 @@ def _net_sentence(f: Mapping[str, float]) -> str:
         f"{f['net_bps_session_high']:.1f}) over {f['sessions']:.0f} out-of-sample sessions and {f['trades']:.0f} trades; "
         f"{_p(f['p_value'])} after {trials} tried (deflated Sharpe {f['dsr']:.3f})"
     )
-
-
-def _blind(chance: float, spec: VerdictSpec) -> str:
-    if math.isnan(chance):
-        return "without trades and their costs there is nothing to measure an edge by"
-    return f"an edge of {_times(spec)} would have shown with a chance of only {_share(chance)}"
 
 
 def _times(spec: VerdictSpec) -> str:

@@ -23,6 +23,7 @@ from intraday.domain.instruments import Instrument, Kind
 from intraday.domain.session import Session, SessionTable
 from intraday.live.engine import Engine, EngineSpec
 from intraday.live.journal import JournalHeader, JournalReader, JournalWriter
+from intraday.live.resume import Given, carry_over
 from intraday.signal.generator import SignalGenerator, SignalSpec
 from intraday.signal.terms import Terms
 
@@ -48,12 +49,14 @@ class SmallModel:
 
     def engine(
         self, session: Session, day: Day, calculator: FeatureCalculator, instruments: Sequence[Instrument], cost: F8, grace_ns: int,
-        terms: Terms | None = None,
+        terms: Terms | None = None, given: Given = (),
     ) -> Engine:  # fmt: skip
         n, timeframe = len(instruments), self.feature_set.timeframe
         rule = DecisionRule((-3.0, 0.0, 3.0), (3.0, 0.0, -3.0), 0.0)
         label = LabelSpec(timeframe=timeframe)
         spec = SignalSpec(rule, cost, label, np.full(n, 0.05), observe=False, model_id=self.id, terms=terms)
+        opened = OpenSignals(session, label, spec.tick_rupees)
+        carry_over(opened, given, session, day)
         return Engine(
             session,
             day,
@@ -61,7 +64,7 @@ class SmallModel:
             calculator,
             Formula(),
             SignalGenerator(spec),
-            OpenSignals(session, label, spec.tick_rupees),
+            opened,
         )
 
 

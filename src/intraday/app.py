@@ -317,7 +317,9 @@ def build_day_runner(
         sizing=sizing_of(system.settings.trading),
         reasons=system.settings.trading.reasons,
     )
-    return DayRunner(plan, model, stores.bars, stores.days, stores.runs, system.sessions, stores.writer, system.clock.now_ns)
+    return DayRunner(
+        plan, model, stores.bars, stores.days, stores.runs, system.sessions, stores.writer, system.clock.now_ns, stores.signals
+    )
 
 
 def _same_members(system: System, model_id: str) -> None:

@@ -111,7 +111,8 @@ class Verifier:
             day = header.hours(self._sessions)
             day = kept_of(day, keep)
             terms = None if header.terms is None else header.terms.columns(keep)
-            return model.engine(session, day, state, kept, cost, header.grace_ns, terms=terms)
+            given = tuple((k, ns) for k, i in enumerate(keep.tolist()) for row, ns in header.given if row == i)
+            return model.engine(session, day, state, kept, cost, header.grace_ns, terms=terms, given=given)
 
         return KnownVerifier(engine, calculator, self._sessions, model.feature_set.names, from_ns)
 

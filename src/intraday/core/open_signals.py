@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from intraday.core.fills import PRICES, clock_of, limit_margin
+from intraday.core.kernels.barrier import END, WAIT
 from intraday.core.kernels.open_trades import follow_trades
 from intraday.core.labels import LabelSpec
 from intraday.domain.arrays import F8, I8, MINUTE_NS, Bars
@@ -61,11 +62,22 @@ class OpenSignals:
     def add(self, inst: I8, side: NDArray[np.int8], target: F8, stop: F8, closed_ns: int, hours: Session) -> None:
         """Signals given at ``closed_ns`` of different instruments, [n] each: ``side`` +1 long or -1 short; ``target`` and ``stop``
         rupees, NaN for none. ``hours``: the session of instruments that trade as long as these."""
-        assert not self._side[inst].any(), f"instruments {inst[self._side[inst] != 0]} have an open signal"
-        label = self._label
-        clock = clock_of(label.rules, hours, np.array([closed_ns], np.int64), label.horizon_min)
-        self._grid[inst] = np.nan
-        self._side[inst], self._since_ns[inst] = side, closed_ns
-        self._clock[inst], self._last[inst] = clock.rows[:, 0], clock.last
+        self._open(inst, side, np.full(len(inst), closed_ns), hours)
         self._target[inst] = np.where(np.isnan(target), side * np.inf, target)
         self._stop[inst] = np.where(np.isnan(stop), side * -np.inf, stop)
+
+    def carry(self, inst: I8, closed_ns: I8, hours: Session) -> None:
+        """Signals that an earlier run of the day gave at ``closed_ns`` int64 [n], and that were open when it ended.
+
+        They are over at their vertical barrier, for nobody knows the minutes that would say more.
+        """
+        self._open(inst, np.ones(len(inst), np.int8), closed_ns, hours)
+        self._clock[inst, WAIT] = self._clock[inst, END]
+        self._target[inst], self._stop[inst] = np.inf, -np.inf
+
+    def _open(self, inst: I8, side: NDArray[np.int8], closed_ns: I8, hours: Session) -> None:
+        assert not self._side[inst].any(), f"instruments {inst[self._side[inst] != 0]} have an open signal"
+        clock = clock_of(self._label.rules, hours, closed_ns, self._label.horizon_min)
+        self._grid[inst] = np.nan
+        self._side[inst], self._since_ns[inst] = side, closed_ns
+        self._clock[inst], self._last[inst] = clock.rows.T, clock.last

@@ -18,6 +18,7 @@ from intraday.domain.arrays import F8
 from intraday.domain.instruments import Instrument
 from intraday.domain.session import Session
 from intraday.live.engine import Engine, EngineSpec, Features, Predictor
+from intraday.live.resume import Given, carry_over
 from intraday.model.predictor import ModelPredictor
 from intraday.signal.generator import SignalGenerator, SignalSpec
 from intraday.signal.one_open import Explain
@@ -76,12 +77,14 @@ class LoadedModel:
         grace_ns: int,
         predictor: Predictor | None = None,
         terms: Terms | None = None,
+        given: Given = (),
     ) -> Engine:
         """An engine for one session; ``calculator`` is warm. ``predictor`` stands in for the model's own where a backtest has asked
-        it before, for the whole session at once."""
+        it before, for the whole session at once. ``given``: signals of an earlier run of the session that are still open."""
         symbols = tuple(i.symbol for i in instruments)
         spec = EngineSpec(self.feature_set.timeframe, grace_ns, self.feature_set.column(SIGMA), symbols)
         decider, opened = self.decider(cost, instruments, terms), self.opened(session, instruments, terms)
+        carry_over(opened, given, session, day)
         return Engine(session, day, spec, calculator, predictor or self.predictor, decider, opened, self.explain(terms))
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from intraday.core.features import FeatureCalculator
 from intraday.core.fills import Bands, TickSizes
-from intraday.core.panel import NO_LISTS, Lists
+from intraday.core.panel import NO_LISTS, Day, Lists
 from intraday.core.price_rules import dated
 from intraday.core.sizing import Sizing
 from intraday.core.tradability import TradeLists
@@ -17,12 +17,13 @@ from intraday.domain.arrays import DAY_NS
 from intraday.domain.errors import StorageError
 from intraday.domain.events import Alert
 from intraday.domain.instruments import Instrument
-from intraday.domain.ports import BarStore, DayStore, EffectWriter, EventSource, RollupStore, RunDay, RunStore, Source
+from intraday.domain.ports import BarStore, DayStore, EffectWriter, EventSource, RollupStore, RunDay, RunStore, SignalStore, Source
 from intraday.domain.session import Session, SessionTable, midnight_ns
 from intraday.live.assembly import LoadedModel
 from intraday.live.consumer import PATIENCE_S, Alerts, Repairs, SessionCounts, StreamConsumer
 from intraday.live.journal import JournalHeader, JournalWriter
 from intraday.live.queue import TickQueue
+from intraday.live.resume import Given, still_open
 from intraday.live.timeframes import TimeframeLoop
 from intraday.live.warmup import WarmUp, warm
 from intraday.signal.terms import Terms
@@ -82,6 +83,7 @@ class DayRunner:
         sessions: SessionTable,
         open_writer: OpenWriter,
         now_ns: Callable[[], int],
+        signals: SignalStore | None = None,
     ) -> None:
         self._plan = plan
         self._model = model
@@ -91,6 +93,7 @@ class DayRunner:
         self._sessions = sessions
         self._open_writer = open_writer
         self._now_ns = now_ns
+        self._signals = signals  # None: nothing is known of earlier runs of a session
 
     @property
     def plan(self) -> DayPlan:
@@ -152,7 +155,10 @@ class DayRunner:
         cost = self._model.cost(session, plan.instruments)
         header = self._header(session, tuple(cost.tolist()), start)
         day, instruments = header.hours(self._sessions), plan.instruments_on(session)
-        engine = self._model.engine(session, day, calculator, instruments, cost, plan.grace_ns, terms=header.terms)
+        header = replace(header, given=self._given(session, day, run.from_ns, header.terms))
+        engine = self._model.engine(
+            session, day, calculator, instruments, cost, plan.grace_ns, terms=header.terms, given=header.given
+        )
         journal = JournalWriter(Path(run.journal), header, calculator.snapshot(), plan.fsync)
         try:
             async with self._open_writer(run) as writer:
@@ -169,6 +175,17 @@ class DayRunner:
             raise
         journal.close(consumer.now_ns)
         return counts
+
+    def _given(self, session: Session, day: Day, from_ns: int, terms: Terms | None) -> Given:
+        """What an earlier run of the session left open."""
+        if self._signals is None or from_ns <= session.open_ns:
+            return ()
+        plan, timeframe = self._plan, self._model.feature_set.timeframe
+        ids = [i.id for i in plan.instruments]
+        signals = self._signals.read(plan.source, ids, session.open_ns, from_ns, self._model.id)
+        minutes = self._bars.read(ids, session.open_ns, from_ns, plan.source)
+        opened = self._model.opened(session, plan.instruments_on(session), terms)
+        return still_open(opened, signals, minutes, session, day, timeframe, from_ns)
 
     def _audit(self, run: RunDay, previous: SystemState, to: SystemState) -> None:
         detail = {"run": run.run_id, "source": run.source, "day": run.day.isoformat(), "from": previous, "to": to}

@@ -26,6 +26,7 @@ from intraday.domain.errors import JournalError
 from intraday.domain.events import Backfilled, Command, Event, Frame, LinkLost, LinkUp, Timer
 from intraday.domain.instruments import Instrument, Kind
 from intraday.domain.session import SessionTable
+from intraday.live.resume import Given
 from intraday.signal.terms import Terms
 
 MAGIC = b"INTRADAY-JOURNAL-3\n"  # 2: a loss says since when; 3: dated lists and the market index
@@ -60,6 +61,7 @@ class JournalHeader:
     index: int | None = None
     closes: tuple[float, ...] = ()  # of the session before, that its opens are compared with (`core.overnight`), NaN for none
     terms: Terms | None = None
+    given: Given = ()  # signals of an earlier run of the session that were still open when this one began
 
     def hours(self, sessions: SessionTable) -> Day:
         """The day as the engine saw it: how long each instrument traded, and who was compared."""
@@ -78,6 +80,7 @@ class JournalHeader:
         for name in ("costs", "warmup", "closes"):
             raw[name] = tuple(raw.get(name, ()))
         raw["lists"] = _lists(**raw["lists"])
+        raw["given"] = tuple((row, ns) for row, ns in raw.get("given", ()))
         raw["terms"] = None if raw.get("terms") is None else Terms.of_json(raw["terms"])
         raw["instruments"] = tuple(Instrument(**i | {"kind": Kind(i["kind"])}) for i in raw["instruments"])
         return cls(**raw)

@@ -58,12 +58,12 @@ def controls(
     """
     with session(config, as_json, verbose) as run:
         settings = run.settings
-        from intraday.jobs.controls import ControlsRequest, run_controls
+        from intraday.jobs.controls import FULL, QUICK, ControlsRequest, run_controls
 
         days = parse_day(first), parse_day(last)
         if days[0] is not None and days[1] is not None and days[0] > days[1]:
             raise ConfigError(f"--from: found {days[0]}, expected a day up to --to {days[1]}")
-        request = ControlsRequest(days[0], days[1], sessions, instruments, simulated, full, seed)
+        request = ControlsRequest(days[0], days[1], sessions, instruments, simulated, FULL if full else QUICK, seed)
         with run.progress() as progress:
             found = run_controls(settings, request, SystemClock(), progress)
         run.emit(found, lambda out: show(out, found))

@@ -45,10 +45,22 @@ PLANTED_SIZE, PLANTED_MULTIPLE = MarketSize(stocks=6, test=70), 3  # an edge tha
 
 
 @dataclass(frozen=True, slots=True)
+class Counts:
+    """Markets of each kind: simulated nulls, each null made of real bars, planted ones."""
+
+    simulated: int
+    real: int
+    planted: int
+
+
+QUICK, FULL = Counts(4, 3, 1), Counts(40, 20, 5)
+
+
+@dataclass(frozen=True, slots=True)
 class ControlsRequest:
     """The last ``sessions`` stored sessions from ``first`` to ``last`` and at most ``instruments`` instruments.
 
-    ``simulated``: none of them, made-up markets alone. ``full``: more markets of each kind.
+    ``simulated``: none of them, made-up markets alone.
     """
 
     first: date | None = None
@@ -56,7 +68,7 @@ class ControlsRequest:
     sessions: int = 60
     instruments: int = 10
     simulated: bool = False
-    full: bool = False
+    markets: Counts = QUICK
     seed: int = 0
 
 
@@ -73,18 +85,6 @@ class ControlsOutcome:
 
 
 @dataclass(frozen=True, slots=True)
-class _Counts:
-    """Markets of each kind."""
-
-    simulated: int
-    real: int
-    planted: int
-
-
-QUICK, FULL = _Counts(4, 3, 1), _Counts(40, 20, 5)
-
-
-@dataclass(frozen=True, slots=True)
 class _Work:
     """One market to be trained on."""
 
@@ -94,14 +94,13 @@ class _Work:
 
 def run_controls(settings: Settings, request: ControlsRequest, clock: Clock, progress: Progress) -> ControlsOutcome:
     """Run them and keep the tables as JSON. NotEnoughData without stored bars, unless ``simulated``."""
-    counts = FULL if request.full else QUICK
-    work, file = _made_up(counts, request.seed), settings.system.data_dir / "reports" / FILE
+    work, file = _made_up(request.markets, request.seed), settings.system.data_dir / "reports" / FILE
     if request.simulated:
         return _outcome(request, work, "none", file, progress)
     with open_system(settings, clock) as system, recorded_run(system, "controls") as run:
         market = stored_market(system, request.first, request.last, request.sessions, request.instruments)
         bars = f"{market.sessions} sessions of {len(market.instruments)} instruments, {len(market.bars):,} one-minute bars"
-        found = _outcome(request, [*_RealBars(market, request.seed).work(counts.real), *work], bars, file, progress)
+        found = _outcome(request, [*_RealBars(market, request.seed).work(request.markets.real), *work], bars, file, progress)
         run.summary |= {"passed": found.passed, "skipped": len(found.skipped), "tables": found.tables}
         return found
 
@@ -145,7 +144,7 @@ def _grid(rows: Sequence[Mapping[str, Any]], trials: int) -> PowerGrid | None:
     return PowerGrid([float(m) for m in multiples], sessions, found, markets, trials)
 
 
-def _made_up(counts: _Counts, seed: int) -> list[_Work]:
+def _made_up(counts: Counts, seed: int) -> list[_Work]:
     sessions = SessionTable.load()
     short, usual = recipe(sessions, PLANTED_HORIZON), recipe(sessions)
     first, first_planted = seed * FULL.simulated, seed * FULL.planted

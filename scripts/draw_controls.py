@@ -1,4 +1,4 @@
-"""Draw docs/images/controls.png from what `make controls` has: p-values where there is no edge, and how often a planted one is found.
+"""Draw docs/images/controls.png from what `make controls` has: p-values without an edge, and how often a planted one is found.
 
 python scripts/draw_controls.py [var/controls/controls.json]
 """

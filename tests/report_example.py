@@ -218,7 +218,7 @@ def _judgement() -> Judgement:
             Figure("Sharpe ratio by session", -0.035, "", 3, -0.23, 0.16, "net: mean over deviation"),
             Figure("Probabilistic Sharpe ratio", 36.4, "%", 1, note="chance that the true one is above zero"),
             Figure("Deflated Sharpe ratio", 1.6, "%", 1, note="the same, above the best of 23 by luck; 95 % is an edge"),
-            Figure("p-value of the edge", 0.984, "", 3, note="under 0.05 is an edge"),
+            Figure("p-value of the edge", 0.984, "p", note="under 0.05 is an edge"),
             Figure("Configurations counted (N)", 23, "", 0, note="every one whose test result was ever seen"),
             Figure("Variance of their Sharpe ratios (V)", 0.00831, "", 5),
             Figure("Minimum track record", float("nan"), "", 0, note="sessions that this ratio needs; – is never"),
@@ -328,7 +328,7 @@ def _trials(rng: np.random.Generator) -> Trials:
             MADE_NS - (23 - k) * 10**13,
             "configuration",
             "complete",
-            '{"timeframe": 5, "num_leaves": 31}',
+            "timeframe 5, num_leaves 31",
             float("nan"),
             float(rng.normal(-0.12, 0.09)),
             100,
@@ -340,12 +340,12 @@ def _trials(rng: np.random.Generator) -> Trials:
             MADE_NS - 10**12 - k * 10**10,
             "tuning",
             "pruned" if k % 3 else "complete",
-            f'{{"num_leaves": {15 + k}, "learning_rate": 0.05}}',
+            f"num_leaves {15 + k}",
             float(rng.normal(-0.02, 0.004)),
         )
         for k in range(20)
     ]
-    own = TrialRow(MADE_NS, "configuration", "complete", '{"timeframe": 5, "num_leaves": 47}', float("nan"), -0.035, 100, True)
+    own = TrialRow(MADE_NS, "configuration", "complete", "timeframe 5, num_leaves 47", float("nan"), -0.035, 100, True)
     return Trials((*rows, own, *tuning), 23, 20, 0.00831, 0.181, 9.4)
 
 

@@ -11,7 +11,7 @@ from intraday.domain.arrays import F8
 from intraday.domain.learning import Trial, TrialKind
 from intraday.model.path import DailyPath
 from intraday.model.significance.sharpe import sharpe_ratio
-from intraday.report.from_ledger import aligned, overfitting_of, trials_of
+from intraday.report.from_ledger import aligned, differences, overfitting_of, trials_of
 
 T = 120
 NONE = np.zeros(0)
@@ -101,3 +101,10 @@ def test_the_same_ledger_gives_the_same_figures() -> None:
     assert first is not None
     assert second is not None
     assert (first.spa, first.reality_check, first.beaten) == (second.spa, second.reality_check, second.beaten)
+
+
+def test_only_what_differs_is_told_of_parameters() -> None:
+    texts = ['{"a": 1, "spec": {"leaves": 31, "seed": 7}}', '{"a": 1, "spec": {"leaves": 15, "seed": 7}, "kind": "x"}', "by hand"]
+    assert differences(texts) == ["spec.leaves 31", "kind x, spec.leaves 15", "by hand"]
+    assert differences(texts[:1]) == [""]
+    assert differences([]) == []

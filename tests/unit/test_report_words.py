@@ -69,7 +69,11 @@ def test_estimates_show_intervals_that_are_whole() -> None:
 
 @pytest.mark.parametrize(("value", "reads"), [(0.0312, "0.031"), (0.0002, "under 0.001"), (NAN, "–"), (1.0, "1.000")])
 def test_p_values(value: float, reads: str) -> None:
-    assert words.p_value(value) == reads
+    assert words.p_value(value) == words.figure_value(Figure("p", value, "p")) == reads
+
+
+def test_p_in_a_sentence() -> None:
+    assert [words.p_is(v) for v in (0.03, 0.0, NAN)] == ["p = 0.030", "p under 0.001", "–"]
 
 
 def test_percent_and_iso_times() -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+import json
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -29,7 +30,8 @@ def trials_of(ledger: Sequence[Trial], own: Collection[str], figures: Mapping[st
     """
     if not ledger:
         return None
-    rows = tuple(_row(t, t.kind is TrialKind.CONFIGURATION and t.id in own) for t in ledger)
+    words = differences([t.parameters for t in ledger])
+    rows = tuple(_row(t, w, t.kind is TrialKind.CONFIGURATION and t.id in own) for t, w in zip(ledger, words, strict=True))
     n_tuning = sum(t.kind is TrialKind.TUNING for t in ledger)
     counted, variance, best, effective = (
         value_of(figures.get(k)) for k in ("n_trials", "variance_of_sharpes", "expected_maximum_sharpe", "effective_trials")
@@ -37,9 +39,38 @@ def trials_of(ledger: Sequence[Trial], own: Collection[str], figures: Mapping[st
     return Trials(rows, int(counted) if np.isfinite(counted) else len(rows) - n_tuning, n_tuning, variance, best, effective)
 
 
-def _row(t: Trial, own: bool) -> TrialRow:
+def _row(t: Trial, words: str, own: bool) -> TrialRow:
     ratio = sharpe_ratio(t.net).value if t.net.size > 1 else NAN
-    return TrialRow(t.created_ns, t.kind.value, t.state, t.parameters, t.value, ratio, int(t.session.size), own)
+    return TrialRow(t.created_ns, t.kind.value, t.state, words, t.value, ratio, int(t.session.size), own)
+
+
+def differences(parameters: Sequence[str]) -> list[str]:
+    """What each of them (JSON objects) has that not all have, as ``num_leaves 31, seed 7``; text that is no object as it is."""
+    read = [_flat(text) for text in parameters]
+    known = [r for r in read if r is not None]
+    keys = sorted({k for r in known for k in r})
+    telling = [k for k in keys if len({r.get(k, "") for r in known}) > 1]
+    return [
+        text if row is None else ", ".join(f"{k} {row[k]}" for k in telling if k in row)
+        for text, row in zip(parameters, read, strict=True)
+    ]
+
+
+def _flat(text: str) -> dict[str, str] | None:
+    """Values as text by their path; None where ``text`` is no JSON object."""
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return None
+    return dict(_leaves(found)) if isinstance(found, dict) else None
+
+
+def _leaves(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for name, value in found.items():
+        if isinstance(value, Mapping):
+            yield from ((f"{name}.{k}", v) for k, v in _leaves(value))
+        else:
+            yield name, value if isinstance(value, str) else json.dumps(value)
 
 
 def overfitting_of(ledger: Sequence[Trial], path: DailyPath, baselines: Sequence[Mapping[str, Any]] | None) -> Overfitting | None:

@@ -65,7 +65,7 @@ def judgement_of(verdict: Section | None) -> Judgement | None:
         Figure("its standard error", get("sharpe_error"), "", 3, note="with skew and fat tails"),
         Figure("Probabilistic Sharpe ratio", 100 * get("psr"), "%", 1, note="chance that the true one is above zero"),
         Figure("Deflated Sharpe ratio", 100 * get("dsr"), "%", 1, note=f"the same, above the best of {n} by luck; 95 % is an edge"),
-        Figure("p-value of the edge", get("p_value"), "", 3, note="under 0.05 is an edge"),
+        Figure("p-value of the edge", get("p_value"), "p", note="under 0.05 is an edge"),
         Figure("Configurations counted (N)", get("n_trials"), "", 0, note="every one whose test result was ever seen"),
         Figure("Variance of their Sharpe ratios (V)", get("variance_of_sharpes"), "", 5),
         Figure("Minimum track record", get("minimum_track_record"), "", 0, note="sessions that this ratio needs; – is never"),
@@ -75,7 +75,7 @@ def judgement_of(verdict: Section | None) -> Judgement | None:
         Figure("Effective trials", get("effective_trials"), "", 1, note=f"of {n}, after correlation; shown, not used"),
         Figure("Net a session", get("net_bps_session"), "bps", 1, get("net_bps_session_low"), get("net_bps_session_high")),
         Figure("Gross a session", get("gross_bps_session"), "bps", 1, get("gross_bps_session_low"), get("gross_bps_session_high")),
-        Figure("p-value before costs", get("gross_p_value"), "", 3, note="is there any direction?"),
+        Figure("p-value before costs", get("gross_p_value"), "p", note="is there any direction?"),
     )
     power = [(float(m), get(f"power_{m}x")) for m in (1, 2, 3)]
     return Judgement(rows, power, str(verdict.get("gross_word") or ""), sentence(str(verdict.get("gross_reason") or "")))

@@ -29,7 +29,7 @@ class Figure:
 
     name: str
     value: float
-    unit: str = ""  # "bps", "%", "nats" or nothing
+    unit: str = ""  # "bps", "%", "nats", "₹", "p" or nothing
     digits: int = 2
     low: float = NAN
     high: float = NAN
@@ -197,7 +197,7 @@ class TrialRow:
     made_ns: int
     kind: str  # configuration or tuning
     state: str
-    parameters: str
+    parameters: str  # what differs from the others
     value: float = NAN
     sharpe: float = NAN
     sessions: int = 0

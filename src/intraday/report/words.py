@@ -41,8 +41,8 @@ def number(value: float, digits: int = 2, sign: bool = False) -> str:
 
 def figure_value(figure: Figure) -> str:
     """Value and unit."""
-    if figure.unit == "₹":
-        return rupees(figure.value)
+    if figure.unit in _OWN:
+        return _OWN[figure.unit](figure.value)
     text = number(figure.value, figure.digits, sign=figure.unit == "bps")
     return text if not figure.unit or text == MISSING else f"{text} {figure.unit}"
 
@@ -104,6 +104,12 @@ def percent(value: float, digits: int = 0) -> str:
     return f"{number(100.0 * value, digits)} %" if math.isfinite(value) else MISSING
 
 
+def p_is(value: float) -> str:
+    """``p = 0.031``, ``p under 0.001``; an en dash for NaN."""
+    text = p_value(value)
+    return text if text == MISSING else f"p {text}" if text.startswith("under") else f"p = {text}"
+
+
 def p_value(value: float) -> str:
     """``0.031``, ``under 0.001``; an en dash for NaN."""
     if not math.isfinite(value):
@@ -126,3 +132,7 @@ def scaled(e: Estimate, by: float) -> Estimate:
 def iso(ns: int) -> str:
     """``2021-06-11T03:45:00Z``."""
     return f"{datetime.fromtimestamp(ns // SECOND_NS, UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+_OWN = {"₹": rupees, "p": p_value}
+"""Units that come before the number, or instead of it."""

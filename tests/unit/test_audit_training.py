@@ -30,6 +30,7 @@ from intraday.domain.session import SessionTable
 from intraday.model.dataset import Dataset, join
 from intraday.model.splits import SplitSpec
 from intraday.model.trainer import LGBMTrainer, TrainSpec
+from intraday.model.tuning import TuningSpec
 
 LEAKS = Path(__file__).parents[1] / "leaks"
 TRAINERS = runpy.run_path(str(LEAKS / "trainers.py"))
@@ -86,6 +87,19 @@ def test_a_trainer_that_looks_at_what_it_scores_is_caught_on_folds_of_one_sessio
     assert found.first is not None
     assert found.first.found != found.first.expected
     assert 0 < found.n_different <= found.n
+
+
+def tuned(trainer: Any) -> Finding:
+    spec = replace(SPEC, split=SplitSpec(min_train=5, test=1, embargo=0), num_boost_round=10, tuning=TuningSpec(trials=4))
+    found = model_laws(ModelCase(dataset(), NAMES, spec, trainer=trainer), np.random.default_rng(1))
+    return next(f for f in found if f.law is Law.TRAINED)
+
+
+def test_a_search_that_looks_at_what_is_scored_is_caught_and_ours_does_not() -> None:
+    leak = tuned(TRAINERS["TunesByTheScoredRows"])
+    assert leak.outcome is Outcome.FAILED
+    assert "of a scored row" in leak.detail
+    assert tuned(LGBMTrainer).outcome is Outcome.PASSED
 
 
 @pytest.mark.parametrize("test", [1, 2])

@@ -124,7 +124,9 @@ class LGBMTrainer:
             for k, v in asdict(spec).items()
             if k not in ("threads", "verdict", "cpcv", "calibration", "baselines", "explained_rows")
         }
-        key = digest_of_plain([number, task.fits.digest, about], at, task.data.label[at])
+        data = task.data
+        rows = (at, data.label[at], data.session[at], data.t1_ns[at], task.unique[at])
+        key = digest_of_plain([number, task.fits.digest, about], *rows)
         search = Search(key, spec.tuning.trials, spec.seed + number, own, inner, self._resources.storage)
         return tune(search, losses, task.told(TUNING))
 

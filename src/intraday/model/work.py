@@ -11,6 +11,7 @@ import io
 import json
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,7 @@ class WorkFolder:
         """The result kept under ``key``; None where there is none, or only a damaged one."""
         try:
             content = self._file(key).read_bytes()
-        except FileNotFoundError:
+        except OSError:
             return None
         digest, body = content[:32], content[32:]
         return _result(body) if hashlib.sha256(body).digest() == digest else None
@@ -55,7 +56,8 @@ class WorkFolder:
                 os.fsync(file.fileno())
             temporary.replace(self._file(key))
         except OSError as error:
-            temporary.unlink(missing_ok=True)
+            with suppress(OSError):
+                temporary.unlink()
             raise StorageError(
                 f"{self.path}: a finished fit could not be kept ({error.strerror}): free some disk, run again"
             ) from error

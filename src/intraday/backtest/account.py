@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from enum import IntEnum
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from intraday.backtest.fills import End, Fills
 from intraday.backtest.orders import Orders
 from intraday.backtest.slippage import Slippage, Slipped, slip
-from intraday.core.costs import Costs
+from intraday.core.costs import Costs, round_trip_values
 from intraday.core.sizing import Sizing
 from intraday.domain.arrays import F8, I8, Mask
 from intraday.domain.instruments import Kind
@@ -121,12 +122,11 @@ def _before(orders: Orders, fills: Fills, gate: Gate | None) -> NDArray[np.int8]
 def _wanted(spec: AccountSpec, market: Market, orders: Orders) -> I8:
     """Shares of each order: the signal's, or what sizing says of its close and stop. Without a stop, what the notional buys."""
     out, sizing = orders["quantity"].copy(), Sizing(spec.capital, spec.risk_share, spec.notional)
-    for k in np.flatnonzero(out == 0).tolist():
-        price, stop, lot = float(orders["close"][k]), float(orders["stop"][k]), max(market.lots[orders["inst"][k]], 1)
-        if np.isfinite(stop):
-            out[k] = sizing.quantity(price, stop, float(orders["cost"][k]), lot)[0]
-        else:
-            out[k] = int(spec.notional / price) // lot * lot
+    open_size = np.flatnonzero(out == 0)
+    columns = (open_size, *(orders[name][open_size] for name in ("inst", "close", "stop", "cost")))
+    for k, inst, price, stop, cost in zip(*(c.tolist() for c in columns), strict=True):
+        lot = max(market.lots[inst], 1)
+        out[k] = sizing.quantity(price, stop, cost, lot)[0] if isfinite(stop) else int(spec.notional / price) // lot * lot
     return np.asarray(out, np.int64)
 
 
@@ -140,19 +140,20 @@ def _admit(spec: AccountSpec, orders: Orders, fills: Fills, quantity: I8, out: T
     room, per_instrument = spec.exposure * spec.capital, spec.per_instrument * spec.capital
     expected = np.nan_to_num(orders["expected"], nan=-np.inf)
     order = np.lexsort((orders["inst"], -expected, fills["entry_ns"]))
+    order = order[out["status"][order] == Status.TRADED]
+    columns = (order, fills["entry_ns"][order], fills["known_ns"][order], fills["entry"][order], quantity[order])
     held: list[tuple[int, float]] = []  # (known_ns, value at the entry): a heap
-    for k in order[out["status"][order] == Status.TRADED].tolist():
-        while held and held[0][0] <= fills["entry_ns"][k]:
+    for k, entry_ns, known_ns, price, wanted in zip(*(c.tolist() for c in columns), strict=True):
+        while held and held[0][0] <= entry_ns:
             room += heapq.heappop(held)[1]
-        n = int(min(quantity[k], room // fills["entry"][k], per_instrument // fills["entry"][k]))
-        refused = _refused(len(held) >= spec.positions, int(quantity[k]), n)
+        n = int(min(wanted, room // price, per_instrument // price))
+        refused = _refused(len(held) >= spec.positions, wanted, n)
         if refused is not None:
             out["status"][k] = refused
             continue
         admitted[k] = n
-        value = n * float(fills["entry"][k])
-        room -= value
-        heapq.heappush(held, (int(fills["known_ns"][k]), value))
+        room -= n * price
+        heapq.heappush(held, (known_ns, n * price))
     return admitted
 
 
@@ -166,20 +167,30 @@ def _refused(full: bool, wanted: int, n: int) -> Status | None:
 
 def _money(market: Market, costs: Costs, orders: Orders, fills: Fills, slipped: Slipped, done: Mask, out: Trades) -> None:
     """Prices and rupees of the trades that are ``done``."""
-    for k in np.flatnonzero(done).tolist():
-        order, fill, trade = orders[k], fills[k], out[k]
-        n, side, number = int(slipped.quantity[k]), int(order["side"]), int(order["session"])
-        entry, left = float(slipped.entry[k]), float(slipped.exit[k])
-        day, kind = EPOCH + timedelta(days=number), market.kinds[order["inst"]]
-        buy, sell = (n * entry, n * left) if side > 0 else (n * left, n * entry)
-        gross = side * n * (float(fill["exit"]) - float(fill["entry"]))
-        forced = fill["locked"] and fill["how"] == End.TIME and fill["known_ns"] >= market.last_exit_ns(number, order["inst"])
-        trade["quantity"], trade["entry"], trade["exit"], trade["value"] = n, entry, left, n * entry
-        trade["gross"], trade["slippage"] = gross, gross - (sell - buy)
-        trade["charges"] = costs.round_trip(day, buy, sell, kind).total
-        trade["charges_today"] = costs.round_trip(date.max, buy, sell, kind).total
-        trade["forced"], trade["fee"] = forced, costs.square_off_fee(day, kind) if forced else 0.0
-        trade["net"] = sell - buy - trade["charges"] - trade["fee"]
+    n, side, own = slipped.quantity[done], orders["side"][done], out[done]
+    own["quantity"], own["entry"], own["exit"] = n, slipped.entry[done], slipped.exit[done]
+    paid, got = n * own["entry"], n * own["exit"]
+    buy, sell = np.where(side > 0, paid, got), np.where(side > 0, got, paid)
+    own["value"], own["gross"] = paid, side * n * (fills["exit"] - fills["entry"])[done]
+    own["slippage"] = own["gross"] - (sell - buy)
+    kind, session = np.array([k.value for k in market.kinds])[orders["inst"][done]], orders["session"][done]
+    for each in np.unique(kind).tolist():
+        same = kind == each
+        own["charges_today"][same] = round_trip_values(costs.rates(date.max, Kind(each)), buy[same], sell[same])
+        for number in np.unique(session[same]).tolist():
+            rows = same & (session == number)
+            own["charges"][rows] = round_trip_values(costs.rates(_day(number), Kind(each)), buy[rows], sell[rows])
+    _square_off(market, costs, orders[done], fills[done], own)
+    own["net"] = sell - buy - own["charges"] - own["fee"]
+    out[done] = own
+
+
+def _square_off(market: Market, costs: Costs, orders: Orders, fills: Fills, own: Trades) -> None:
+    """What is locked at a circuit limit to the last exit is left to the broker, for a fee."""
+    for k in np.flatnonzero((fills["locked"] == 1) & (fills["how"] == End.TIME)).tolist():
+        number, inst = int(orders["session"][k]), int(orders["inst"][k])
+        if fills["known_ns"][k] >= market.last_exit_ns(number, inst):
+            own["forced"][k], own["fee"][k] = 1, costs.square_off_fee(_day(number), market.kinds[inst])
 
 
 def _until_broke(spec: AccountSpec, fills: Fills, out: Trades) -> Trades:
@@ -207,3 +218,7 @@ def ticks_of_orders(orders: Orders, market: Market) -> F8:
         rows = orders["session"] == number
         out[rows] = market.ticks(number)[orders["inst"][rows]]
     return out
+
+
+def _day(number: int) -> date:
+    return EPOCH + timedelta(days=number)

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +13,8 @@ import pytest
 from intraday.domain.arrays import F4, MINUTE_NS, Mask, Panel
 from intraday.domain.errors import ArtifactError, SkewError
 from intraday.domain.ports import FeatureSetRecord
-from intraday.model.artifacts import MANIFEST, MODEL, OOS, Artifact, Lineage, read, read_oos, save
+from intraday.model.artifacts import MANIFEST, MODEL, OOS, SHAP, Artifact, Lineage, read, read_explained, read_oos, save
+from intraday.model.cpcv import CpcvSpec
 from intraday.model.predictor import ModelPredictor, compare, ulp_distance
 from intraday.model.splits import SplitSpec
 from intraday.model.trainer import LGBMTrainer, Trained, TrainSpec
@@ -53,7 +56,10 @@ def compute(panel: Panel, has_volume: Mask) -> F4:
 
 @pytest.fixture(scope="module")
 def trained() -> Trained:
-    spec = TrainSpec(split=SplitSpec(min_train=12, test=5), num_boost_round=30, min_data_in_leaf=50, threads=1)
+    spec = TrainSpec(
+        split=SplitSpec(min_train=12, test=5), num_boost_round=30, min_data_in_leaf=50, threads=1, explained_rows=30,
+        cpcv=CpcvSpec(3, 1), baselines=True,
+    )  # fmt: skip
     return LGBMTrainer(spec).train(dataset(sessions=20), NAMES)
 
 
@@ -100,13 +106,28 @@ def test_saving_again_changes_nothing_and_mends_a_damaged_folder(tmp_path: Path,
     assert read(artifact.path).id == artifact.id
 
 
-@pytest.mark.parametrize("name", [MODEL, "golden.npz", OOS])
-def test_a_changed_byte_is_refused(artifact: Artifact, name: str) -> None:
+def damaged(content: bytes) -> Iterator[bytes]:
+    """With one bit of a byte flipped, cut short, or longer: at both ends and at places in between."""
+    for at in sorted({0, 1, len(content) - 1, *range(0, len(content), max(1, len(content) // 25))}):
+        for bit in (0, 5):
+            yield content[:at] + bytes([content[at] ^ (1 << bit)]) + content[at + 1 :]
+        yield content[:at]
+    yield content + b"\n"
+
+
+@pytest.mark.parametrize("name", [MODEL, "golden.npz", OOS, SHAP, MANIFEST])
+def test_any_byte_that_is_changed_missing_or_added_is_refused(artifact: Artifact, name: str) -> None:
     path = artifact.path / name
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
+    content = path.read_bytes()
+    reason = r"altered|not JSON|expected artifact format|not text" if name == MANIFEST else "altered or damaged"
+    for other in damaged(content):
+        path.write_bytes(other)
+        with pytest.raises(ArtifactError, match=name.replace(".", r"\.") + f".*({reason})"):
+            read(artifact.path)
     path.write_bytes(content)
-    with pytest.raises(ArtifactError, match=name.replace(".", r"\.") + ".*altered or damaged"):
+    assert read(artifact.path).id == artifact.id
+    path.unlink()
+    with pytest.raises(ArtifactError, match="cannot be read"):
         read(artifact.path)
 
 
@@ -114,13 +135,99 @@ def manifest_with(artifact: Artifact, change: Callable[[dict[str, object]], None
     path = artifact.path / MANIFEST
     manifest = json.loads(path.read_text())
     change(manifest)
-    path.write_text(json.dumps(manifest))
+    path.write_text(json.dumps(manifest, indent=1, sort_keys=True))
 
 
-def test_an_edited_manifest_is_refused(artifact: Artifact) -> None:
-    manifest_with(artifact, lambda m: m.update(verdict="edge"))
-    with pytest.raises(ArtifactError, match="manifest.json: altered"):
+def leaves(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """The places of all values of a JSON document; of lists the first and the last."""
+    if isinstance(value, dict):
+        for key in value:
+            yield from leaves(value[key], (*path, key))
+    elif isinstance(value, list) and value:
+        for k in {0, len(value) - 1}:
+            yield from leaves(value[k], (*path, k))
+    else:
+        yield path
+
+
+def other_than(value: Any) -> Any:
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, int | float):
+        return value + 1
+    return "edge" if value != "edge" else "no edge"
+
+
+def test_any_value_that_is_edited_in_the_manifest_is_refused(artifact: Artifact) -> None:
+    text = (artifact.path / MANIFEST).read_text()
+    places = list(leaves(json.loads(text)))
+    assert len(places) > 150
+    for place in places:
+        manifest = json.loads(text)
+        inner: Any = manifest
+        for key in place[:-1]:
+            inner = inner[key]
+        inner[place[-1]] = other_than(inner[place[-1]])
+        (artifact.path / MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True))
+        with pytest.raises(ArtifactError, match=r"manifest.json: (altered|expected artifact format)"):
+            read(artifact.path)
+    (artifact.path / MANIFEST).write_text(text)
+    assert read(artifact.path).id == artifact.id
+
+
+def test_an_edited_manifest_with_a_new_id_is_another_model(artifact: Artifact) -> None:
+    """Whoever makes the id fit again has to rename the folder, and then it is not the model that the registry knows."""
+
+    def forge(manifest: dict[str, object]) -> None:
+        del manifest["id"]
+        manifest["verdict"] = "edge"
+        content = json.dumps(manifest, indent=1, sort_keys=True).encode()
+        manifest["id"] = hashlib.sha256(content).hexdigest()[:16]
+
+    manifest_with(artifact, forge)
+    with pytest.raises(ArtifactError, match=f"in a folder named {artifact.id}"):
         read(artifact.path)
+
+
+def test_a_manifest_that_leaves_a_file_out_is_refused(artifact: Artifact) -> None:
+    path = artifact.path / MANIFEST
+    manifest = json.loads(path.read_text())
+    del manifest["sha256"][OOS], manifest["id"]
+    content = json.dumps(manifest, indent=1, sort_keys=True).encode()
+    manifest["id"] = hashlib.sha256(content).hexdigest()[:16]
+    path.write_text(json.dumps(manifest, indent=1, sort_keys=True))
+    folder = artifact.path.rename(artifact.path.with_name(manifest["id"]))
+    with pytest.raises(ArtifactError, match="expected the sha256 of golden.npz, model.txt, oos.npz"):
+        read(folder)
+
+
+def test_format_1_says_train_again(artifact: Artifact) -> None:
+    manifest_with(artifact, lambda m: m.update(format=1))
+    with pytest.raises(ArtifactError, match="expected artifact format 2, found 1: train again"):
+        read(artifact.path)
+
+
+def test_explanations_come_back(artifact: Artifact, trained: Trained) -> None:
+    found, want = read_explained(artifact.path), trained.explained
+    assert found is not None
+    assert want is not None
+    assert found.names == want.names
+    assert found.toward_up.tobytes() == want.toward_up.tobytes()
+    assert found.quantile.shape == (len(trained.folds) * 30, len(NAMES))
+    assert (np.nanmin(found.quantile), np.nanmax(found.quantile)) == (0.0, 1.0)
+    assert found.size.shape == (len(trained.folds), 3, len(NAMES))
+
+
+def test_the_manifest_holds_what_is_known(artifact: Artifact, trained: Trained) -> None:
+    m = read(artifact.path).manifest
+    assert m["judged"]["word"] == m["verdict"] == trained.verdict
+    assert m["judged"]["figures"]["sessions"] == trained.judged.figures["sessions"]
+    assert m["cross_validation"]["sharpes"] == list(trained.paths.sharpes) if trained.paths else False
+    assert [row["name"] for row in m["baselines"]] == [one.name for one in trained.baselines]
+    assert m["reliability"]["log_loss"] == trained.reliability.log_loss
+    assert np.array_equal(m["gain_by_fold"], trained.gain_by_fold)
+    assert [t["kind"] for t in m["trials"]] == ["configuration"]
+    assert m["training"]["parameters"]["num_leaves"] == trained.spec.num_leaves
 
 
 def test_another_format_a_missing_file_and_no_json_are_refused(artifact: Artifact) -> None:

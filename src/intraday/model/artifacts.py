@@ -210,8 +210,9 @@ def _assemble(folder: Path, manifest: Mapping[str, Any], content: Mapping[str, b
 
 def _read_manifest(folder: Path) -> dict[str, Any]:
     path = folder / MANIFEST
+    content = _read_file(path)
     try:
-        manifest = json.loads(_read_file(path))
+        manifest = json.loads(content)
     except ValueError as error:
         raise ArtifactError(f"{path}: not JSON ({error}): train again") from error
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
@@ -219,8 +220,10 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
         raise ArtifactError(f"{path}: expected artifact format {FORMAT}, found {found!r}: train again with this version")
     claimed = manifest.get("id")
     actual = _sha256(_json({k: v for k, v in manifest.items() if k != "id"}))[:16]
-    if claimed != actual:
+    if claimed != actual or content != _json(manifest):
         raise ArtifactError(f"{path}: altered (its content hashes to {actual}, it says {claimed}): train again")
+    if folder.name != claimed:
+        raise ArtifactError(f"{path}: of model {claimed}, in a folder named {folder.name}: give it its name back or train again")
     return manifest
 
 

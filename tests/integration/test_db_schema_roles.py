@@ -85,11 +85,16 @@ def test_a_writer_runs_the_program(dsn: str, backend: Backend, login: Login, tmp
         "TRUNCATE events",
         "DELETE FROM events",
         "UPDATE events SET kind = 'x'",
+        "UPDATE promotions SET reason = 'x'",
+        "DELETE FROM promotions",
+        "DELETE FROM trials",
+        "DELETE FROM comparisons",
         "INSERT INTO kept_from VALUES ('bars', now())",
         "UPDATE kept_from SET ts = now()",
         "DELETE FROM kept_from",
     ):
         assert refused(writer, statement), statement
+    assert not refused(writer, "CREATE TABLE optuna.studies (a integer)")
 
 
 def test_a_late_bar_of_a_writer_waits_for_the_owner(dsn: str, backend: Backend, login: Login) -> None:

@@ -44,6 +44,10 @@ def test_twins_are_no_better_than_each_other() -> None:
     same = paired_test(path(np.linspace(-1, 1, 30)), path(np.linspace(-1, 1, 30)), np.random.default_rng(0))
     assert (same.p_value, same.difference.mean) == (1.0, 0.0)
     assert math.isnan(same.difference.low)
+    above = paired_test(path(np.zeros(30)), path(np.full(30, 0.001)), np.random.default_rng(0))
+    assert above.p_value < 0.001  # better by the same every session
+    below = paired_test(path(np.full(30, 0.001)), path(np.zeros(30)), np.random.default_rng(0))
+    assert below.p_value == 1.0
     idle = paired_test(path(np.zeros(30)), path(np.zeros(30)), np.random.default_rng(0))
     assert idle.p_value == 1.0
 

@@ -64,8 +64,7 @@ def paired_test(champion: DailyPath, challenger: DailyPath, rng: np.random.Gener
     assert np.array_equal(champion.session, challenger.session), "the two are compared session by session"
     difference: F8 = challenger.net - champion.net
     block = block_length(difference)
-    same = bool(np.ptp(difference) <= 1e-12 * np.abs(difference).max(initial=0.0))
-    p_bootstrap, p_flips = (1.0, 1.0) if same else (_bootstrap(difference, block, rng), _flips(difference, block, rng))
+    p_bootstrap, p_flips = _bootstrap(difference, block, rng), _flips(difference, block, rng)
     return PairedTest(
         sessions=len(champion),
         champion=_mean(champion.net),
@@ -93,6 +92,8 @@ def detectable(difference: F8, sessions: int, alpha: float, power: float = 0.8) 
 
 def _bootstrap(values: F8, block: float, rng: np.random.Generator) -> float:
     """Share of resamples whose studentised mean is as far above the truth as ours is above zero."""
+    if float(np.ptp(values)) <= 1e-12 * float(np.abs(values).max()):  # the same every session, which no resample can better
+        return 1.0 / (1 + DRAWS) if values[0] > 0.0 else 1.0
     sample = values[stationary_indices(values.size, block, DRAWS, rng)]
     found = float(values.mean()) / float(bootstrap_error(values, block))
     error = bootstrap_error(sample, block)

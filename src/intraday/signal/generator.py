@@ -21,6 +21,7 @@ ACTIONS = {1: Action.BUY, -1: Action.SELL, 0: Action.HOLD}
 NO_VOLATILITY, TOO_LATE = "no volatility", "too late in the session"
 
 Sides = NDArray[np.int8]
+Notes = NDArray[np.object_]  # of texts
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +51,8 @@ class _Decided:
     chase: F8
     stop: F8
     target: F8
-    cost: F8
-    note: list[str]
+    quantity: I8
+    note: Notes
 
 
 class SignalGenerator:
@@ -71,7 +72,26 @@ class SignalGenerator:
         """
         found = self._decided(bars, sigma, p, session)
         usable = np.isfinite(p).all(axis=1)
-        return [self._signal(bars[i], p[i], found, i, now_ns, session) for i in np.flatnonzero(usable).tolist()]
+        valid_ns, spec = self._valid_until(bars["ts_ns"], session), self._spec
+        columns = (
+            bars["inst"], bars["ts_ns"], bars["close"], p, found.side, found.stop, found.target, valid_ns, found.expected,
+            found.chase, found.quantity,
+        )  # fmt: skip
+        rows = zip(*(column[usable].tolist() for column in columns), found.note[usable].tolist(), strict=True)
+        return [
+            Signal(
+                inst, ts_ns, now_ns, ACTIONS[side], q[side + 1], q[0], q[1], q[2], price, stop, target, valid, spec.observe,
+                spec.model_id, expected, chase, quantity, (), note,
+            )
+            for inst, ts_ns, price, q, side, stop, target, valid, expected, chase, quantity, note in rows
+        ]  # fmt: skip
+
+    def _valid_until(self, ts_ns: I8, session: Session) -> I8:
+        """The last entry the label allows, at most the horizon's or the session's end."""
+        label = self._spec.label
+        closed_ns = ts_ns + label.timeframe * MINUTE_NS
+        entry_end_ns = closed_ns + label.max_wait_min * MINUTE_NS + label.entry_delay_s * SECOND_NS
+        return np.minimum(np.minimum(entry_end_ns, closed_ns + label.horizon_min * MINUTE_NS), session.close_ns)
 
     def _decided(self, bars: Bars, sigma: F4, p: F8, session: Session) -> _Decided:
         spec, label, inst = self._spec, self._spec.label, bars["inst"].astype(np.int64)
@@ -87,9 +107,11 @@ class SignalGenerator:
         stop = np.where(side > 0, levels.long_stop, levels.short_stop)
         goal = np.where(side > 0, levels.long_target, levels.short_target)
         shown = (side != 0) & label.has_barriers
-        return _Decided(side, expected, chase, np.where(shown, stop, np.nan), np.where(shown, goal, np.nan), cost, note)
+        stop, goal = np.where(shown, stop, np.nan), np.where(shown, goal, np.nan)
+        quantity = self._quantities(side, inst, close, stop, cost, note)
+        return _Decided(side, expected, chase, stop, goal, quantity, note)
 
-    def _allowed(self, side: Sides, inst: I8, priced: Mask, late: Mask) -> tuple[Sides, list[str]]:
+    def _allowed(self, side: Sides, inst: I8, priced: Mask, late: Mask) -> tuple[Sides, Notes]:
         """What is left of the sides, and the notes of what is not or is limited."""
         note = np.full(len(side), "", object)
         note[late & (side != 0)] = TOO_LATE
@@ -101,43 +123,18 @@ class SignalGenerator:
                 note[i] = terms.tradable.said(int(left[i]), int(inst[i]))
             may = np.where(left > 0, terms.tradable.may(1, inst), terms.tradable.may(-1, inst))
             left[~may] = 0
-        return left, note.tolist()
+        return left, note
 
-    def _signal(self, bar: np.void, p: F8, found: _Decided, i: int, now_ns: int, session: Session) -> Signal:
-        label, side = self._spec.label, int(found.side[i])
-        closed_ns = int(bar["ts_ns"]) + label.timeframe * MINUTE_NS
-        entry_end_ns = closed_ns + label.max_wait_min * MINUTE_NS + label.entry_delay_s * SECOND_NS
-        horizon_end_ns = closed_ns + label.horizon_min * MINUTE_NS
-        quantity, note = self._quantity(int(bar["inst"]), float(bar["close"]), found, i)
-        return Signal(
-            inst=int(bar["inst"]),
-            bar_ns=int(bar["ts_ns"]),
-            decided_ns=now_ns,
-            action=ACTIONS[side],
-            confidence=float(p[side + 1]),
-            p_down=float(p[0]),
-            p_hold=float(p[1]),
-            p_up=float(p[2]),
-            price=float(bar["close"]),
-            stop=float(found.stop[i]),
-            target=float(found.target[i]),
-            valid_until_ns=min(entry_end_ns, horizon_end_ns, session.close_ns),
-            observe=self._spec.observe,
-            model_id=self._spec.model_id,
-            expected=float(found.expected[i]),
-            chase=float(found.chase[i]),
-            quantity=quantity,
-            note=note,
-        )
-
-    def _quantity(self, row: int, price: float, found: _Decided, i: int) -> tuple[int, str]:
-        """Suggested quantity, and the note with why there is none."""
-        terms, note = self._spec.terms, found.note[i]
-        if terms is None or terms.sizing is None or found.side[i] == 0 or terms.tradable.lots[row] == 0:
-            return 0, note
-        lot = int(terms.tradable.lots[row])
-        shares, why = terms.sizing.quantity(price, float(found.stop[i]), float(found.cost[i]), lot)
-        return shares, "; ".join(text for text in (note, why) if text)
+    def _quantities(self, side: Sides, inst: I8, close: F8, stop: F8, cost: F8, note: Notes) -> I8:
+        """Suggested quantities; ``note`` gets why there is none."""
+        out, terms = np.zeros(len(side), np.int64), self._spec.terms
+        if terms is None or terms.sizing is None:
+            return out
+        lots = terms.tradable.lots[inst]
+        for i in np.flatnonzero((side != 0) & (lots > 0)).tolist():
+            out[i], why = terms.sizing.quantity(float(close[i]), float(stop[i]), float(cost[i]), int(lots[i]))
+            note[i] = "; ".join(text for text in (note[i], why) if text)
+        return out
 
 
 def _priced(levels: Barriers) -> Mask:

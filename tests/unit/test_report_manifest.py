@@ -19,7 +19,6 @@ from intraday.model.reliability import reliability
 from intraday.model.trained import Explained
 from intraday.model.verdict import judge
 from intraday.report.assemble import DOTS_MAX, swarm_of
-from intraday.report.from_controls import controls_of
 from intraday.report.from_costs import charges_of
 from intraday.report.from_manifest import (
     baselines_of,
@@ -193,20 +192,6 @@ def test_charges_follow_the_table() -> None:
     for i, day in enumerate(found.days):
         assert found.bps[i, 1] == costs.round_trip_bps(day, 75_000.0)
     assert found.today[1] == costs.round_trip_bps(date(2026, 11, 23), 75_000.0)
-
-
-def test_controls_keep_counts_p_values_and_empty_cells() -> None:
-    nulls = [{"control": "shuffled_labels", "n": 3, "fired": 1, "allowed": 2, "uniform_p": None, "edges": 0, "passed": True}]
-    power = [{"multiple": m, "sessions": t, "n": 40, "found": f} for m, t, f in ((0, 250, 2), (2, 250, 33), (2, 15, 4))]
-    found = controls_of({"nulls": nulls, "power": power, "p_values": {"shuffled_labels": [0.5, 0.01, 0.9]}, "trials": 20})
-    assert found is not None
-    assert (found.nulls[0].name, found.nulls[0].p_values.tolist()) == ("shuffled labels", [0.5, 0.01, 0.9])
-    assert math.isnan(found.nulls[0].uniform_p)
-    assert found.power is not None
-    assert (list(found.power.multiples), list(found.power.sessions), found.power.trials) == ([0.0, 2.0], [15, 250], 20)
-    assert found.power.found.tolist() == [[0, 2], [4, 33]]
-    assert found.power.markets.tolist() == [[0, 40], [40, 40]]
-    assert controls_of({"nulls": [], "power": []}) is None
 
 
 @pytest.mark.parametrize("n", [0, 1, 50, 5000])

@@ -136,7 +136,9 @@ def test_signal_times_are_ist() -> None:
 
 def test_signals_carry_value_limit_shares_and_reasons() -> None:
     text = words_of(whole())
-    row = "RELIANCE SELL 41.0 % +4.3 812.35 812.00 816.60 808.10 240 vwap_distance +0.31, gap_open +0.12, sigma −0.08 observe"
+    row = (
+        "RELIANCE SELL 41.0 % +4.3 812.35 812.00 816.60 808.10 240 observe vwap_distance +0.31, gap_open +0.12, sigma −0.08, rsi_14"
+    )
     assert row in text
     assert "Shares" not in words_of(page(full_report()))
 

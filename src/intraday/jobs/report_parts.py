@@ -10,10 +10,12 @@ from typing import Any
 from intraday.app import System
 from intraday.app_learning import learning_scope
 from intraday.backtest.summary import AccountRow, BacktestSummary
+from intraday.domain.errors import InputError
 from intraday.domain.instruments import Instrument, Kind
 from intraday.domain.learning import Trial
 from intraday.domain.session import day_of
 from intraday.jobs.backtest_page import scenarios
+from intraday.jobs.controls import FILE, controls_section
 from intraday.model.artifacts import Artifact
 from intraday.model.metrics import OutOfSample
 from intraday.model.path import path_of
@@ -21,18 +23,21 @@ from intraday.report.from_costs import charges_of
 from intraday.report.from_ledger import overfitting_of, trials_of
 from intraday.report.from_manifest import day_of as session_day
 from intraday.report.inputs import ReportInput
-from intraday.report.parts import Account, Charges, CostLine, Figure
+from intraday.report.parts import Account, Charges, Controls, CostLine, Figure
 from intraday.report.words import rupees
 
 
 def with_evidence(system: System, artifact: Artifact, oos: OutOfSample, report: ReportInput) -> ReportInput:
-    """``report`` with the charges of its days and what the ledger says of the scope that the model was chosen on."""
+    """``report`` with the charges of its days, the newest controls, and what the ledger says of the scope it was chosen on."""
     manifest = artifact.manifest
     figures: Mapping[str, Any] = (manifest.get("judged") or {}).get("figures") or {}
     own = {str(row["id"]) for row in manifest.get("trials") or ()}
     ledger = _ledger(system, own)
+    controls, problem = _controls(system)
     return replace(
         report,
+        facts=(*report.facts, *problem),
+        controls=controls,
         charges=_charges(system, artifact),
         trials=trials_of(ledger, own, figures),
         overfitting=overfitting_of(ledger, path_of(oos), manifest.get("baselines")),
@@ -43,6 +48,14 @@ def _ledger(system: System, own: Collection[str]) -> list[Trial]:
     """The trials of the present universe; none when the model's own are not among them: it was chosen on other data."""
     found = system.stores.trials.of(learning_scope(system.membership()))
     return found if any(t.id in own for t in found) else []
+
+
+def _controls(system: System) -> tuple[Controls | None, list[tuple[str, str]]]:
+    """The newest ``intraday controls``, or what is wrong with its file: a page is worth having without it."""
+    try:
+        return controls_section(system.settings.system.data_dir / "reports" / FILE), []
+    except InputError as error:
+        return None, [("Controls", str(error))]
 
 
 def _charges(system: System, artifact: Artifact) -> Charges:

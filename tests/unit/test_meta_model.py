@@ -7,14 +7,14 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 
-from intraday.core.decision import DecisionRule
+from intraday.core.decision import DecisionRule, best_side
 from intraday.core.labels import Labeler, LabelSpec
 from intraday.core.meta_labels import MetaLabeler, MetaSpec
 from intraday.domain.errors import NotEnoughData
 from intraday.model.calibration import Calibrator
 from intraday.model.dataset import Dataset, join
 from intraday.model.folds import out_of_sample, outcomes
-from intraday.model.meta import Bet, MetaTrained, MetaTrainer, MetaTrainSpec
+from intraday.model.meta import AS_IT_IS, NEVER, Bet, MetaTrained, MetaTrainer, MetaTrainSpec
 from intraday.model.metrics import OutOfSample, measure
 from intraday.model.path import path_of
 from intraday.model.primary import Primary, worth_taking
@@ -68,7 +68,7 @@ def test_it_turns_no_side_round(data: Dataset, found: MetaTrained) -> None:
     assert 50 < bets.sum() < (rows.rules[:, 0] != 0).sum()
     np.testing.assert_array_equal(oos.side[bets], rows.rules[bets, 0])
     np.testing.assert_array_equal(oos.gross[bets], np.where(oos.side > 0, rows.ret_long, rows.ret_short)[bets])
-    np.testing.assert_array_equal(oos.label[bets] == oos.side[bets], worth_taking(rows, oos.side)[bets] == 1)
+    np.testing.assert_array_equal(oos.label[bets], oos.side[bets] * worth_taking(rows, oos.side)[bets])
     np.testing.assert_allclose(oos.p.sum(axis=1), 1.0)
     silent = rows.rules[:, 0] == 0
     assert (oos.p[silent] == [0.0, 1.0, 0.0]).all() and (oos.label[silent] == 0).all()
@@ -146,10 +146,13 @@ def test_too_few_signals_say_so(data: Dataset) -> None:
 
 
 def test_a_bet_by_hand() -> None:
-    from intraday.model.meta import AS_IT_IS
-
-    q, expected = Bet(AS_IT_IS, 2.0, -1.0, 0.0).expected(np.zeros(1), np.array([0.002]), np.array([0.0006]))
-    assert q[0] == pytest.approx(0.5) and expected[0] == pytest.approx(0.002 * 0.5 - 0.0006)
+    bet = Bet(AS_IT_IS, DecisionRule((NEVER, -1.0, 2.0), (2.0, -1.0, NEVER), 0.0))
+    side = np.array([1, -1, 0, 1], np.int8)
+    p = bet.p(side, np.array([0.0, 0.0, 9.0, -9.0]))
+    np.testing.assert_allclose(p[:3], [[0.0, 0.5, 0.5], [0.5, 0.5, 0.0], [0.0, 1.0, 0.0]])
+    said, expected = best_side(bet.rule, p, np.full(4, 0.002), np.full(4, 0.0006))
+    assert said.tolist() == side.tolist()  # whatever the odds, nothing is turned round
+    assert expected[:2] == pytest.approx(0.002 * 0.5 - 0.0006) and expected[3] < 0.0
 
 
 @pytest.mark.parametrize("seed", [5, 6])

@@ -19,19 +19,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from intraday.core.bootstrap import sequential_bootstrap
+from intraday.core.decision import DecisionRule
 from intraday.domain.arrays import F4, F8, I8
 from intraday.domain.errors import NotEnoughData
 from intraday.model.calibrators.logistic import sigmoid
 from intraday.model.calibrators.maps import BetaMap, fit_beta
 from intraday.model.dataset import Dataset
-from intraday.model.folds import outcomes, together
+from intraday.model.folds import outcomes, threshold_of, together
 from intraday.model.metrics import OutOfSample
-from intraday.model.primary import Primary, Signals, of_side, signals_of, worth_taking
+from intraday.model.primary import Primary, Sides, Signals, of_side, signals_of, worth_taking
 from intraday.model.splits import Fold, SplitSpec, walk_forward
-from intraday.model.thresholds import best_threshold, showing_threshold, taken_sides
+from intraday.model.thresholds import sides_and_trades
 from intraday.model.weighting import uniqueness
 
 AS_IT_IS = BetaMap(1.0, 1.0, 0.0)
+NEVER = -1e6  # in units of sigma
 MIN_PAST = 200  # scored signals of earlier folds below which probabilities stay as they are
 
 
@@ -66,18 +68,18 @@ class MetaTrainSpec:
 
 @dataclass(frozen=True, slots=True)
 class Bet:
-    """What turns a score into a decision. ``won`` and ``lost``: mean gross return of trades that were and were not worth taking, in
-    units of sigma."""
+    """What turns log-odds into a decision: their calibration, and the rule for ``of_side``'s classes.
+
+    A trade that is worth taking gives the rule's payoff of its own side's class, one that is not that of hold; the class of the
+    other side never comes, and its payoff NEVER keeps the rule from turning a side round.
+    """
 
     calibration: BetaMap
-    won: float
-    lost: float
-    threshold: float
+    rule: DecisionRule
 
-    def expected(self, score: F8, sigma: F8, cost: F8) -> tuple[F8, F8]:
-        """Probability that the trade is worth taking, and its expected net return, float64 [n] each, of log-odds ``score``."""
-        q = self.calibration.apply(sigmoid(score))
-        return q, sigma * (q * self.won + (1.0 - q) * self.lost) - cost
+    def p(self, side: Sides, score: F8) -> F8:
+        """Probabilities float64 [n, 3] of (down, hold, up): ``side`` int8 [n] worth taking or not, by log-odds ``score``."""
+        return of_side(side, self.calibration.apply(sigmoid(score)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +99,8 @@ class MetaFold:
 class MetaTrained:
     """The scored rows of all folds, as every other model's, and the model fitted on all signals.
 
-    In ``oos`` a row's classes are those of its bet: ``label`` is the side where the trade was worth taking, the other side where it
-    was not, 0 where the primary said nothing; ``p`` and ``prior`` likewise. ``side`` is the primary's where the bet is taken.
+    In ``oos`` a row's classes are those of its bet: ``label`` is the side where the trade was worth taking, else 0, also where the
+    primary said nothing; ``p`` and ``prior`` likewise. ``side`` is the primary's where the bet is taken.
     """
 
     primary: str
@@ -144,7 +146,7 @@ class MetaTrainer:
             start_ns = int(dataset.ts_ns[fold.score[0]])
             bet = self._bet(signals, scored, fit, _Scored(stop, _raw(booster, signals.x[stop])), start_ns)
             scored.append(_Scored(score, _raw(booster, signals.x[score])))
-            parts.append(_out_of_sample(dataset, primary, fold, len(parts), signals, scored[-1], bet, _rate(signals, fit)))
+            parts.append(_out_of_sample(dataset, fold, len(parts), signals, scored[-1], bet, _rate(signals, fit)))
             trades = int(parts[-1].trade.sum())
             figures.append(MetaFold(fold.score_sessions, len(fit), len(stop), len(score), rounds, bet, trades))
         if not parts:
@@ -207,13 +209,9 @@ class MetaTrainer:
         return self._threshold(signals, _calibrated(signals, past, fit), past, stop)
 
     def _threshold(self, signals: Signals, bet: Bet, seen: _Scored, own: _Scored) -> Bet:
-        """The best on what was seen, capped so that the model's own scores show enough (as ``folds.threshold_of``)."""
-        least, found = self._spec.min_signals_per_session, []
-        for choose, one in ((best_threshold, seen), (showing_threshold, own)):
-            rows = signals.data.rows(one.of)
-            _, expected = bet.expected(one.score, rows.sigma, rows.cost)
-            found.append(choose(signals.side[one.of], expected, rows, least))
-        return replace(bet, threshold=min(found))
+        """The best threshold on what was seen, capped so that the model's own scores show enough."""
+        rows = [(signals.data.rows(one.of), bet.p(signals.side[one.of], one.score)) for one in (seen, own)]
+        return replace(bet, rule=threshold_of(bet.rule, *rows[0], *rows[1], self._spec.min_signals_per_session))
 
 
 def _calibrated(signals: Signals, past: _Scored | None, fit: I8) -> Bet:
@@ -222,7 +220,8 @@ def _calibrated(signals: Signals, past: _Scored | None, fit: I8) -> Bet:
     calibration = fit_beta(sigmoid(past.score), signals.worth[past.of].astype(np.float64)) if past and enough else AS_IT_IS
     won = signals.worth[fit] == 1
     gross, sigma = signals.gross[fit], signals.data.sigma[fit]
-    return Bet(calibration, _mean(gross[won], sigma[won]), _mean(gross[~won], sigma[~won]), float("-inf"))
+    good, bad = _mean(gross[won], sigma[won]), _mean(gross[~won], sigma[~won])
+    return Bet(calibration, DecisionRule((NEVER, bad, good), (good, bad, NEVER), float("-inf")))
 
 
 def _mean(gross: F8, sigma: F8) -> float:
@@ -247,24 +246,18 @@ def _raw(booster: Any, x: F4) -> F8:
     return np.asarray(booster.predict(x, raw_score=True, num_threads=1), dtype=np.float64)
 
 
-def _out_of_sample(
-    data: Dataset, primary: Primary, fold: Fold, number: int, signals: Signals, scored: _Scored, bet: Bet, rate: float
-) -> OutOfSample:
+def _out_of_sample(data: Dataset, fold: Fold, number: int, signals: Signals, scored: _Scored, bet: Bet, rate: float) -> OutOfSample:
     """All rows of the fold's scored sessions: the bets taken, and zeros where there was nothing to bet on."""
     rows = outcomes(data).rows(fold.score)
     place = np.searchsorted(fold.score, signals.at[scored.of])
-    said, q, score = np.zeros(len(rows), np.int8), np.full(len(rows), np.nan), np.full(len(rows), np.nan)
-    expected = np.full(len(rows), np.nan)
+    said, score = np.zeros(len(rows), np.int8), np.zeros(len(rows))
     said[place], score[place] = signals.side[scored.of], scored.score
-    q[place], expected[place] = bet.expected(scored.score, rows.sigma[place], rows.cost[place])
-    side = np.where(np.nan_to_num(expected, nan=-np.inf) >= bet.threshold, said, 0).astype(np.int8)
-    taken = taken_sides(side, expected, rows)
-    worth = worth_taking(rows, said)
+    p = bet.p(said, score)
+    taken = sides_and_trades(bet.rule, p, rows)
     return OutOfSample(
         ts_ns=rows.ts_ns, t1_ns=rows.t1_ns, session=rows.session, inst=rows.inst, fold=np.full(len(rows), number, dtype=np.int32),
-        label=np.where(worth == 1, said, -said).astype(np.int8), ret_long=rows.ret_long,
-        raw=np.log(np.maximum(of_side(said, sigmoid(np.nan_to_num(score))), 1e-15)), p=of_side(said, q),
-        prior=of_side(said, np.full(len(rows), rate)), side=taken.side, trade=taken.trade, gross=taken.gross, cost=rows.cost,
-        expected=expected, close_ns=rows.close_ns, close=rows.close, end_ns=taken.end_ns, sigma=rows.sigma,
-        ret_short=rows.ret_short, eligible=rows.eligible,
+        label=said * worth_taking(rows, said), ret_long=rows.ret_long, raw=np.log(np.maximum(of_side(said, sigmoid(score)), 1e-15)),
+        p=p, prior=of_side(said, np.full(len(rows), rate)), side=taken.side, trade=taken.trade, gross=taken.gross, cost=rows.cost,
+        expected=np.where(said == 0, np.nan, taken.expected), close_ns=rows.close_ns, close=rows.close, end_ns=taken.end_ns,
+        sigma=rows.sigma, ret_short=rows.ret_short, eligible=rows.eligible,
     )  # fmt: skip

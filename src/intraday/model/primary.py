@@ -78,12 +78,11 @@ def signals_of(data: Dataset, primary: Primary) -> Signals:
 
 
 def of_side(side: Sides, q: F8) -> F8:
-    """Classes (down, hold, up) of a bet that is worth taking with probability ``q``; all hold where there is none."""
+    """Classes float64 [n, 3] (down, hold, up) of trades that are worth taking with probability ``q``: the side's own, else hold."""
     out = np.zeros((len(side), 3))
-    out[:, 1] = side == 0
-    for one, good, bad in ((1, 2, 0), (-1, 0, 2)):
-        rows = side == one
-        out[rows, good], out[rows, bad] = q[rows], 1.0 - q[rows]
+    rows = np.flatnonzero(side)
+    out[rows, side[rows].astype(np.int64) + 1] = q[rows]
+    out[:, 1] = 1.0 - out[:, 0] - out[:, 2]
     return out
 
 

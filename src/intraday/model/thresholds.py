@@ -46,12 +46,7 @@ def choose_threshold(rule: DecisionRule, p: F8, data: Dataset, min_signals_per_s
     ``min_signals_per_session``, so that a model without an edge still shows what it would say (observe mode). Without any
     such candidate the lowest one is taken. A tie goes to the higher threshold.
     """
-    return best_threshold(*best_side(rule, p, data.sigma, data.cost), data, min_signals_per_session)
-
-
-def best_threshold(side: NDArray[np.int8], expected: F8, data: Dataset, min_signals_per_session: float) -> float:
-    """``choose_threshold`` for sides int8 [n] and expected net returns float64 [n] of ``data``'s rows, whoever says them."""
-    found = list(_candidates(side, expected, data, min_signals_per_session))
+    found = list(_candidates(rule, p, data, min_signals_per_session))
     best = found[0][0] if found else float("inf")
     best_ratio = -np.inf
     for threshold, enough, ratio in found:
@@ -66,19 +61,13 @@ def shows_enough(rule: DecisionRule, p: F8, data: Dataset, min_signals_per_sessi
     A cap for ``choose_threshold``: thresholds come from other models' forecasts, and one that spreads its forecasts less would say
     nothing at all. Of ``data`` only what was known at the decision counts, and when trades ended; not how.
     """
-    return showing_threshold(*best_side(rule, p, data.sigma, data.cost), data, min_signals_per_session)
-
-
-def showing_threshold(side: NDArray[np.int8], expected: F8, data: Dataset, min_signals_per_session: float) -> float:
-    """``shows_enough`` for sides and expected net returns, whoever says them."""
-    found = list(_candidates(side, expected, data, min_signals_per_session))
+    found = list(_candidates(rule, p, data, min_signals_per_session))
     return max((threshold for threshold, enough, _ in found if enough), default=found[0][0] if found else float("inf"))
 
 
-def _candidates(
-    side: NDArray[np.int8], score: F8, data: Dataset, min_signals_per_session: float
-) -> Iterator[tuple[float, bool, float]]:
+def _candidates(rule: DecisionRule, p: F8, data: Dataset, min_signals_per_session: float) -> Iterator[tuple[float, bool, float]]:
     """Quantiles of the expected net return, ascending; whether enough trades pass; their net return by its spread."""
+    side, score = best_side(rule, p, data.sigma, data.cost)
     usable = data.eligible & (side != 0)
     if not usable.any():
         return

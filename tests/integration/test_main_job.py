@@ -62,6 +62,10 @@ def test_live_stores_signals_and_verify_proves_them(lived, lived_once, config, l
     rows = list_signals(lived, None, None, Source.TICK, SystemClock())
     assert len(rows) == sum(summary["signals"].values()) > 100
     assert all(0 < r.confidence <= 1 for r in rows)
+    said = [r for r in rows if r.action != "HOLD"]
+    assert said and all(r.chase > 0 and 1 <= len(r.reasons) <= 5 for r in said) and any(r.quantity > 0 for r in said)
+    assert all(not r.reasons and r.quantity == 0 for r in rows if r.action == "HOLD")
+    assert any(r.note.startswith("open signal since") for r in rows)
 
     counted = "SELECT reason, sum(n)::int FROM tick_rejects WHERE run_id = %s GROUP BY reason"
     with psycopg.connect(lived_dsn) as connection:

@@ -44,6 +44,18 @@ def test_resamples_are_distributed_as_archs() -> None:
     assert ours.std() == pytest.approx(float(bootstrap_error(x, block)), rel=0.05)
 
 
+def test_blocks_start_anywhere_run_on_and_are_as_long_as_asked() -> None:
+    n, block = 50, 4.0
+    rows = stationary_indices(n, block, 4000, np.random.default_rng(4))
+    counts = np.bincount(rows.ravel(), minlength=n)
+    assert counts.size == n and counts.min() > 0.93 * counts.mean()
+    follows = (rows[:, 1:] == (rows[:, :-1] + 1) % n).mean()
+    assert follows == pytest.approx(1 - 1 / block + 1 / block / n, abs=0.005)
+    assert (rows[:, 1:] == (rows[:, :-1] + 1) % n)[rows[:, :-1] == n - 1].mean() == pytest.approx(
+        follows, abs=0.03
+    )  # round the end
+
+
 @pytest.mark.parametrize(("seed", "shift"), [(1, 0.0), (2, 0.1), (3, 0.25), (4, -0.3)])
 def test_spa_is_archs_on_the_same_resamples(seed: int, shift: float) -> None:
     n, k, block, draws = 90, 6, 4.0, 500

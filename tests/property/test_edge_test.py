@@ -118,6 +118,15 @@ def test_intervals_cover(draw: object) -> None:
         assert 0.88 <= np.mean([i.low <= 0.1 <= i.high for i in ratios]) <= 0.99
 
 
+def test_intervals_lean_to_the_long_tail() -> None:
+    """Where large gains are rare a small sample has probably missed some: the upper arm is the longer one."""
+    rng = np.random.default_rng(7)
+    path = rng.exponential(1.0, 60)
+    gains, losses = mean_interval(path, rng), mean_interval(-path, rng)
+    assert gains.high - gains.mean > 1.15 * (gains.mean - gains.low)
+    assert losses.mean - losses.low > 1.15 * (losses.high - losses.mean)
+
+
 def test_intervals_of_paths_that_say_nothing() -> None:
     rng = np.random.default_rng(5)
     for path in (np.empty(0), np.zeros(2), np.zeros(90), np.full(90, 0.1)):

@@ -120,6 +120,7 @@ def test_effective_trades_of_sessions_that_move_together() -> None:
     apart, together = rng.standard_normal(4000), np.repeat(rng.standard_normal(400), 10)
     assert effective_trades(apart, session) == pytest.approx(4000, rel=0.15)
     assert effective_trades(together, session) == pytest.approx(400, rel=0.02)
+    assert effective_trades(np.array([1.0, 1.0, -1.0, -1.0]), np.array([0, 0, 1, 1], dtype=np.int32)) == 1.0
     assert math.isnan(effective_trades(apart[:10], session[:10])) and effective_trades(np.zeros(40), session[:40]) == 40.0
 
 

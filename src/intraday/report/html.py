@@ -20,7 +20,7 @@ from intraday.report.parts import TrialRow
 P = TypeVar("P")
 SIGNALS_MAX = 400  # rows of the signals table
 COVERAGE_MAX = 12  # instruments of the coverage table: the ones with most missing
-TRIALS_MAX = 60  # rows of the ledger: this model's and the newest
+TRIALS_MAX = 40  # rows of the ledger: this model's and the newest
 CONTENTS = (
     ("part-luck", "Edge or luck"),
     ("part-money", "Money"),

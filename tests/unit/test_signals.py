@@ -294,7 +294,7 @@ async def test_the_log_line_has_keys_and_values() -> None:
         logger.remove(sink)
     first, second = records
     assert (first["level"].name, first["message"]) == ("INFO", "alert")
-    said = {"channel": "alerts", "topic": "signal", "action": "BUY", "inst": 0, "observe": True, "model": "m1"}
+    said = {"channel": "alerts", "topic": "signal", "action": "BUY", "inst": 0, "observe": True, "model": "m1", "quantity": 0}
     assert first["extra"].items() >= (said | {"text": "BUY {odd} text"}).items()
     assert second["level"].name == "ERROR"
     assert second["extra"] == {"channel": "alerts", "topic": "feed", "now_ns": 3, "text": "notice 3"}

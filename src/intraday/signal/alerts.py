@@ -46,6 +46,7 @@ class LogChannel:
             s = alert.signal
             values |= {"action": str(s.action), "inst": s.inst, "bar_ns": s.bar_ns, "confidence": round(s.confidence, 4)}
             values |= {"price": s.price, "stop": s.stop, "target": s.target, "observe": s.observe, "model": s.model_id}
+            values |= {"expected": round(s.expected, 6), "chase": s.chase, "quantity": s.quantity, "note": s.note}
         logger.bind(channel="alerts", **values, text=alert.text).log(alert.level.upper(), "alert")
 
 

@@ -145,9 +145,12 @@ def _shifted(booster: lgb.Booster, log_weights: tuple[float, float, float]) -> l
 
 
 def _asked(booster: lgb.Booster, x: F4, at: I8, threads: int) -> F8:
+    from intraday.model.row_sequence import release
+
     out = np.empty((len(at), CLASSES), dtype=np.float64)
     for k in range(0, len(at), CHUNK):
         out[k : k + CHUNK] = raw_scores(booster, x[at[k : k + CHUNK]], threads)
+        release(x)
     return out
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+import mmap
+from typing import Any, cast
 
 import lightgbm as lgb
 import numpy as np
@@ -17,6 +18,7 @@ class RowSequence(lgb.Sequence):
     batch_size = 16_384
 
     def __init__(self, x: F4, at: I8) -> None:
+        self._mapped = x
         self._x = np.asarray(x)  # a memory map's own indexing takes ten times as long a row
         self._at = at
 
@@ -27,4 +29,13 @@ class RowSequence(lgb.Sequence):
     def __getitem__(self, k: Any) -> NDArray[np.float64]:
         """One row [F] or a slice of them [m, F], an array of its own."""
         out: NDArray[np.float64] = self._x[self._at[k]].astype(np.float64)
+        if isinstance(k, slice):
+            release(self._mapped)
         return out
+
+
+def release(x: F4) -> None:
+    """Let go of the pages of a memory-mapped array: they stay in the cache of the system."""
+    base = cast(object, x.base)
+    if isinstance(base, mmap.mmap):
+        base.madvise(mmap.MADV_DONTNEED)

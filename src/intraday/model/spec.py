@@ -55,7 +55,7 @@ class TrainSpec:
             "bagging_freq": 1,
             "seed": self.seed,
             "deterministic": True,
-            "force_row_wise": True,
+            "force_col_wise": True,  # a third less work than row-wise on one thread; both are deterministic
             "verbosity": -1,
             **own,
         }

@@ -163,3 +163,20 @@ def test_a_worker_that_dies_is_no_broken_pipe(monkeypatch: pytest.MonkeyPatch) -
 
         with pytest.raises(StorageError, match="want of memory: lower model.workers"):
             fits.run([endless, endless], 2, endless.rounds, kill)
+
+
+def test_features_that_are_mapped_are_not_copied(tmp_path: Path) -> None:
+    """The whole of a file is mapped again as it is; a part of it, or an array in memory, gets a file for as long as it is needed."""
+    x = dataset(sessions=3).x
+    offset = 128
+    (tmp_path / "x").write_bytes(bytes(offset) + x.tobytes())
+    mapped = np.memmap(tmp_path / "x", dtype=np.float32, mode="r", offset=offset, shape=x.shape)
+    with Fits(mapped, 1, Resources(workers=2)) as fits:
+        assert Path(fits._mapped.path) == tmp_path / "x"
+        assert fits._mapped.open().tobytes() == x.tobytes()
+    for other in (mapped[5:], mapped[:, :2], x, np.asfortranarray(x)):
+        with Fits(other, 1, Resources(workers=2)) as fits:
+            path = Path(fits._mapped.path)
+            assert path != tmp_path / "x"
+            assert fits._mapped.open().tobytes() == other.tobytes()
+        assert not path.exists()

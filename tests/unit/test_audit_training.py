@@ -90,7 +90,7 @@ def test_a_trainer_that_looks_at_what_it_scores_is_caught_on_folds_of_one_sessio
 
 
 def tuned(trainer: Any) -> Finding:
-    spec = replace(SPEC, split=SplitSpec(min_train=5, test=1, embargo=0), num_boost_round=10, tuning=TuningSpec(trials=4))
+    spec = replace(SPEC, split=SplitSpec(min_train=5, test=2, embargo=0), num_boost_round=4, tuning=TuningSpec(trials=4))
     found = model_laws(ModelCase(dataset(), NAMES, spec, trainer=trainer), np.random.default_rng(1))
     return next(f for f in found if f.law is Law.TRAINED)
 

@@ -166,7 +166,7 @@ def test_a_worker_that_dies_is_no_broken_pipe(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_features_that_are_mapped_are_not_copied(tmp_path: Path) -> None:
-    """The whole of a file is mapped again as it is; a part of it, or an array in memory, gets a file for as long as it is needed."""
+    """The whole of a file is mapped again as it is; a part of it, or an array in memory, gets a file while it is needed."""
     x = dataset(sessions=3).x
     offset = 128
     (tmp_path / "x").write_bytes(bytes(offset) + x.tobytes())

@@ -64,7 +64,7 @@ def better(challenger: str) -> Any:
 
     def net(model_id: str, sessions: Sequence[int]) -> DailyPath:
         n = len(sessions)
-        gross = np.random.default_rng(1).normal(0.001 * (model_id == challenger), 0.0002, n)
+        gross = np.random.default_rng(model_id == challenger).normal(0.001 * (model_id == challenger), 0.0002, n)
         return DailyPath(np.array(sessions, np.int32), gross, np.zeros(n), np.ones(n, np.int64))
 
     return net

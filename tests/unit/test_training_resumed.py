@@ -132,6 +132,7 @@ def test_the_key_holds_everything_a_fit_depends_on() -> None:
         replace(job, stop=replace(rows, weight=None)),
         replace(job, ask=at[1:]),
         replace(job, ask=at[:0], explain=at),
+        replace(job, explain=at[:2]),
     ]
     keys = [key_of(job, digest), key_of(job, digest_of(x + 1)), key_of(job, digest_of(x.reshape(3, 4)))]
     keys += [key_of(one, digest) for one in other]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from intraday.app import System, load_model, open_system
+from intraday.app import System, load_model, model_in_use, open_system
 from intraday.app_backtest import Stage, account_spec, build_backtest, build_market, build_stage, shorts_known_from
 from intraday.backtest.account import run_account
 from intraday.backtest.orders import orders_of_oos
@@ -198,8 +198,7 @@ def _notes(
 
 def _artifact(system: System, model_id: str | None) -> Artifact:
     """Of a model by id, or of the one in use. Its features are not computed, so they need not be this program's."""
-    models = system.stores.models
-    record = models.get(model_id) if model_id is not None else models.latest()
+    record = model_in_use(system) if model_id is None else system.stores.models.get(model_id)
     if record is None:
         raise ArtifactError("no model is stored: expected one that was trained here; run `intraday historical` first")
     return read(Path(record.path))

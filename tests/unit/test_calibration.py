@@ -14,6 +14,7 @@ from intraday.model.calibration import (
     Calibrator,
     Method,
     allowed,
+    chosen,
     class_log_weights,
     fit_calibrator,
     fit_temperatures,
@@ -82,8 +83,8 @@ def test_the_distortion_decides_the_method() -> None:
     }
     for method, margin in wrong.items():
         found = fit_calibrator(margin, np.asarray(PRIOR), label, session, PRIOR)
-        if method is not Method.IDENTITY:  # where nothing is wrong every method comes to nearly nothing
-            assert found.method is method
+        usual = method in (Method.IDENTITY, Method.TEMPERATURES)  # where nothing is wrong nothing else is clearly better
+        assert found.method is (Method.TEMPERATURES if usual else method)
         said = found.apply_margin(margin)
         assert loss(said, label) < loss(p, label) + 0.006
         assert np.abs(said.mean(axis=0) - p.mean(axis=0)).max() < 0.015  # normalising costs a little
@@ -96,12 +97,14 @@ def test_the_choice_is_made_on_later_sessions_from_earlier_ones_alone() -> None:
     assert np.unique(session[later]).size == 4
     losses = validation_losses(margin, np.asarray(PRIOR)[None, :].repeat(len(p), 0), label, session)
     assert list(losses) == list(METHODS)
-    assert losses[Method.IDENTITY] == pytest.approx(loss(p[later], label[later]))
+    by_session = [loss(p[session == k], label[session == k]) for k in range(8, 12)]
+    assert losses[Method.IDENTITY] == pytest.approx(by_session)
     turned = np.where(later, -label, label).astype(np.int8)  # what is known of earlier sessions is the same
     other = validation_losses(margin, np.asarray(PRIOR)[None, :].repeat(len(p), 0), turned, session)
     for method in METHODS:
         refit = fit_calibrator(margin[~later], np.asarray(PRIOR), label[~later], session[~later], PRIOR, [method])
-        assert other[method] == pytest.approx(loss(refit.apply_margin(margin[later]), turned[later]))
+        said = refit.apply_margin(margin)
+        assert other[method] == pytest.approx([loss(said[session == k], turned[session == k]) for k in range(8, 12)])
 
 
 def test_a_method_with_too_few_rows_is_not_tried() -> None:
@@ -118,10 +121,21 @@ def test_few_sessions_or_none_compare_nothing() -> None:
     p, label, session, _ = past(sessions=MIN_SESSIONS - 1)
     assert validation_losses(margin_of(p), np.log(p), label, session) == {}
     found = fit_calibrator(2.0 * margin_of(p), np.asarray(PRIOR), label, session, PRIOR)
-    assert found.method is Method.TEMPERATURE
-    assert found.temperature == pytest.approx(2.0, rel=0.05)
+    assert found.method is Method.TEMPERATURES
+    assert (found.temperature, found.direction) == pytest.approx((2.0, 2.0), rel=0.05)
     none = fit_calibrator(margin_of(p)[:0], np.asarray(PRIOR), label[:0], session[:0], PRIOR)
-    assert none == Calibrator(1.0, PRIOR)
+    assert none == Calibrator(1.0, PRIOR, Method.TEMPERATURES, None, 1.0)
+    assert fit_calibrator(margin_of(p), np.asarray(PRIOR), label, session, PRIOR, [Method.BETA]).method is Method.BETA
+
+
+def test_another_method_has_to_be_clearly_better_than_the_usual_one() -> None:
+    usual = np.array([1.0, 1.1, 0.9, 1.0])
+    wobble = np.array([0.1, -0.12, 0.1, -0.1])
+    assert chosen({Method.TEMPERATURES: usual, Method.BETA: usual + wobble}, METHODS) is Method.TEMPERATURES
+    assert chosen({Method.TEMPERATURES: usual, Method.BETA: usual - 0.1 + wobble / 10}, METHODS) is Method.BETA
+    assert chosen({Method.IDENTITY: usual, Method.BETA: usual + wobble}, [Method.IDENTITY, Method.BETA]) is Method.IDENTITY
+    assert chosen({}, [Method.TEMPERATURE, Method.BETA]) is Method.TEMPERATURE
+    assert chosen({}, [Method.BETA, Method.IDENTITY]) is Method.BETA
 
 
 def test_what_was_fitted_applies_under_another_windows_prior() -> None:

@@ -25,13 +25,13 @@ from intraday.model.calibrators.maps import ClassMap, fit_beta, fit_isotonic, ma
 
 LEAST, MOST = 0.5, 20.0  # bounds of the temperature; at 20 the forecast is the prior for all practical purposes
 VALIDATION = 3  # one session in so many of the past, the latest, is what methods are compared on
-MIN_SESSIONS = 9  # of the past, below which nothing is compared and the temperature is taken: 3 sessions choose nothing
+MIN_SESSIONS = 9  # of the past, below which nothing is compared: 3 sessions choose nothing
 MIN_ROWS_BETA, MIN_HITS_BETA = 2_000, 100  # rows, and rows of the rarest class, below which beta is not tried
 MIN_ROWS_ISOTONIC, MIN_HITS_ISOTONIC = 20_000, 2_000  # Niculescu-Mizil & Caruana 2005 ask 1 000; labels overlap ten- to twentyfold
 
 
 class Method(StrEnum):
-    """Ways to calibrate, the simplest first: a tie goes to the earlier one."""
+    """Ways to calibrate, the simplest first."""
 
     IDENTITY = "identity"
     TEMPERATURE = "temperature"
@@ -41,6 +41,7 @@ class Method(StrEnum):
 
 
 METHODS = tuple(Method)
+USUAL = (Method.TEMPERATURES, Method.TEMPERATURE)  # the first of them that may be used is, unless another is clearly better
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,38 +107,54 @@ def fit_calibrator(
     log_prior: tuple[float, float, float],
     methods: Sequence[Method] = METHODS,
 ) -> Calibrator:
-    """The method that said the latest sessions of the past best, fitted again on all of the past.
+    """The method that suited the latest sessions of the past (``chosen``), fitted again on all of the past.
 
     All arrays are out-of-sample predictions that lie before whatever the result is used on: ``margin`` float64 [n, 3] raw scores
     less the log prior of the window their model was trained on, that prior ``seen_prior`` [n, 3] or [3], ``label`` and
     ``session`` [n]. ``log_prior``: of the window of the model that the result belongs to. Labels must end with their session.
-    With fewer than MIN_SESSIONS sessions nothing is compared: temperature, or the first of ``methods`` where that is not among
-    them. Without rows: temperature 1.
+    A method that has too few rows becomes the identity; without rows: temperatures of 1.
     """
     prior = np.broadcast_to(seen_prior, margin.shape)
-    losses = validation_losses(margin, prior, label, session, methods)
-    default = Method.TEMPERATURE if Method.TEMPERATURE in methods else methods[0]
-    chosen = min(losses, key=lambda method: losses[method]) if losses else default
-    if not allowed(chosen, label):
-        chosen = Method.IDENTITY
-    return replace(_fit(chosen, margin, prior, label), log_prior=log_prior)
+    method = chosen(validation_losses(margin, prior, label, session, methods), methods)
+    if not allowed(method, label):
+        method = Method.IDENTITY
+    return replace(_fit(method, margin, prior, label), log_prior=log_prior)
+
+
+def chosen(losses: Mapping[Method, F8], methods: Sequence[Method]) -> Method:
+    """The usual method, or the one with the least mean loss where that is less by more than a standard error.
+
+    Usual is the first of USUAL among ``methods``, else their first. ``losses`` by method, float64 [sessions] each, are compared
+    session by session. Source: the one-standard-error rule of Breiman et al. 1984, section 3.4.3.
+    """
+    usual = next((method for method in USUAL if method in methods), methods[0])
+    if not losses:
+        return usual
+    best = min(losses, key=lambda method: float(losses[method].mean()))
+    if usual not in losses:
+        return best
+    worse = losses[usual] - losses[best]
+    return best if float(worse.mean()) > float(worse.std(ddof=1)) / worse.size**0.5 else usual
 
 
 def validation_losses(
     margin: F8, seen_prior: F8, label: NDArray[np.int8], session: I4, methods: Sequence[Method] = METHODS
-) -> dict[Method, float]:
-    """Log-loss of each method on the latest third of the sessions, fitted on the sessions before; arguments as above.
+) -> dict[Method, F8]:
+    """Mean log-loss of each method in each of the latest third of the sessions, fitted on the sessions before; arguments as above.
 
     In order of ``Method``; empty where sessions are fewer than MIN_SESSIONS. A method that has too few rows is left out.
     """
     sessions = np.unique(session)
     if sessions.size < MIN_SESSIONS:
         return {}
-    later = session >= sessions[sessions.size - sessions.size // VALIDATION]
-    out: dict[Method, float] = {}
+    last = sessions[sessions.size - sessions.size // VALIDATION :]
+    later = session >= last[0]
+    at = np.searchsorted(last, session[later])
+    out: dict[Method, F8] = {}
     for method in (m for m in METHODS if m in methods and allowed(m, label[~later])):
         fitted = _fit(method, margin[~later], seen_prior[~later], label[~later])
-        out[method] = _loss(_said(fitted, margin[later], seen_prior[later]), label[later])
+        losses = _losses(_said(fitted, margin[later], seen_prior[later]), label[later])
+        out[method] = np.bincount(at, losses) / np.bincount(at)
     return out
 
 
@@ -272,5 +289,9 @@ def _normalised(parts: F8) -> F8:
 
 
 def _loss(p: F8, label: NDArray[np.int8]) -> float:
-    said = p[np.arange(label.size), label.astype(np.int64) + 1]
-    return float(-np.log(np.maximum(said, 1e-300)).mean())
+    return float(_losses(p, label).mean())
+
+
+def _losses(p: F8, label: NDArray[np.int8]) -> F8:
+    out: F8 = -np.log(np.maximum(p[np.arange(label.size), label.astype(np.int64) + 1], 1e-300))
+    return out

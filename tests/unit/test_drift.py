@@ -73,6 +73,14 @@ def test_a_common_part_of_each_day_is_no_drift() -> None:
     assert sum(f.p_value <= 0.05 for f in found) <= 11  # 3 expected
 
 
+def test_a_shift_too_small_to_matter_is_no_drift() -> None:
+    rng = np.random.default_rng(9)
+    (found,) = compared(world(100, 1, rng, common=0.0), world(30, 1, rng, 0.2, common=0.0))
+    assert found.p_value <= 0.01
+    assert found.psi < SPEC.psi
+    assert not found.moved
+
+
 def test_values_that_go_missing_are_drift() -> None:
     rng = np.random.default_rng(5)
     before, now = world(60, 3, rng, common=0.0), world(20, 3, rng, common=0.0)

@@ -186,6 +186,6 @@ def test_stable_features_and_others_are_told_apart() -> None:
     text = explained.stability_chart(Stability(tuple("abcdef"), shares))
     assert text.count("stroke-dasharray") == 1  # the legend's: nobody moves by more than three ranks
     jumped = shares.copy()
-    jumped[5, 1] = 0.9
+    jumped[4, 1] = 0.9  # from the fifth place to the first
     assert explained.stability_chart(Stability(tuple("abcdef"), jumped)).count("stroke-dasharray") == 2
     assert explained.stability_chart(Stability(("a",), np.ones((1, 1)))) == ""

@@ -108,3 +108,10 @@ def test_only_what_differs_is_told_of_parameters() -> None:
     assert differences(texts) == ["spec.leaves 31", "kind x, spec.leaves 15", "by hand"]
     assert differences(texts[:1]) == [""]
     assert differences([]) == []
+
+
+def test_where_nothing_is_better_p_is_one() -> None:
+    worse = trial(0, np.random.default_rng(5).normal(-0.003, 0.004, T))
+    found = overfitting_of([worse], path(), [section(path(-0.004, seed=4))])
+    assert found is not None
+    assert (found.spa_low, found.spa, found.spa_high, found.beaten) == (1.0, 1.0, 1.0, 1.0)

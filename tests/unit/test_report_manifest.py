@@ -55,7 +55,7 @@ def oos(n: int = 600) -> OutOfSample:
     session = np.repeat(np.arange(NUMBER, NUMBER + 20), n // 20).astype(np.int32)
     p = rng.dirichlet((2.0, 4.0, 2.0), n)
     label = np.array([rng.choice(3, p=row) - 1 for row in p], dtype=np.int8)
-    minute = np.tile([560, 620, 800], n // 3)
+    minute = np.tile([614, 615, 800], n // 3)
     close = session.astype(np.int64) * DAY_NS - IST_NS + minute * MINUTE_NS
     side = np.where(rng.random(n) < 0.3, 1, 0).astype(np.int8)
     ret = rng.normal(0.0002, 0.002, n)

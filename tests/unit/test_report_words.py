@@ -67,7 +67,9 @@ def test_estimates_show_intervals_that_are_whole() -> None:
     assert words.estimate(Estimate()) == "–"
 
 
-@pytest.mark.parametrize(("value", "reads"), [(0.0312, "0.031"), (0.0002, "under 0.001"), (NAN, "–"), (1.0, "1.000")])
+@pytest.mark.parametrize(
+    ("value", "reads"), [(0.0312, "0.031"), (0.005, "0.005"), (0.0002, "under 0.001"), (NAN, "–"), (1.0, "1.000")]
+)
 def test_p_values(value: float, reads: str) -> None:
     assert words.p_value(value) == words.figure_value(Figure("p", value, "p")) == reads
 

@@ -15,7 +15,7 @@ from intraday.domain.learning import Trial, TrialKind
 from intraday.model.path import DailyPath
 from intraday.model.significance.pbo import overfitting
 from intraday.model.significance.sharpe import sharpe_ratio
-from intraday.model.significance.spa import superior_ability
+from intraday.model.significance.spa import Superiority, superior_ability
 from intraday.report.from_manifest import value_of
 from intraday.report.parts import NAN, Overfitting, TrialRow, Trials
 
@@ -81,10 +81,10 @@ def overfitting_of(ledger: Sequence[Trial], path: DailyPath, baselines: Sequence
     tried = aligned([(t.session, t.net) for t in ledger if t.kind is TrialKind.CONFIGURATION and t.net.size])
     simpler = aligned([(path.session, path.net), *(_path(row["path"]) for row in baselines or () if row.get("path"))])
     rng = np.random.default_rng(SEED)
-    beaten = superior_ability(simpler[:, 1:] - simpler[:, :1], rng).consistent if _enough(simpler, 2) else NAN
+    beaten = _superior(simpler[:, 1:] - simpler[:, :1], rng).consistent if _enough(simpler, 2) else NAN
     if not _enough(tried, 1):
         return Overfitting(beaten=beaten) if np.isfinite(beaten) else None
-    better = superior_ability(tried, rng)
+    better = _superior(tried, rng)
     tests = Overfitting(
         spa=better.consistent, spa_low=better.lower, spa_high=better.upper, reality_check=better.reality_check, beaten=beaten
     )
@@ -93,6 +93,12 @@ def overfitting_of(ledger: Sequence[Trial], path: DailyPath, baselines: Sequence
     except InputError:  # one configuration, or too few sessions for the blocks: the other tests still stand
         return tests
     return replace(tests, pbo=found.pbo, logits=found.logits, slope=found.slope, loss=found.probability_of_loss)
+
+
+def _superior(better: F8, rng: np.random.Generator) -> Superiority:
+    """Hansen's test; where nothing is better at all there is nothing to explain by luck, and p is 1."""
+    found = superior_ability(better, rng)
+    return found if found.statistic > 0 else replace(found, lower=1.0, consistent=1.0, upper=1.0)
 
 
 def aligned(paths: Sequence[tuple[I4, F8]]) -> F8:

@@ -193,7 +193,8 @@ def _declared(found: Compared) -> list[str]:
     if found.detectable_bps == found.detectable_bps:
         lines.append(f"it finds a difference of {found.detectable_bps:.1f} bps a session with 80 %; a smaller one more rarely")
     if found.attempt > 1:
-        lines.append(f"it is test number {found.attempt} of the two: with every try chance has another one")
+        luck = 1.0 - (1.0 - c.alpha) ** found.attempt
+        lines.append(f"it is test number {found.attempt} against this champion: that one of so many is won by luck has {luck:.0%}")
     return [*lines, f"when they are stored: intraday models compare {found.champion_id} {found.challenger_id}"]
 
 

@@ -48,7 +48,8 @@ class Compared:
     """What a call said. ``state``: declared, waiting, decided, void, or past (out of sample when trained: decides nothing).
 
     ``detectable_bps``: the mean difference a session, in bps, that the test finds with 80 %; NaN where nothing is known of the
-    spread. ``attempt``: which test of this challenger against this champion it is.
+    spread. ``attempt``: how many tests against this champion were
+    declared by now, of any challenger: each has its own chance to be won by luck.
     """
 
     state: str
@@ -74,7 +75,7 @@ def declare(settings: Settings, clock: Clock, ids: Sequence[str], sessions: int,
         )
         made = registry.declare(wanted)
         run.summary |= {"declared": made.id, "champion": champion.id, "challenger": challenger.id, "sessions": sessions}
-        attempt = len(registry.comparisons(champion.id, challenger.id))
+        attempt = len(registry.comparisons(champion.id))
         spread = _spread(champion, challenger)
         found = BPS * detectable(spread, sessions, alpha)
         return Compared("declared", champion.id, challenger.id, made, None, _waiting(system, made), found, attempt)
@@ -97,19 +98,20 @@ def compare(
     with open_system(settings, clock) as system:
         champion, challenger = _pair(system, ids)
         tests = system.stores.registry.comparisons(champion.id, challenger.id)
+        attempt = len(system.stores.registry.comparisons(champion.id))
         if void:
             return _voided(system, tests, champion, challenger)
         if not tests or tests[0].outcome == "void":
-            return Compared("past", champion.id, challenger.id, test=_past(champion, challenger), attempt=len(tests))
+            return Compared("past", champion.id, challenger.id, test=_past(champion, challenger), attempt=attempt)
         if tests[0].outcome:
-            return Compared("decided", champion.id, challenger.id, tests[0], _told(tests[0]), attempt=len(tests))
+            return Compared("decided", champion.id, challenger.id, tests[0], _told(tests[0]), attempt=attempt)
         waiting = _waiting(system, tests[0])
         if waiting.over < tests[0].n_sessions or waiting.missing:
-            return Compared("waiting", champion.id, challenger.id, tests[0], waiting=waiting, attempt=len(tests))
+            return Compared("waiting", champion.id, challenger.id, tests[0], waiting=waiting, attempt=attempt)
         with recorded_run(system, "models compare") as run:
             done, test = _decided(system, tests[0], daily_net or build_daily_net(system, progress))
             run.summary |= {"comparison": done.id, "outcome": done.outcome, "p_value": done.p_value}
-        return Compared("decided", champion.id, challenger.id, done, test, attempt=len(tests))
+        return Compared("decided", champion.id, challenger.id, done, test, attempt=attempt)
 
 
 def _pair(system: System, ids: Sequence[str]) -> tuple[ModelRecord, ModelRecord]:
@@ -187,7 +189,7 @@ def _voided(system: System, tests: Sequence[Comparison], champion: ModelRecord, 
     with recorded_run(system, "models compare") as run:
         done = system.stores.registry.decide(tests[0].id, "void", system.clock.now_ns(), float("nan"), "{}")
         run.summary |= {"comparison": done.id, "outcome": done.outcome}
-    return Compared("void", champion.id, challenger.id, done, attempt=len(tests))
+    return Compared("void", champion.id, challenger.id, done)
 
 
 def _json(known: Mapping[str, Any]) -> str:

@@ -37,13 +37,20 @@ def run_report(
     with open_system(settings, clock) as system:
         artifact = _artifact(system, model_id)
         days = artifact.manifest["data"]
-        report = report_of(system, artifact, f"Model {artifact.id}", "HISTORICAL_MODE", page.facts(artifact))
+        report = report_of(system, artifact, _title(artifact), "HISTORICAL_MODE", page.facts(artifact))
         report = _backtested(system, artifact, report, progress)
         where = render(report, html or settings.system.data_dir / "reports" / f"model-{artifact.id}.html")
         found: dict[str, Any] = {"model_id": artifact.id, "rows": days["rows"]}
         if pdf is not None:
             found["pdf"] = str(render_pdf(report, pdf))
         return Outcome(found, report, where)
+
+
+def _title(artifact: Artifact) -> str:
+    """``36 instruments, 5-minute decisions``; a single one by name."""
+    symbols = [key.partition(":")[2] for key in artifact.manifest["data"]["symbols"]]
+    among = symbols[0] if len(symbols) == 1 else f"{len(symbols)} instruments"
+    return f"{among}, {artifact.features.timeframe}-minute decisions"
 
 
 def _backtested(system: System, artifact: Artifact, report: ReportInput, progress: Progress) -> ReportInput:

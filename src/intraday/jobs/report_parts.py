@@ -22,9 +22,12 @@ from intraday.model.path import path_of
 from intraday.report.from_costs import charges_of
 from intraday.report.from_ledger import overfitting_of, trials_of
 from intraday.report.from_manifest import day_of as session_day
+from intraday.report.from_manifest import sentence
 from intraday.report.inputs import ReportInput
 from intraday.report.parts import Account, Charges, Controls, CostLine, Figure
 from intraday.report.words import rupees
+
+NAMES = {"exchange": "exchange charges", "stamp": "stamp duty"} | {name: name.upper() for name in ("stt", "ipft", "sebi", "gst")}
 
 
 def with_evidence(system: System, artifact: Artifact, oos: OutOfSample, report: ReportInput) -> ReportInput:
@@ -85,8 +88,13 @@ def with_backtest(report: ReportInput, summary: BacktestSummary) -> ReportInput:
 
 def _account(summary: BacktestSummary) -> Account:
     a = summary.account
-    costs = tuple(CostLine(row.name, row.dated, row.today) for row in summary.costs)
-    return Account(_figures(a, summary.slippage_model), costs, tuple((why, n) for why, n in a.refused if n), summary.notes)
+    costs = tuple(CostLine(NAMES.get(row.name, row.name), row.dated, row.today) for row in summary.costs)
+    return Account(
+        _figures(a, summary.slippage_model),
+        costs,
+        tuple((why, n) for why, n in a.refused if n),
+        tuple(sentence(n) for n in summary.notes),
+    )
 
 
 def _figures(a: AccountRow, slippage: str) -> tuple[Figure, ...]:

@@ -107,12 +107,13 @@ def model_parts(artifact: Artifact, oos: OutOfSample, days: Sequence[date] = (),
 
 
 def swarm_of(explained: Explained) -> Swarm:
-    """At most DOTS_MAX rows a feature, evenly taken; features in the order given, which is that of their size."""
+    """At most DOTS_MAX rows a feature, evenly taken; features by what they did between up and down, most first."""
     n = len(explained.toward_up)
     rows = np.unique(np.linspace(0, n - 1, min(n, DOTS_MAX)).astype(np.int64))
     contribution, value = (v[rows].T.astype(np.float64) for v in (explained.toward_up, explained.quantile))
     strength = np.abs(explained.toward_up).sum(axis=0, dtype=np.float64) / max(n, 1)
-    return Swarm(explained.names, value, contribution, strength)
+    order = np.argsort(-strength, kind="stable")
+    return Swarm(tuple(explained.names[k] for k in order), value[order], contribution[order], strength[order])
 
 
 def _own(m: Section, sharpe: float) -> Baseline:

@@ -72,6 +72,13 @@ def judgement_of(verdict: Section | None) -> Judgement | None:
         Figure(
             "Effective sessions", get("effective_sessions"), "", 0, note=f"of {number(get('sessions'), 0)}, after autocorrelation"
         ),
+        Figure(
+            "Effective trades",
+            get("effective_trades"),
+            "",
+            0,
+            note=f"of {number(get('trades'), 0)}, as trades of a day move together",
+        ),
         Figure("Effective trials", get("effective_trials"), "", 1, note=f"of {n}, after correlation; shown, not used"),
         Figure("Net a session", get("net_bps_session"), "bps", 1, get("net_bps_session_low"), get("net_bps_session_high")),
         Figure("Gross a session", get("gross_bps_session"), "bps", 1, get("gross_bps_session_low"), get("gross_bps_session_high")),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import date
+from textwrap import wrap
 
 import numpy as np
 
@@ -30,6 +32,7 @@ from intraday.report.svg import (
 from intraday.report.words import number, rupees
 
 HEAT_ROWS_MAX = 32  # instruments of the heat map: those with most trades
+LABEL_MAX = 15  # characters of a scenario's name in a line
 CELL_TEXT_MAX = 12  # columns up to which a cell has room for its figure
 
 
@@ -75,7 +78,7 @@ def scenario_chart(rows: Sequence[Scenario], label: str) -> str:
     rows = [r for r in rows if np.isfinite(r.net)]
     if not rows:
         return ""
-    on = Drawing(HALF, 268)
+    on = Drawing(HALF, 274)
     values = [v for r in rows for v in (r.gross, r.net)]
     plot = Plot(on, (58, 52, HALF - 8, 216), (-0.5, len(rows) - 0.5), span(values, around=0.0, pad=0.12))
     plot.y_axis("bps a trade")
@@ -85,7 +88,10 @@ def scenario_chart(rows: Sequence[Scenario], label: str) -> str:
         y = float(plot.at_y(r.net)) + (-9 if r.net >= 0 else 9)
         on.text(float(plot.at_x(i + 0.16)), y, number(r.net, 1, True), INK, "middle", SMALL)
     plot.level(0.0)
-    plot.x_axis(label, [float(i) for i in range(len(rows))], [shortened(r.name, 15) for r in rows])
+    for i, r in enumerate(rows):
+        for line, text in enumerate(wrap(r.name, LABEL_MAX)[:2]):
+            on.text(float(plot.at_x(i)), 230 + 13 * line, shortened(text, LABEL_MAX), MUTED, "middle", SMALL)
+    on.text((plot.left + plot.right) / 2, 262, label, anchor="middle")
     legend(on, 58, 12, [("gross", ORANGE, "faint"), ("net of charges and slippage", BLUE, "full")])
     return on.svg(f"Gross and net result a trade by {label}")
 
@@ -138,17 +144,19 @@ def charges_chart(charges: Charges) -> str:
         on, (58, 52, FULL - 130, 232), (float(first), float(max(last, first + 1))), span(charges.bps, charges.today, around=0)
     )
     plot.y_axis("round trip [bps]")
-    years = [y for y in range(charges.days[0].year + 1, max(charges.last, charges.on).year + 1)]
-    plot.x_axis("", [float(type(charges.on)(y, 1, 1).toordinal()) for y in years], [str(y) for y in years])
+    years = [date(y, 1, 1) for y in range(charges.days[0].year + 1, max(charges.last, charges.on).year + 1)]
+    near = 0.06 * (last - first)  # names this close would touch
+    shown = [(f"{charges.days[0]:%b %y}", first)] + [(f"{d.year}", d.toordinal()) for d in years if d.toordinal() - first > near]
+    plot.x_axis("", [float(x) for _, x in shown], [name for name, _ in shown])
     colors = (BLUE, ORANGE, GREEN, PINK, MUTED)
-    shown, at_end = [], []
+    names, at_end = [], []
     for k, notional in enumerate(charges.notionals):
         color, values = colors[k % len(colors)], np.append(charges.bps[:, k], charges.bps[-1, k])
         plot.line(np.repeat(at, 2)[1:-1], np.repeat(values[:-1], 2), color, 2.0)
         plot.dots(last, charges.today[k], color, 8)
-        shown.append((rupees(notional), color, "line"))
+        names.append((rupees(notional), color, "line"))
         at_end.append((float(charges.today[k]), f"{number(float(charges.today[k]), 1)} today"))
     for y, text in spread([(float(plot.at_y(v)), text) for v, text in at_end], 14):
         on.text(FULL - 118, y, text, INK, size=SMALL)
-    legend(on, 58, 12, shown)
+    legend(on, 58, 12, names)
     return on.svg("Round-trip charges by date and money in a trade")

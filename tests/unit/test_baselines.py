@@ -30,9 +30,10 @@ from intraday.model.boosting import Weighed
 from intraday.model.calibration import METHODS, Method
 from intraday.model.dataset import Dataset
 from intraday.model.folds import outcomes
-from intraday.model.linear import MOST_ROWS, Scaling, fit_linear, spread_over_sessions
+from intraday.model.linear import Scaling, fit_linear
 from intraday.model.metrics import OutOfSample
 from intraday.model.pool import Fits, Resources
+from intraday.model.sampling import spread_over_sessions
 from intraday.model.splits import Fold, SplitSpec, walk_forward
 from intraday.model.walk import Task
 from intraday.model.weighting import uniqueness
@@ -217,13 +218,15 @@ def test_what_is_missing_or_beyond_all_bounds_does_no_harm() -> None:
 
 
 def test_rows_are_sampled_evenly_over_sessions() -> None:
-    session = np.repeat(np.arange(5), [100, 10, 100, 1, 100]).astype(np.int32)
-    at = np.arange(len(session))[session != 1]
-    got = spread_over_sessions(at, session, 61)
+    session = np.repeat([0, 2, 3, 4], [100, 100, 1, 100]).astype(np.int32)
+    got = spread_over_sessions(session, 61)
     assert np.bincount(session[got], minlength=5).tolist() == [20, 0, 20, 1, 20]
     assert np.all(np.diff(got) > 0)
-    assert got[:3].tolist() == [0, 5, 10]
-    assert spread_over_sessions(at, session, MOST_ROWS) is at
+    assert got[:4].tolist() == [0, 5 + 3, 10 + 1, 15 + 4]
+    assert spread_over_sessions(session, 301).tolist() == list(range(301))
+    assert spread_over_sessions(session, 2).size == 4  # no session is left out
+    inst = np.tile(np.arange(5), 20)
+    assert len(set(inst[spread_over_sessions(session, 61)[:20] % 100].tolist())) == 5  # not one instrument alone
 
 
 def test_a_side_of_a_row_too_late_is_none() -> None:

@@ -96,6 +96,15 @@ def test_slope_and_intercept_are_those_of_a_logistic_regression() -> None:
     assert line.intercept.mean == pytest.approx(float(other.intercept_[0]), abs=1e-4)
 
 
+def test_chunks_of_rows_change_nothing() -> None:
+    oos = scored(n=2_000)
+    blocks = Blocks.of(oos.session, 5, np.random.default_rng(0))
+    whole, parts = blocks.per_session(oos.p), np.zeros((blocks.size, 3))
+    for rows, part in blocks.chunks(300):
+        parts += part.per_session(oos.p[rows])
+    assert parts == pytest.approx(whole, rel=1e-12)
+
+
 def test_one_step_draws_are_as_wide_as_regressions_of_every_draw() -> None:
     oos = scored(n=3_000, bend=1.5)
     blocks = Blocks.of(oos.session, 150, np.random.default_rng(0))

@@ -20,9 +20,10 @@ from intraday.model.boosting import FitJob, FitResult, Weighed
 from intraday.model.calibration import METHODS, Calibrator, Method, class_log_weights, log_prior_of, prior_shift
 from intraday.model.dataset import Dataset
 from intraday.model.folds import Scored, decide_fold, out_of_sample, together
-from intraday.model.linear import MOST_ROWS, fit_linear, spread_over_sessions
+from intraday.model.linear import MOST_ROWS, fit_linear
 from intraday.model.metrics import BPS, Interval, OutOfSample, bootstrap_mean, brier_scores, log_losses
 from intraday.model.path import DailyPath, path_of
+from intraday.model.sampling import spread_over_sessions
 from intraday.model.splits import Fold
 from intraday.model.thresholds import taken_sides
 from intraday.model.walk import Task
@@ -120,7 +121,7 @@ class Logistic:
 
     def _fold(self, task: Task, fold: Fold, weighed: WeighedOf) -> Scored:
         learned, stop = (
-            weighed(spread_over_sessions(at, task.data.session, most))
+            weighed(at[spread_over_sessions(task.data.session[at], most)])
             for at, most in ((fold.fit, MOST_ROWS), (fold.stop, MOST_ROWS // 4))
         )
         found = fit_linear(task.fits.x, learned, stop)
@@ -173,7 +174,7 @@ class Alpha158:
             "num_leaves": 210,
             "seed": self.seed,
             "deterministic": True,
-            "force_row_wise": True,
+            "force_col_wise": True,
             "verbosity": -1,
         }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,6 +48,11 @@ class Blocks:
         """Sums of ``values`` [n] or [n, K] over the sample and over each draw, [1 + draws, K]."""
         out: F8 = self.counts @ self.per_session(values)
         return out
+
+    def chunks(self, rows: int = 262_144) -> Iterator[tuple[slice, Blocks]]:
+        """The rows a chunk at a time, so that what is computed of each takes bounded memory; sums of sessions add up over chunks."""
+        for k in range(0, len(self.at), rows):
+            yield slice(k, k + rows), Blocks(self.at[k : k + rows], self.counts)
 
     def binned(self, values: F8, bins: I8, n_bins: int) -> F8:
         """Sums of ``values`` [n] over the rows of each session and bin (int64 [n], 0..n_bins-1), [S, n_bins]."""

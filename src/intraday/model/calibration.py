@@ -22,10 +22,12 @@ from numpy.typing import NDArray
 
 from intraday.domain.arrays import F8, I4
 from intraday.model.calibrators.maps import ClassMap, fit_beta, fit_isotonic, map_from_dict, map_to_dict
+from intraday.model.sampling import spread_over_sessions
 
 LEAST, MOST = 0.5, 20.0  # bounds of the temperature; at 20 the forecast is the prior for all practical purposes
 VALIDATION = 3  # one session in so many of the past, the latest, is what methods are compared on
 MIN_SESSIONS = 9  # of the past, below which nothing is compared: 3 sessions choose nothing
+MOST_ROWS = 200_000  # that are fitted on, evenly of all sessions: more rows of them tell nothing new
 MIN_ROWS_BETA, MIN_HITS_BETA = 2_000, 100  # rows, and rows of the rarest class, below which beta is not tried
 MIN_ROWS_ISOTONIC, MIN_HITS_ISOTONIC = 20_000, 2_000  # Niculescu-Mizil & Caruana 2005 ask 1 000; labels overlap ten- to twentyfold
 
@@ -110,11 +112,13 @@ def fit_calibrator(
     """The method that suited the latest sessions of the past (``chosen``), fitted again on all of the past.
 
     All arrays are out-of-sample predictions that lie before whatever the result is used on: ``margin`` float64 [n, 3] raw scores
-    less the log prior of the window their model was trained on, that prior ``seen_prior`` [n, 3] or [3], ``label`` and
-    ``session`` [n]. ``log_prior``: of the window of the model that the result belongs to. Labels must end with their session.
-    A method that has too few rows becomes the identity; without rows: temperatures of 1.
+    less the log prior of the window their model was trained on, that prior ``seen_prior`` [n, 3] or [3], ``label`` [n] and
+    ``session`` [n], ascending; labels must end with it. ``log_prior``: of the window of the model that the result belongs to.
+    A method that has too few rows becomes the identity; without rows: temperatures of 1. Of more than MOST_ROWS a sample is used.
     """
-    prior = np.broadcast_to(seen_prior, margin.shape)
+    at = spread_over_sessions(session, MOST_ROWS)
+    prior = np.broadcast_to(seen_prior, margin.shape)[at]
+    margin, label, session = margin[at], label[at], session[at]
     method = chosen(validation_losses(margin, prior, label, session, methods), methods)
     if not allowed(method, label):
         method = Method.IDENTITY

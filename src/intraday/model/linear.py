@@ -10,9 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from intraday.domain.arrays import F4, F8, I4, I8
+from intraday.domain.arrays import F4, F8, I8
 from intraday.model.boosting import CHUNK, Weighed
 
 MOST_ROWS = 40_000
@@ -88,33 +87,6 @@ def fit_linear(x: F4, fit: Weighed, stop: Weighed) -> Linear | None:
         losses = [_loss(later @ weights + intercept, stop) for weights, intercept in tried]
     best = int(np.argmin(losses))
     return Linear(scaling, *tried[best], PENALTIES[best])
-
-
-def spread_over_sessions(at: I8, session: I4, most: int) -> I8:
-    """At most ``most`` of the rows ``at`` (ascending), as many of each session as of any other while there are, evenly spaced.
-
-    ``session`` [n] of all rows.
-    """
-    if len(at) <= most:
-        return at
-    _, first, count = np.unique(session[at], return_index=True, return_counts=True)
-    share = _shares(count, most)
-    parts = [
-        at[f + (np.arange(k) * n) // k] for f, n, k in zip(first.tolist(), count.tolist(), share.tolist(), strict=True) if k > 0
-    ]
-    return np.concatenate(parts)
-
-
-def _shares(count: NDArray[np.int64], most: int) -> NDArray[np.int64]:
-    """How many of each session: the largest equal number that keeps the sum within ``most``."""
-    low, high = 0, int(count.max())
-    while low < high:
-        middle = (low + high + 1) // 2
-        if int(np.minimum(count, middle).sum()) <= most:
-            low = middle
-        else:
-            high = middle - 1
-    return np.minimum(count, max(low, 1)).astype(np.int64)
 
 
 def _fitted(own: F8, fit: Weighed, penalty: float) -> tuple[F8, F8]:

@@ -35,34 +35,49 @@ class Line(NamedTuple):
 
 def class_line(p: F8, hit: F8, blocks: Blocks) -> Line:
     """Of one class: forecasts float64 [n] and outcomes float64 [n] of 0 and 1."""
-    inside = np.clip(p, _TINY, 1.0 - _TINY)
-    odds = np.log(inside) - np.log1p(-inside)
+    odds = _log_odds(p)
     if odds.std() < _SPREAD or hit.min() == hit.max():
         return Line(NOTHING, NOTHING)
-    columns = np.column_stack([odds, np.ones(p.size)])
-    w = fit_logistic(columns, hit)
-    q = sigmoid(columns @ w)
-    found = _one_step(w, columns * (hit - q)[:, None], _outer(columns) * (q * (1.0 - q))[:, None, None], blocks)
+    w = fit_logistic(np.column_stack([odds, np.ones(p.size)]), hit)
+    g, h = np.zeros((blocks.size, 2)), np.zeros((blocks.size, 4))
+    for rows, part in blocks.chunks():
+        columns = np.column_stack([odds[rows], np.ones(len(part.at))])
+        q = sigmoid(columns @ w)
+        g += part.per_session(columns * (hit[rows] - q)[:, None])
+        h += part.per_session((columns[:, :, None] * columns[:, None, :]).reshape(-1, 4) * (q * (1.0 - q))[:, None])
+    found = _one_step(w, g, h, blocks)
     return Line(blocks.interval(found[:, 0]), blocks.interval(found[:, 1]))
 
 
 def joint_slope(p: F8, label: NDArray[np.int8], blocks: Blocks) -> Interval:
     """Of the three classes together: probabilities float64 [n, 3], labels [n]."""
     said = np.log(np.clip(p, _TINY, 1.0))
-    if (said[:, [0, 2]] - said[:, [1]]).std(axis=0).max() < _SPREAD or np.unique(label).size < 3:
+    spread = max(float((said[:, k] - said[:, 1]).std()) for k in (0, 2))
+    if spread < _SPREAD or np.unique(label).size < 3:
         return NOTHING
-    hit = np.eye(3)[label.astype(np.int64) + 1]
     w = np.array([1.0, 0.0, 0.0])
     for _ in range(_STEPS):
-        gradient, curvature = _multinomial(said, hit, w)
-        step = np.linalg.solve(curvature.mean(axis=0), gradient.mean(axis=0))
-        w = w + step
+        g, h = _joint_sums(said, label, w, blocks)
+        step = np.linalg.solve(h.sum(axis=0).reshape(3, 3), g.sum(axis=0))
         if float(np.abs(step).max()) < _ENOUGH:
-            break
-    else:
-        return NOTHING
-    gradient, curvature = _multinomial(said, hit, w)
-    return blocks.interval(_one_step(w, gradient, curvature, blocks)[:, 0])
+            return blocks.interval(_one_step(w, g, h, blocks)[:, 0])
+        w = w + step
+    return NOTHING
+
+
+def _log_odds(p: F8) -> F8:
+    inside = np.clip(p, _TINY, 1.0 - _TINY)
+    return np.asarray(np.log(inside) - np.log1p(-inside), dtype=np.float64)
+
+
+def _joint_sums(said: F8, label: NDArray[np.int8], w: F8, blocks: Blocks) -> tuple[F8, F8]:
+    """Sums by session of gradient [S, 3] and curvature [S, 9] of the log-likelihood in (slope, intercept of down, of up)."""
+    g, h = np.zeros((blocks.size, 3)), np.zeros((blocks.size, 9))
+    for rows, part in blocks.chunks():
+        gradient, curvature = _multinomial(said[rows], np.eye(3)[label[rows].astype(np.int64) + 1], w)
+        g += part.per_session(gradient)
+        h += part.per_session(curvature.reshape(-1, 9))
+    return g, h
 
 
 def _multinomial(said: F8, hit: F8, w: F8) -> tuple[F8, F8]:
@@ -81,16 +96,10 @@ def _multinomial(said: F8, hit: F8, w: F8) -> tuple[F8, F8]:
 
 
 def _one_step(w: F8, gradient: F8, curvature: F8, blocks: Blocks) -> F8:
-    """Coefficients of the sample and of each draw, [1 + draws, k]; of draws that have none, NaN."""
+    """Coefficients of the sample and of each draw, [1 + draws, k], from sums by session [S, k], [S, k * k]; NaN without any."""
     k = w.size
-    g = blocks.sums(gradient)
-    h = blocks.sums(curvature.reshape(len(curvature), k * k)).reshape(-1, k, k)
+    g, h = blocks.counts @ gradient, (blocks.counts @ curvature).reshape(-1, k, k)
     usable = np.linalg.cond(h) < 1e12
     out = np.full((len(g), k), np.nan)
     out[usable] = w + np.linalg.solve(h[usable], g[usable][:, :, None])[:, :, 0]
-    return out
-
-
-def _outer(columns: F8) -> F8:
-    out: F8 = columns[:, :, None] * columns[:, None, :]
     return out

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 
@@ -14,9 +18,13 @@ from intraday.core.panel import NO_LISTS, Lists, day_of, regular_day
 from intraday.core.tradability import everything
 from intraday.domain.arrays import BAR, MINUTE_NS, Bars, empty
 from intraday.domain.events import Action, SaveSignals, Signal
+from intraday.domain.instruments import Instrument
+from intraday.domain.ports import Source
 from intraday.domain.session import SessionTable
+from intraday.live.day import DayPlan, DayRunner
 from intraday.live.resume import carry_over, still_open
 from intraday.signal.terms import Terms
+from memory_stores import MemoryBars
 from quarantine_cases import INSTRUMENTS, SESSIONS, SmallModel, journal, known_checks
 
 TABLE = SessionTable.load()
@@ -123,3 +131,27 @@ def test_such_a_run_verifies(tmp_path: Path) -> None:
         said = [s for e in events for f in engine.process(e) if isinstance(f, SaveSignals) for s in f.signals]
         actions.append({inst: sum(s.action is not Action.HOLD for s in said if s.inst == inst) for inst in range(N_INST)})
     assert actions[0][0] > 0 and actions[1][0] == actions[1][1] == 0 and actions[0][2] == actions[1][2]
+
+
+class KeptSignals:
+    """Signals of one source and model, as the database gives them back."""
+
+    def __init__(self, signals: list[Signal]) -> None:
+        self._signals = signals
+
+    def read(self, source: Source, ids: Sequence[int], start_ns: int, end_ns: int, model_id: str | None = None) -> list[Signal]:
+        return [s for s in self._signals if start_ns <= s.bar_ns < end_ns and source is Source.TICK and s.model_id == model_id]
+
+
+def test_a_day_that_goes_on_reads_what_was_stored() -> None:
+    instruments, absent = tuple(Instrument("NSE", f"A{k}", id=k + 7) for k in range(4)), cast(Any, None)
+    bars = MemoryBars()
+    bars.write([i.id for i in instruments], quiet(last=12), Source.TICK, AT)
+    model = cast(Any, SimpleNamespace(id="m", feature_set=SimpleNamespace(timeframe=5), opened=lambda *_: opened()))
+    plan = DayPlan("r", Source.TICK, instruments, Path("journal"), 0, 1, "never")
+    stored = KeptSignals([signal(0, 0), signal(1, 5), replace(signal(2, 0), model_id="other")])
+    runner = DayRunner(plan, model, bars, absent, absent, TABLE, absent, absent, stored)
+    minute = MINUTE_NS
+    assert runner._given(SESSION, HOURS, AT + 12 * minute, None) == ((0, AT + 5 * minute), (1, AT + 10 * minute))
+    assert runner._given(SESSION, HOURS, 0, None) == ()  # the whole day is this run's
+    assert DayRunner(plan, model, bars, absent, absent, TABLE, absent, absent)._given(SESSION, HOURS, AT + minute, None) == ()

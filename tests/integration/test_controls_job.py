@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import io
 import json
 from dataclasses import replace
 from pathlib import Path
 
 import psycopg
 import pytest
-from typer.testing import CliRunner
+from rich.console import Console
 
-from intraday.cli.root import root as command_line
+from intraday.backtest.control_tables import document
+from intraday.backtest.controls import Control, NullResult, PlantedResult
+from intraday.cli.controls import show
 from intraday.config.settings import Settings
 from intraday.domain.clock import SystemClock
 from intraday.domain.errors import InputError, NotEnoughData
-from intraday.jobs.controls import FILE, ControlsRequest, Counts, controls_section, run_controls
-from job_cases import config_file, quiet, settings_on
+from intraday.jobs.controls import FILE, ControlsOutcome, ControlsRequest, Counts, controls_section, run_controls
+from job_cases import quiet, settings_on
 
 ONE_EACH = ControlsRequest(markets=Counts(simulated=0, real=1, planted=0), instruments=3)
 
@@ -57,12 +60,21 @@ def test_a_section_of_something_else_is_refused(tmp_path: Path) -> None:
         controls_section(tmp_path / FILE)
 
 
-@pytest.mark.slow
-def test_the_command_without_a_database(tmp_path: Path) -> None:
-    path = config_file(settings_on(None, tmp_path / "var"), tmp_path / "config.yaml")
-    result = CliRunner().invoke(command_line, ["controls", "--simulated", "--json", "--config", str(path)])
-    assert result.exit_code == 0, result.output
-    found = json.loads(result.stdout)
-    assert found["passed"] and found["tables"]["nulls"][0]["n"] == 4 and found["tables"]["power"][0]["found"] == 1
-    section = controls_section(tmp_path / "var" / "reports" / FILE)
-    assert section is not None and section.power is not None and section.power.markets.tolist() == [[1]]
+def test_made_up_markets_need_no_database(tmp_path: Path) -> None:
+    settings = settings_on("postgresql://nowhere.invalid/none", tmp_path / "var")
+    request = ControlsRequest(simulated=True, markets=Counts(simulated=1, real=1, planted=0))
+    found = run_controls(settings, request, SystemClock(), quiet)
+    assert found.passed and found.bars == "none" and [row["n"] for row in found.tables["nulls"]] == [1]
+    assert found.file == tmp_path / "var" / "reports" / FILE and "seed 0" in json.loads(found.file.read_text())["note"]
+
+
+def test_the_table_says_what_failed() -> None:
+    null = NullResult(Control.FLIPPED, 0, 0.001, "edge", 9.0, 100, 60, 9_000)
+    planted = PlantedResult(3, 70, 0, False, 0.3, "no tradable edge", 20, 0.01, 0.1, 1.0, 500, 24.9, 9_000)
+    tables = document([null, null], [planted])
+    out = Console(width=140, record=True, file=io.StringIO())
+    show(out, ControlsOutcome(False, 0, "none", {"outcomes of other rows": "too few"}, tables, Path("controls.json")))
+    lines = [line for line in out.export_text().splitlines() if line.strip()]
+    assert any("real bars with flipped signs" in line and "2 of 2" in line and "FAILED" in line for line in lines), lines
+    assert any("3 times the cost, 70 sessions" in line and "0 of 1" in line and "FAILED" in line for line in lines), lines
+    assert "not checked: outcomes of other rows: too few" in lines

@@ -205,11 +205,10 @@ def test_null_markets_of_the_fixed_size_show_no_more_than_luck() -> None:
 
 
 @pytest.mark.slow
-def test_a_clear_edge_is_found_and_none_without_one() -> None:
-    of, size = recipe(SESSIONS, PLANTED_HORIZON), MarketSize(stocks=6, test=70)
-    there, not_there = (planted_result(of, size, multiple, 3) for multiple in (3, 0))
-    assert there.found and there.word == "edge" and there.trials == 20
-    assert not not_there.found and not_there.word != "edge"
+def test_a_clear_edge_is_found() -> None:
+    found = planted_result(recipe(SESSIONS, PLANTED_HORIZON), MarketSize(stocks=6, test=60, train=30), 3, 3)
+    assert found.found and found.word == "edge" and found.trials == 20 and found.sessions == 60
+    assert 0.0 < found.variance < 0.1 and found.p_value < 0.05 and found.oracle_bps == pytest.approx(24.9, abs=5.0)
 
 
 def test_the_report_reads_what_was_kept(tmp_path: Path) -> None:

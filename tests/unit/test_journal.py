@@ -152,7 +152,7 @@ def test_no_journal_says_where_it_looked(tmp_path):
 def test_a_journal_of_an_older_version_is_told_so(tmp_path):
     write(tmp_path / "j", []).close(0)
     path = tmp_path / "j" / "00000.seg"
-    path.write_bytes(path.read_bytes().replace(b"JOURNAL-3", b"JOURNAL-2", 1))
+    path.write_bytes(path.read_bytes().replace(b"JOURNAL-4", b"JOURNAL-3", 1))
     with pytest.raises(JournalError, match="another version of intraday wrote it"):
         JournalReader(tmp_path / "j")
 

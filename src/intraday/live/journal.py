@@ -29,7 +29,7 @@ from intraday.domain.session import SessionTable
 from intraday.live.resume import Given
 from intraday.signal.terms import Terms
 
-MAGIC = b"INTRADAY-JOURNAL-3\n"  # 2: a loss says since when; 3: dated lists and the market index
+MAGIC = b"INTRADAY-JOURNAL-4\n"  # 2: a loss says since when; 3: dated lists, market index; 4: terms, one signal at a time
 RECORD = struct.Struct("<IIBq")
 TAIL = struct.Struct("<Bq")
 SINCE = struct.Struct("<q")

@@ -24,7 +24,7 @@ from intraday.model.work import WorkFolder, digest_of, key_of
 from model_cases import NAMES, dataset
 
 SPEC = TrainSpec(
-    split=SplitSpec(min_train=10, test=3), num_boost_round=8, early_stopping_rounds=4, min_data_in_leaf=50, threads=1,
+    split=SplitSpec(min_train=10, test=3), num_boost_round=4, early_stopping_rounds=4, min_data_in_leaf=50, threads=1,
     tuning=TuningSpec(trials=2), cpcv=CpcvSpec(3, 1), explained_rows=20,
 )  # fmt: skip
 FITS = 2 * 2 + 3 + 1 + 3  # two trials of two inner folds, folds, the final model, splits of the cross-validation
@@ -102,13 +102,6 @@ def test_what_is_damaged_is_fitted_again(alone: Trained, tmp_path: Path) -> None
         file.write_bytes(content[:cut] if k % 2 else content[:cut] + bytes([content[cut] ^ 1]) + content[cut + 1 :])
     assert bits(train(Resources(work=tmp_path))) == bits(alone)
     assert {file: file.read_bytes() for file in whole} == whole
-
-
-def test_another_setting_is_another_fit(tmp_path: Path) -> None:
-    train(Resources(work=tmp_path))
-    n = len(list(tmp_path.glob("*.fit")))
-    train(Resources(work=tmp_path), replace(SPEC, seed=8))
-    assert len(list(tmp_path.glob("*.fit"))) == 2 * n
     WorkFolder(tmp_path).clear()
     assert list(tmp_path.iterdir()) == []
 
@@ -148,6 +141,7 @@ def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path) -> None:
         WorkFolder(tmp_path / "file" / "work").put("k", result)
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_is_no_broken_pipe(monkeypatch: pytest.MonkeyPatch) -> None:
     """Killed as the system kills what takes too much memory."""
     monkeypatch.setattr(pool, "SMALL", 0)

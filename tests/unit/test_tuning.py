@@ -74,7 +74,7 @@ def test_a_search_is_the_same_every_time_and_another_with_another_seed() -> None
     assert [t.parameters for t in first.trials[1:]] != [t.parameters for t in other.trials[1:]]
 
 
-@pytest.mark.parametrize("stop_at", [1, 9, 20, 31])
+@pytest.mark.parametrize("stop_at", [1, 9, 16])
 def test_an_interrupted_search_is_taken_up_from_its_storage(tmp_path: Path, stop_at: int) -> None:
     """Killed at any call, whole batches are not asked for again, and the end is the same."""
     url = f"sqlite:///{tmp_path}/study.db"
@@ -83,7 +83,7 @@ def test_an_interrupted_search_is_taken_up_from_its_storage(tmp_path: Path, stop
     def dies(asked: Asked) -> list[float]:
         nonlocal calls
         calls += 1
-        if calls == min(stop_at, 16):
+        if calls == stop_at:
             raise KeyboardInterrupt
         return bowl(asked)
 
@@ -130,7 +130,7 @@ def test_a_window_too_short_to_tune_in_is_said() -> None:
 # ------------------------------------------------------------------------------------------------------------- in training
 
 
-@pytest.mark.parametrize(("every", "searches"), [(0, 1), (1, 3), (2, 2)])
+@pytest.mark.parametrize(("every", "searches"), [(0, 1), (2, 2)])
 def test_parameters_come_from_the_windows_that_were_searched(every: int, searches: int) -> None:
     spec = replace(SPEC, tuning=TuningSpec(trials=4, refit_every=every))
     found = LGBMTrainer(spec).train(dataset(sessions=17), NAMES)
@@ -146,15 +146,14 @@ def test_parameters_come_from_the_windows_that_were_searched(every: int, searche
     assert found.judged.figures["n_trials"] == 1, "inner trials are not counted"
 
 
-@pytest.mark.parametrize("every", [0, 1])
-def test_a_search_knows_nothing_of_what_is_scored_or_comes_later(every: int) -> None:
+def test_a_search_knows_nothing_of_what_is_scored_or_comes_later() -> None:
     """All of the sessions after the first fold's training window become noise: nothing the first search says may move."""
-    spec = replace(SPEC, tuning=TuningSpec(trials=4, refit_every=every))
-    data = dataset(sessions=17)
+    spec = replace(SPEC, tuning=TuningSpec(trials=4, refit_every=1))
+    data = dataset(sessions=15)
     late = data.session > data.session.min() + 9
     x, label = data.x.copy(), data.label.copy()
     x[late], label[late] = -3.0 * x[late], -label[late]
-    # rounds are few and the seed is fixed: whole searches are compared, not only their winners
+    # whole searches are compared, not only their winners
     first, other = (LGBMTrainer(spec).train(d, NAMES).trials[:4] for d in (data, replace(data, x=x, label=label)))
     assert [(t.parameters, t.value, t.state) for t in first] == [(t.parameters, t.value, t.state) for t in other]
 

@@ -1,4 +1,4 @@
-"""Training's probabilities come true on a market that does not change, through the real trainer and all of its folds.
+"""Training's probabilities come true on markets that do not change, through the real trainer and all of its folds.
 
 ``INTRADAY_CALIBRATION_SESSIONS=250`` scores as many sessions as issue 6 asks for, on twelve markets; in CI a slice of one.
 """
@@ -34,13 +34,15 @@ def figures(oos: OutOfSample) -> Reliability:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", SEEDS)
-def test_probabilities_of_training_come_true(seed: int) -> None:
-    found = figures(trained(seed))
-    assert found.sessions == SESSIONS
-    assert found.slope.low <= 1.0 <= found.slope.high
-    assert found.ece <= 0.01 * max(1.0, (250 / SESSIONS) ** 0.5)  # fewer rows, more noise
-    assert found.brier_skill.mean > 0.0
+def test_probabilities_of_training_come_true() -> None:
+    """A 95 % interval misses 1 in a market of twenty: of twelve two may."""
+    found = [figures(trained(seed)) for seed in SEEDS]
+    missed = [one.slope for one in found if not one.slope.low <= 1.0 <= one.slope.high]
+    assert len(missed) <= len(found) // 6, missed
+    for one in found:
+        assert one.sessions == SESSIONS
+        assert one.ece <= 0.01 * max(1.0, (250 / SESSIONS) ** 0.5)  # fewer rows, more noise
+        assert one.brier_skill.mean > 0.0
 
 
 def test_odds_that_are_known_come_true_and_bent_ones_do_not() -> None:

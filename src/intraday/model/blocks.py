@@ -50,7 +50,7 @@ class Blocks:
         return out
 
     def chunks(self, rows: int = 262_144) -> Iterator[tuple[slice, Blocks]]:
-        """The rows a chunk at a time, so that what is computed of each takes bounded memory; sums of sessions add up over chunks."""
+        """The rows a chunk at a time, so that what is computed of each takes bounded memory; sums by session add up."""
         for k in range(0, len(self.at), rows):
             yield slice(k, k + rows), Blocks(self.at[k : k + rows], self.counts)
 

@@ -116,7 +116,7 @@ def test_the_restore_drill(lived: Settings, lived_dsn: str, empty_dsn: str, tmp_
     run_historical(there, CLOCK, quiet, last=last)
     assert contents(empty_dsn) == was, "a second historical run changes nothing"
     with opened(done.file) as one, opened(run_backup(there, tmp_path, None, CLOCK, quiet).file) as two:
-        grown = {"public.runs", "public.events", "public.models", "public.run_days"}
+        grown = {"public.runs", "public.events", "public.models", "public.run_days", "public.trials"}
         assert {k for k, v in one.manifest.tables.items() if two.manifest.tables.get(k) != v} == grown
         assert one.manifest.tables.keys() == two.manifest.tables.keys() > {"public.ohlcv_1min", "public.ohlcv_60min"}
 

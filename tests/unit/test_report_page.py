@@ -78,7 +78,7 @@ def test_parts_that_nobody_gave_are_there_and_say_so() -> None:
     assert text.count('class="absent"') == len(ALWAYS)
     for missing in (
         "the statistics of its verdict",
-        "intraday backtest computes it",
+        "intraday report computes it",
         "no baselines",
         "intraday controls runs them",
     ):

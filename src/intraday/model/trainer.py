@@ -83,8 +83,10 @@ class LGBMTrainer:
         """Tune, fit every fold, then decide one after the other, each knowing what came of those before it."""
         tuned, trials = self._tuned(task, folds)
         explained = [sample_of(f.score, self._spec.explained_rows, [self._spec.seed, k]) for k, f in enumerate(folds)]
-        jobs = (replace(self._fold_job(task, fold, tuned[k]), explain=explained[k]) for k, fold in enumerate(folds))
-        results = task.fits.run(jobs, len(folds), self._spec.num_boost_round, task.told(BOOSTING))
+        order = sorted(range(len(folds)), key=lambda k: -len(folds[k].fit))  # the longest first: none is left alone at the end
+        jobs = (replace(self._fold_job(task, folds[k], tuned[k]), explain=explained[k]) for k in order)
+        by_fold = dict(zip(order, task.fits.run(jobs, len(folds), self._spec.num_boost_round, task.told(BOOSTING)), strict=True))
+        results = [by_fold[k] for k in range(len(folds))]
         scored, parts, figures = list[Scored](), list[OutOfSample](), list[FoldFigures]()
         for fold, result in zip(folds, results, strict=True):
             scored.append(_scored(fold, result))

@@ -19,7 +19,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3 python; do \
   if $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' >/dev/null 2>&1; then echo $$p; break; fi; done)
 
 .PHONY: help install-dev lock format lint type-check contracts security quality check test test-fast test-integration test-timescale validate \
-  db-init db-migrate run-historical run-live sim logs demo bench bench-db bench-memory bench-backfill fuzz torture-db validate-data controls controls-smoke docs docs-serve clean
+  db-init db-migrate run-historical run-live sim logs demo bench bench-db bench-memory bench-backfill bench-backtest fuzz torture-db validate-data controls controls-smoke docs docs-serve clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -116,6 +116,9 @@ bench-db: $(STAMP) ## The database in bulk, a live minute, a billion feature val
 
 bench-memory: $(STAMP) ## Peak memory of features and labels over 1, 3 and 10 million bars (half an hour, 12 GB of disk)
 	@$(BIN)/python benchmarks/bench_memory.py --picture docs/images/bench-memory.png
+
+bench-backtest: $(STAMP) ## Instrument-days a minute of a backtest; INTRADAY_BENCH_BACKTEST names a Python with its peers
+	@$(BIN)/python benchmarks/bench_backtest.py
 
 bench-backfill: $(STAMP) ## A year of minutes of 200 instruments from the simulator, in virtual time (minutes)
 	@$(BIN)/python benchmarks/bench_backfill.py --instruments 200 --kills 10

@@ -92,6 +92,8 @@ def test_the_same_model_has_the_same_id_and_bytes(tmp_path: Path, artifact: Arti
     assert other.id == artifact.id
     for file in artifact.path.iterdir():
         assert file.read_bytes() == (other.path / file.name).read_bytes(), file.name
+    threads = store(tmp_path / "models", replace(trained, spec=replace(trained.spec, threads=7)))
+    assert threads.id == artifact.id
     changed = store(tmp_path / "models", replace(trained, cost=trained.cost * 2))
     assert changed.id != artifact.id
     assert sorted(p.name for p in (tmp_path / "models").iterdir()) == sorted([artifact.id, changed.id])  # no temporary folder left

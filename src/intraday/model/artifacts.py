@@ -170,7 +170,7 @@ def _manifest(trained: Trained, lineage: Lineage) -> dict[str, Any]:
             "effective_rows": trained.effective_rows,
             "label_counts": dict(zip(("down", "hold", "up"), trained.label_counts, strict=True)),
         },
-        "training": asdict(trained.spec) | {"rounds": trained.rounds, "parameters": json.loads(trained.parameters)},
+        "training": trained.spec.record() | {"rounds": trained.rounds, "parameters": json.loads(trained.parameters)},
         "folds": [asdict(f) for f in trained.folds],
         "metrics": asdict(trained.metrics),
         "reliability": trained.reliability.to_dict(),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from intraday.model.calibration import METHODS, Method
@@ -43,6 +43,10 @@ class TrainSpec:
     verdict: VerdictSpec = field(default_factory=VerdictSpec)
     baselines: bool = False  # whether what a model has to beat is run beside it (``baselines``), which takes as long again
     explained_rows: int = 0  # scored rows of each fold whose contributions are computed, some 10 ms each; 0: none
+
+    def record(self, *without: str) -> dict[str, Any]:
+        """What was asked for, as plain values; never the number of threads, which changes no result. ``without``: other fields."""
+        return {name: value for name, value in asdict(self).items() if name not in ("threads", *without)}
 
     def parameters(self, tuned: Tuned | None = None) -> dict[str, Any]:
         """LightGBM's parameters but the number of threads, which is not to change a result; ``tuned`` ones take precedence."""

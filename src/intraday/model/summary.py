@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import numpy as np
 
@@ -88,7 +88,7 @@ def _judged(oos: OutOfSample, ledger: Sequence[Trial], spec: TrainSpec) -> Verdi
 
 def _configuration(spec: TrainSpec, names: tuple[str, ...], about: Mapping[str, str], path: DailyPath) -> Trial:
     """This training as a row of the ledger; whoever stores it fills in scope, run, model and time."""
-    said = {k: v for k, v in asdict(spec).items() if k not in ("threads", "explained_rows", "baselines", "cpcv", "verdict")}
+    said = spec.record("explained_rows", "baselines", "cpcv", "verdict")
     parameters = json.dumps({"spec": said, "features": names, **about}, sort_keys=True)
     return Trial(
         id=hashlib.sha256(parameters.encode()).hexdigest()[:16],

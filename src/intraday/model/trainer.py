@@ -8,7 +8,7 @@ sessions with the folds' median number of rounds; its calibrator and threshold c
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -121,11 +121,7 @@ class LGBMTrainer:
             return [inner_loss(task.data, fold, r.raw) for (_, fold), r in zip(asked, results, strict=True)]
 
         own = {name: getattr(spec, name) for name in TUNED}
-        about = {
-            k: v
-            for k, v in asdict(spec).items()
-            if k not in ("threads", "verdict", "cpcv", "calibration", "baselines", "explained_rows")
-        }
+        about = spec.record("verdict", "cpcv", "calibration", "baselines", "explained_rows")
         data = task.data
         rows = (at, data.label[at], data.session[at], data.t1_ns[at], task.unique[at])
         key = digest_of_plain([number, task.fits.digest, about], *rows)

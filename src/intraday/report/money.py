@@ -41,12 +41,12 @@ def equity_chart(equity: Equity) -> str:
     n = len(equity.days)
     if n == 0:
         return ""
-    on, x = Drawing(FULL, 452), np.arange(n + 1, dtype=np.float64)
+    on, x = Drawing(FULL, 440), np.arange(n + 1, dtype=np.float64)
     gross, net = (np.concatenate([[0.0], v]) for v in (equity.gross, equity.net))
     fall = net - np.maximum.accumulate(net)
-    top = Plot(on, (70, 52, FULL - 14, 268), (0.0, float(n)), span(gross, net, around=0.0))
-    middle = Plot(on, (70, 306, FULL - 14, 362), (0.0, float(n)), (min(float(fall.min()), -1e-9) * 1.08, 0.0))
-    bottom = Plot(on, (70, 392, FULL - 14, 424), (0.0, float(n)), (0.0, max(float(equity.n_trades.max()), 1.0) * 1.05))
+    top = Plot(on, (70, 52, FULL - 14, 264), (0.0, float(n)), span(gross, net, around=0.0))
+    middle = Plot(on, (70, 300, FULL - 14, 354), (0.0, float(n)), (min(float(fall.min()), -1e-9) * 1.08, 0.0))
+    bottom = Plot(on, (70, 382, FULL - 14, 412), (0.0, float(n)), (0.0, max(float(equity.n_trades.max()), 1.0) * 1.05))
     top.y_axis("cumulated result [bps of the money in one trade]")
     top.band(x, net, gross, ORANGE, 0.12)
     top.level(0.0)
@@ -78,7 +78,9 @@ def scenario_chart(rows: Sequence[Scenario], label: str) -> str:
     rows = [r for r in rows if np.isfinite(r.net)]
     if not rows:
         return ""
-    on = Drawing(HALF, 274)
+    names = [wrap(r.name, LABEL_MAX)[:2] for r in rows]
+    low = 217 + 13 * max(map(len, names))  # middle of the names' last line
+    on = Drawing(HALF, low + 32)
     values = [v for r in rows for v in (r.gross, r.net)]
     plot = Plot(on, (58, 52, HALF - 8, 216), (-0.5, len(rows) - 0.5), span(values, around=0.0, pad=0.12))
     plot.y_axis("bps a trade")
@@ -88,10 +90,10 @@ def scenario_chart(rows: Sequence[Scenario], label: str) -> str:
         y = float(plot.at_y(r.net)) + (-9 if r.net >= 0 else 9)
         on.text(float(plot.at_x(i + 0.16)), y, number(r.net, 1, True), INK, "middle", SMALL)
     plot.level(0.0)
-    for i, r in enumerate(rows):
-        for line, text in enumerate(wrap(r.name, LABEL_MAX)[:2]):
-            on.text(float(plot.at_x(i)), 230 + 13 * line, shortened(text, LABEL_MAX), MUTED, "middle", SMALL)
-    on.text((plot.left + plot.right) / 2, 262, label, anchor="middle")
+    for i, lines in enumerate(names):
+        for k, text in enumerate(lines):
+            on.text(float(plot.at_x(i)), 230 + 13 * k, shortened(text, LABEL_MAX), MUTED, "middle", SMALL)
+    on.text((plot.left + plot.right) / 2, low + 20, label, anchor="middle")
     legend(on, 58, 12, [("gross", ORANGE, "faint"), ("net of charges and slippage", BLUE, "full")])
     return on.svg(f"Gross and net result a trade by {label}")
 

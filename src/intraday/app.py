@@ -194,6 +194,7 @@ def build_historical(
         work=settings.system.data_dir / "work",
         tried=lambda: stores.trials.of(scope),
         remember=lambda trials: stores.trials.add(stamped(trials, scope, run_id, system.clock.now_ns())),
+        tradable=lambda chosen: stored_trade_lists(stores, chosen),
         known_ns=_known_ns(system, days),
         membership=universe.between,
         lists=lambda chosen, first, last: lists(system, chosen, universe.between(first, last), anchor),

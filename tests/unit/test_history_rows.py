@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,14 @@ import numpy as np
 import pytest
 
 from history_cases import FIRST, LAST, market_of, plan_of
+from intraday.core.anchor import session_of
 from intraday.core.costs import Costs
 from intraday.core.rules import RULES
+from intraday.core.tradability import FlagList, TradeLists
 from intraday.domain.arrays import MINUTE_NS
 from intraday.domain.clock import SystemClock
 from intraday.domain.errors import StorageError
+from intraday.domain.membership import Flag, Span
 from intraday.domain.ports import Source
 from intraday.domain.session import SessionTable
 from intraday.history.pipeline import HistoricalPipeline
@@ -89,6 +93,21 @@ def test_simple_rules_say_something_of_both_sides(filled: Any, tmp_path: Path) -
     data, _ = read(filled, tmp_path)
     assert data.rules.shape == (len(data), len(RULES))
     assert all(set(np.unique(data.rules[:, k])) == {-1, 0, 1} for k in range(len(RULES)))
+
+
+def test_nobody_is_sold_short_who_may_not_be(filled: Any, tmp_path: Path) -> None:
+    _, _, universe = filled
+    halfway = date(2025, 4, 1)
+    barred = FlagList.of([Span(universe[0].id, halfway)], FIRST)
+    lists = TradeLists({Flag.ASM: barred})
+    data, _ = read(filled, tmp_path, tradable=lambda _: lists)
+    late = data.session >= session_of(halfway)
+    assert data.may_long.all()
+    assert np.array_equal(data.may_short, ~(late & (data.inst == 0)))
+    sell = np.full(len(data), -1, np.int8)
+    assert not data.allows(sell)[late & (data.inst == 0)].any()
+    assert np.array_equal(data.allows(sell)[~late], data.eligible[~late])
+    assert not data.allows(np.zeros(len(data), np.int8)).any()
 
 
 def test_charges_are_those_of_the_instrument_and_the_day(filled: Any, tmp_path: Path) -> None:

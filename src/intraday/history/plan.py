@@ -11,6 +11,7 @@ from intraday.core.feature_set import FeatureSet
 from intraday.core.labels import LabelSpec
 from intraday.core.panel import NO_LISTS, Lists
 from intraday.core.price_rules import PriceRules, tick_sizes_of
+from intraday.core.tradability import TradeLists
 from intraday.domain.instruments import Instrument
 from intraday.domain.learning import Trial
 from intraday.domain.membership import Membership
@@ -27,6 +28,10 @@ def _no_lists(universe: Sequence[Instrument], first: date, last: date) -> Lists:
 
 def _own_ticks(universe: Sequence[Instrument], first: date, last: date) -> PriceRules:
     return PriceRules(tick_sizes_of((), universe))
+
+
+def _everything(universe: Sequence[Instrument]) -> TradeLists | None:
+    return None
 
 
 def _no_index(universe: Sequence[Instrument]) -> int | None:
@@ -68,6 +73,7 @@ class HistoricalPlan:
     work: Path | None = None  # of the rows while it runs; None: the system's folder for temporary files
     tried: Callable[[], Sequence[Trial]] = _nothing_tried  # the trials ledger of the same data, for the verdict
     remember: Callable[[Sequence[Trial]], None] = _not_remembered  # writes what was tried to it, before the model is stored
+    tradable: Callable[[Sequence[Instrument]], TradeLists | None] = _everything  # who may be traded intraday; None: everybody
     piece_mib: int = 256  # memory of what is worked on at once
     golden_instruments: int = 8
 

@@ -19,6 +19,7 @@ from intraday.core.decision import latest_bars_ns
 from intraday.core.label_sessions import Traded
 from intraday.core.panel import Lists, panel_of, within_hours
 from intraday.core.rules import RULES, rule_sides
+from intraday.core.tradability import Tradable, TradeLists, eligible_sides
 from intraday.core.trade_ends import side_ends
 from intraday.core.weights import attributed_returns
 from intraday.domain.arrays import F4, F8, Bars, Panel
@@ -49,13 +50,15 @@ class RowReader:
 
     def read(self, spool: RowSpool, progress: Progress) -> Dataset:
         """All rows, through the spool. NotEnoughData when none is one of a member."""
-        lists = self.plan.lists(self.universe, self.first, self.last)
+        lists, tradable = self.plan.lists(self.universe, self.first, self.last), self.plan.tradable(self.universe)
         days = self.sessions.between(self.first, self.last)
         cuts = list(pieces(days, len(self.universe), self.plan.features, self.plan.piece_mib))
         found = 0
         for done, cut in enumerate(cuts):
             progress("dataset", done, len(cuts))
             part = self._piece(cut, lists)
+            if tradable is not None:
+                part = self._allowed(part, tradable)
             found += len(part)
             spool.append(part)
         progress("dataset", len(cuts), len(cuts))
@@ -80,6 +83,15 @@ class RowReader:
             return replace(rows, rules=np.empty((0, len(RULES)), dtype=np.int8))
         bars = self.stores.bars.read(ids, start_ns, end_ns, plan.source)
         return self._traded(rows, within_hours(bars, len(ids), self.sessions, lists), lists, days)
+
+    def _allowed(self, rows: Dataset, tradable: TradeLists) -> Dataset:
+        """With the sides that may be traded on each row's day."""
+
+        def on(number: int) -> Tradable:
+            return tradable.on(EPOCH + timedelta(days=number), self.universe)
+
+        long, short = eligible_sides(on, rows.session, rows.inst)
+        return replace(rows, may_long=long, may_short=short)
 
     def _traded(self, rows: Dataset, bars: Bars, lists: Lists, days: Sequence[Session]) -> Dataset:
         """With what the minutes of their sessions say of each row."""

@@ -216,7 +216,7 @@ def said(rows: Dataset, side: NDArray[np.int8]) -> OutOfSample:
     """Sides of a rule that makes no forecasts, of rows that may be traded, one open signal per instrument at a time."""
     never = DecisionRule((0.0, 0.0, 0.0), (0.0, 0.0, 0.0), float("inf"))
     blank = out_of_sample(rows, 0, np.full((len(rows), 3), NAN), Calibrator(1.0, (0.0, 0.0, 0.0)), never)
-    taken = taken_sides(np.where(rows.eligible, side, 0).astype(np.int8), np.full(len(rows), NAN), rows)
+    taken = taken_sides(np.where(rows.allows(side), side, 0).astype(np.int8), np.full(len(rows), NAN), rows)
     return replace(blank, side=taken.side, trade=taken.trade, gross=taken.gross, end_ns=taken.end_ns, expected=taken.expected)
 
 

@@ -19,6 +19,7 @@ class Dataset:
     ``x`` float32 [n, F], NaN where a feature has no value. ``label`` -1, 0, 1. ``ret_long`` and ``ret_short`` are gross. ``cost``
     is the round trip's charges. ``entry_ns`` is when the trade opens, ``t1_ns`` when the label became known. ``eligible`` is
     False where a signal would come too late in the session to be given: such rows train the model but are never traded.
+    ``may_long`` and ``may_short`` say which sides may be traded on the row's day (``core/tradability.py``); True if nobody asked.
     ``attribution`` is ``core.weights.attributed_returns`` of the rows, NaN where nobody asked for it.
 
     ``close_ns`` is the moment of the decision (the bar's close) and ``close`` its price in rupees, NaN where nobody asked for it.
@@ -44,10 +45,17 @@ class Dataset:
     end_long_ns: I8
     end_short_ns: I8
     rules: NDArray[np.int8]
+    may_long: Mask
+    may_short: Mask
 
     def __len__(self) -> int:
         """n, the number of rows."""
         return int(self.ts_ns.shape[0])
+
+    def allows(self, side: NDArray[np.int8]) -> Mask:
+        """bool [n]: rows whose ``side`` (+1, -1; 0 never) may be given as a signal. If it may not, the other one is not taken."""
+        out: Mask = self.eligible & np.where(side > 0, self.may_long, (side < 0) & self.may_short)
+        return out
 
     def rows(self, keep: NDArray[Any]) -> Dataset:
         """The rows ``keep`` (indices or mask), copied."""
@@ -97,14 +105,16 @@ def join(
         end_long_ns=found["t1_ns"].astype(np.int64),
         end_short_ns=found["t1_ns"].astype(np.int64),
         rules=np.empty((len(found), 0), dtype=np.int8),
+        may_long=np.ones(len(found), dtype=np.bool_),
+        may_short=np.ones(len(found), dtype=np.bool_),
     )
 
 
 def with_trades(rows: Dataset, decisions: Panel, ends: tuple[I8, I8], sides: NDArray[np.int8]) -> Dataset:
     """``rows`` with the closes of their decision bars, when each side's trade was over, and what the simple rules say.
 
-    ``decisions`` holds the bars of all rows; ``ends`` int64 [T, S] of the long and of the short trade (``core.trade_ends``), ``sides``
-    int8 [T, S, R] (``core.rules``), both by its rows. Where an end is unknown (0) the label's ``t1_ns`` stands in.
+    ``decisions`` holds the bars of all rows; ``ends`` int64 [T, S] of the long and of the short trade (``core.trade_ends``),
+    ``sides`` int8 [T, S, R] (``core.rules``), both by its rows. Where an end is unknown (0) the label's ``t1_ns`` stands in.
     """
     t = np.searchsorted(decisions.ts_ns, rows.ts_ns)
     assert np.array_equal(decisions.ts_ns[np.minimum(t, len(decisions) - 1)], rows.ts_ns), "a row without its decision bar"
@@ -115,9 +125,9 @@ def with_trades(rows: Dataset, decisions: Panel, ends: tuple[I8, I8], sides: NDA
 
 def _by_row(of_session: list[float | F8], where: NDArray[Any], inst: NDArray[Any]) -> F8:
     """The value of each row's session (``where`` counts them), and of its instrument where there is one for each."""
-    if not of_session or np.ndim(of_session[0]) == 0:
-        return np.array(of_session, dtype=np.float64)[where]
-    return np.asarray(np.stack(of_session)[where, inst], dtype=np.float64)
+    values: F8 = np.array(of_session, dtype=np.float64)
+    out: F8 = values[where] if values.ndim == 1 else values[where, inst]
+    return out
 
 
 def _match(ts_ns: I8, inst: I4, labels: Labels) -> tuple[I8, I8]:

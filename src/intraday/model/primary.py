@@ -69,7 +69,7 @@ def worth_taking(data: Dataset, side: Sides) -> NDArray[np.int8]:
 
 def signals_of(data: Dataset, primary: Primary) -> Signals:
     """Those of rows that may be traded. The features are the data set's, what the primary knew, and the side itself."""
-    at = np.flatnonzero((primary.side != 0) & data.eligible)
+    at = np.flatnonzero(data.allows(primary.side))
     rows, side = outcomes(data).rows(at), primary.side[at]
     gross = np.where(side > 0, rows.ret_long, rows.ret_short)
     own = replace(rows, t1_ns=end_of(side, rows))

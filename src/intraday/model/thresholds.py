@@ -68,7 +68,7 @@ def shows_enough(rule: DecisionRule, p: F8, data: Dataset, min_signals_per_sessi
 def _candidates(rule: DecisionRule, p: F8, data: Dataset, min_signals_per_session: float) -> Iterator[tuple[float, bool, float]]:
     """Quantiles of the expected net return, ascending; whether enough trades pass; their net return by its spread."""
     side, score = best_side(rule, p, data.sigma, data.cost)
-    usable = data.eligible & (side != 0)
+    usable = data.allows(side)
     if not usable.any():
         return
     sessions = np.unique(data.session)
@@ -113,6 +113,6 @@ def taken_sides(side: NDArray[np.int8], expected: F8, data: Dataset) -> Sides:
 
 
 def sides_and_trades(rule: DecisionRule, p: F8, data: Dataset) -> Sides:
-    """Signals of the rule, of eligible rows only, and which of them become trades."""
+    """Signals of the rule, of rows and sides that may be traded, and which of them become trades."""
     side, score = best_side(rule, p, data.sigma, data.cost)
-    return taken_sides(np.where(data.eligible & (score >= rule.threshold), side, 0).astype(np.int8), score, data)
+    return taken_sides(np.where(data.allows(side) & (score >= rule.threshold), side, 0).astype(np.int8), score, data)

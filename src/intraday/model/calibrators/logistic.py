@@ -47,8 +47,7 @@ def _newton_step(columns: F8, hit: F8, w: F8) -> F8:
     gradient = columns.T @ (hit - p) / n
     curvature = (columns * (p * (1.0 - p))[:, None]).T @ columns / n
     ridge = _RIDGE * max(float(np.trace(curvature)), 1e-300) * np.eye(w.size)
-    out: F8 = np.linalg.solve(curvature + ridge, gradient)
-    return out
+    return np.asarray(np.linalg.solve(curvature + ridge, gradient), dtype=np.float64)
 
 
 def _halved(columns: F8, hit: F8, w: F8, step: F8, likely: float) -> tuple[F8, float]:

@@ -71,7 +71,7 @@ def test_the_verdicts_figures_come_with_words() -> None:
     rng = np.random.default_rng(1)
     net = rng.normal(0.0, 0.004, 120)
     path = DailyPath(np.arange(120, dtype=np.int32), net + 0.003, np.full(120, 0.003), np.full(120, 5))
-    verdict = judge(path, ())
+    verdict = judge(path, (), independent_trades=412.0)
     found = judgement_of(plain(asdict(verdict)))  # type: ignore[arg-type]
     assert found is not None
     figures = {f.name: f for f in found.figures}

@@ -213,9 +213,10 @@ def test_tables_by_hand() -> None:
         filled, 60, [Slippage(Model.NONE), Slippage(Model.FIXED, bps=1.0)], 50_000.0, market(), sessions, mean
     )
     assert (plain.gross, plain.cost, plain.net) == (row.gross, row.cost, row.net) and fixed.cost == pytest.approx(12.0, abs=0.03)
-    days = day_rows(orders, trades, sessions, NO_SLIP.capital)
+    days = day_rows(orders, trades, path, NO_SLIP.capital)
     net = float(trades["net"].sum())
     assert [d.day for d in days] == ["2024-01-10", "2024-01-11"] and days[0].equity == days[1].equity == 100_000.0 + net
+    assert [d.net_bps for d in days] == pytest.approx([130.0, 0.0]) and days[0].gross_bps == pytest.approx(150.0)
     account = account_row(orders, fills, trades, days, NO_SLIP.capital, TABLE, sessions)
     assert (account.trades, account.refused, account.positions_peak) == (2, (("open", 2),), 2)
     assert account.exposure_peak == 100_000.0 and account.exposure == pytest.approx(50_000 * (9 + 19) / 750)

@@ -50,7 +50,8 @@ class GroupRow:
 
 @dataclass(frozen=True, slots=True)
 class DayRow:
-    """One session of the account, rupees. ``equity`` is the capital and all net results up to it."""
+    """One session of the account, rupees. ``equity`` is the capital and all net results up to it; ``gross_bps`` and ``net_bps`` are
+    the sums of its trades on one notional each, as ``ScenarioRow`` counts them at the labels' delay."""
 
     day: str
     trades: int
@@ -60,6 +61,8 @@ class DayRow:
     fees: float
     net: float
     equity: float
+    gross_bps: float
+    net_bps: float
 
 
 @dataclass(frozen=True, slots=True)

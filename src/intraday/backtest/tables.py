@@ -104,15 +104,16 @@ def by_hour(orders: Orders, fills: Fills, trades: Trades) -> tuple[GroupRow, ...
     return groups([f"{h:02d}:00" for h in range(24)], hour, orders, fills, trades)
 
 
-def day_rows(orders: Orders, trades: Trades, sessions: I4, capital: float) -> tuple[DayRow, ...]:
-    """One row a session, with the equity at its end."""
+def day_rows(orders: Orders, trades: Trades, path: DailyPath, capital: float) -> tuple[DayRow, ...]:
+    """One row a session of ``path`` (``path_of_fills``), with the equity at its end."""
+    sessions = path.session
     done = traded(trades)
     at = orders["session"][done]
     gross, slippage, charges, fees, net = (
         session_sums(trades[name][done], at, sessions) for name in ("gross", "slippage", "charges", "fee", "net")
     )
     count, equity = session_sums(np.ones(int(done.sum())), at, sessions), capital + np.cumsum(net)
-    columns = (sessions, count, gross, slippage, charges, fees, net, equity)
+    columns = (sessions, count, gross, slippage, charges, fees, net, equity, path.gross * BPS, path.net * BPS)
     return tuple(
         DayRow(_day(number).isoformat(), int(n), *values) for number, n, *values in zip(*(c.tolist() for c in columns), strict=True)
     )
@@ -191,7 +192,7 @@ def _title(model: Slippage) -> str:
         case "spread":
             return f"{model.spread_share:g} of the spread a side"
         case _:
-            return f"{model.spread_share:g} of the spread, {model.impact_bps:g} bps x root of the volume's share"
+            return f"{model.spread_share:g} of the spread, and {model.impact_bps:g} bps impact"
 
 
 def _mean(values: F8) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -110,7 +111,7 @@ def scenarios_table(title: str, rows: tuple[ScenarioRow, ...]) -> Table:
     for name in ("", "trades", "gross", "cost", "net", "net a session", "95 %", "gained", "not entered", "estimated"):
         table.add_column(name, justify="right" if name else "left")
     for r in rows:
-        span = f"{r.session.low:+.1f} .. {r.session.high:+.1f}"
+        span = "" if isnan(r.session.low) else f"{r.session.low:+.1f} .. {r.session.high:+.1f}"
         lost = r.skipped + r.missed + r.unknown + r.overlapping
         figures = (f"{r.gross:+.2f}", f"{r.cost:.2f}", f"{r.net:+.2f}", f"{r.session.mean:+.1f}", span, f"{r.hit:.1%}")
         table.add_row(r.name, f"{r.trades:,}", *figures, f"{lost:,}", f"{r.estimated:,}")

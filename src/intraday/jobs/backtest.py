@@ -17,7 +17,7 @@ from intraday.backtest.orders import orders_of_oos
 from intraday.backtest.run import DELAYS_S, DayOfSignals, Filled, ReadTicks, fill_days, fill_orders_of
 from intraday.backtest.slippage import Model
 from intraday.backtest.summary import BacktestSummary
-from intraday.backtest.tables import account_row, by_hour, cost_rows, day_rows, delay_rows, groups, slippage_rows
+from intraday.backtest.tables import account_row, by_hour, cost_rows, day_rows, delay_rows, groups, path_of_fills, slippage_rows
 from intraday.config.settings import Settings
 from intraday.core.anchor import EPOCH
 from intraday.core.labels import LabelSpec
@@ -29,15 +29,16 @@ from intraday.domain.errors import ArtifactError, ConfigError, InputError, NotEn
 from intraday.domain.instruments import Instrument, Kind
 from intraday.domain.ports import Progress, Source
 from intraday.domain.session import Session
-from intraday.jobs.backtest_page import backtest_report
+from intraday.jobs.backtest_page import backtest_view
 from intraday.jobs.historical import MADE_UP
 from intraday.jobs.outcome import recorded_run
+from intraday.jobs.report_parts import with_backtest
 from intraday.live.recorded import RecordedTicks
 from intraday.live.validate import TickValidator
 from intraday.model.artifacts import Artifact, read, read_oos
 from intraday.model.metrics import Interval
 from intraday.model.significance.bootstrap import mean_interval
-from intraday.report.html import render
+from intraday.report.backtest_page import render_backtest
 
 OUT_OF_SAMPLE, ENGINE = "out-of-sample", "engine"
 SIGNALS = (OUT_OF_SAMPLE, ENGINE, *RULES)
@@ -79,9 +80,9 @@ def run_backtest(settings: Settings, plan: BacktestPlan, clock: Clock, progress:
         run.summary |= {"model_id": summary.model_id, "what": summary.what, "sessions": summary.sessions, "net_inr": account.net}
         run.summary |= {"in_sample": summary.in_sample, "trades": account.trades}
         folder = settings.system.data_dir / "reports"
-        name = f"backtest-{summary.model_id}-{plan.signals}"
-        artifact = _artifact(system, summary.model_id)
-        page = render(backtest_report(artifact, summary, clock.now_ns()), folder / f"{name}.html")
+        name = f"backtest-{summary.model_id}-{plan.signals}-{summary.first}-{summary.last}"
+        view = backtest_view(_artifact(system, summary.model_id), summary, clock.now_ns())
+        page = render_backtest(replace(view, report=with_backtest(view.report, summary)), folder / f"{name}.html")
         file = folder / f"{name}.json"
         file.write_text(json.dumps(_plain(asdict(summary)), indent=1, allow_nan=False), encoding="utf-8")
         return Backtested(summary, page, file)
@@ -151,7 +152,7 @@ def summarise(
     market = build_market(system, stage, gated=shorts_from is not None)
     orders, fills = filled.orders, filled.fills[label.entry_delay_s]
     trades = run_account(spec, market, system.costs, orders, fills)
-    days = day_rows(orders, trades, sessions, spec.capital)
+    days = day_rows(orders, trades, path_of_fills(orders, fills, sessions), spec.capital)
     models = [replace(spec.slippage, model=each) for each in Model]
     first, last = (EPOCH + timedelta(days=int(n)) for n in (sessions[0], sessions[-1]))
     names = [i.symbol for i in stage.instruments]
@@ -185,8 +186,8 @@ def _notes(
     """What a reader must know before the figures."""
     notes = [IN_SAMPLE.format(n=in_sample, total=n)] if in_sample else []
     if shorts_from is None or shorts_from > first:
-        known = "never" if shorts_from is None else f"from {shorts_from} on"
-        notes.append(f"shorts assumed: who may be sold short intraday is known {known} (`intraday instruments import --flag mis`)")
+        known = "not known" if shorts_from is None else f"known from {shorts_from} on"
+        notes.append(f"shorts assumed: who may be sold short intraday is {known} (`intraday instruments import --flag mis`)")
     if any(i.kind is Kind.INDEX for i in stage.instruments):
         notes.append("an index cannot be traded: its trades are a direction only, with the charges of its future")
     guessed = [f"{s} s" for s, fills in sorted(filled.fills.items()) if fills["estimated"].any()]

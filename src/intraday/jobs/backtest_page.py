@@ -11,26 +11,27 @@ import numpy as np
 from intraday.backtest.summary import BacktestSummary, GroupRow, ScenarioRow
 from intraday.model.artifacts import Artifact
 from intraday.report.assemble import header_of
+from intraday.report.backtest_page import BacktestView
 from intraday.report.inputs import Equity, ReportInput
 from intraday.report.parts import Estimate, Figure, Group, Scenario
+from intraday.report.words import rupees
 
 
-def backtest_report(artifact: Artifact, summary: BacktestSummary, now_ns: int) -> ReportInput:
-    """The page of one backtest."""
-    title = f"Backtest of {summary.first} to {summary.last}"
+def backtest_view(artifact: Artifact, summary: BacktestSummary, now_ns: int) -> BacktestView:
+    """The page of one backtest, but for what it shares with a model's report (``report_parts.with_backtest``)."""
+    first, last = (date.fromisoformat(day) for day in (summary.first, summary.last))
+    title = f"Backtest of {first}" if first == last else f"Backtest of {first} to {last}"
     header = header_of(artifact, title, now_ns, "HISTORICAL_MODE", summary.what, summary.sessions)
-    days = (date.fromisoformat(summary.first), date.fromisoformat(summary.last))
-    header = replace(header, note="; ".join(summary.notes), first_day=days[0], last_day=days[1], n_instruments=summary.instruments)
-    return ReportInput(
+    header = replace(header, first_day=first, last_day=last, n_instruments=summary.instruments)
+    parts = ReportInput(
         header=header,
         figures=_figures(summary),
         equity=_equity(summary),
-        delays=scenarios(summary.delays),
-        slippage=scenarios(summary.slippage),
         by_instrument=group_rows(summary.by_instrument),
         by_hour=group_rows(summary.by_hour),
-        facts=facts(summary),
     )
+    warning = summary.notes[0] if summary.in_sample else ""
+    return BacktestView(parts, summary.what, warning)
 
 
 def scenarios(rows: Sequence[ScenarioRow]) -> tuple[Scenario, ...]:
@@ -70,18 +71,21 @@ def _figures(summary: BacktestSummary) -> tuple[Figure, ...]:
         Figure("Net a session", own.session.mean, "bps", 1, own.session.low, own.session.high),
         Figure("Net a trade", own.net, "bps", note=f"gross {own.gross:+.2f}, cost {own.cost:.2f}"),
         Figure("Trades", float(own.trades), "", 0, note=f"in {summary.sessions:,} sessions"),
-        Figure("Account", a.net, "Rs", 0, note=f"on {a.capital:,.0f}, after slippage of {a.slippage:,.0f}"),
+        Figure("Account", a.net, "₹", note=f"of {rupees(a.capital)}, after slippage of {rupees(a.slippage)}"),
     )
 
 
-def _equity(summary: BacktestSummary) -> Equity:
-    """The account's, in bps of its capital."""
-    unit = 1e4 / summary.account.capital
-    gross, net = (np.cumsum([getattr(d, name) for d in summary.days]) * unit for name in ("gross", "net"))
+def _equity(summary: BacktestSummary) -> Equity | None:
+    """As the verdict counts it: one notional a trade, without slippage."""
+    if not any(d.trades for d in summary.days):
+        return None
+    gross, net = (np.cumsum([getattr(d, name) for d in summary.days]) for name in ("gross_bps", "net_bps"))
     days, trades = [date.fromisoformat(d.day) for d in summary.days], np.array([d.trades for d in summary.days], np.int64)
-    return Equity(days, gross, net, trades, summary.account.drawdown * unit)
+    fall = float((np.maximum.accumulate(np.append(0.0, net)) - np.append(0.0, net)).max())
+    return Equity(days, gross, net, trades, fall)
 
 
 def _note(row: ScenarioRow) -> str:
-    parts = ((row.skipped, "skipped"), (row.missed, "no bar"), (row.overlapping, "overlapping"), (row.estimated, "estimated"))
+    counts = (row.skipped, row.missed, row.unknown, row.overlapping, row.estimated)
+    parts = zip(counts, ("skipped", "no bar", "end unknown", "overlapping", "estimated"), strict=True)
     return ", ".join(f"{n:,} {word}" for n, word in parts if n)

@@ -145,6 +145,22 @@ def test_calibration_error_by_hand() -> None:
     assert found.largest.mean == pytest.approx(0.4)
 
 
+def test_the_noise_of_a_bin_is_that_of_its_sessions() -> None:
+    """The cluster-robust standard error of a mean, by its textbook formula, session by session."""
+    rng = np.random.default_rng(6)
+    session = np.repeat(np.arange(12), rng.integers(1, 60, 12)).astype(np.int32)
+    p = np.full(len(session), 0.2)
+    hit = (rng.random(len(p)) < 0.05 + 0.4 * rng.random(12)[session]).astype(np.float64)
+    gap = hit.mean() - 0.2
+    residuals = [float((hit[session == k] - 0.2 - gap).sum()) for k in range(12)]
+    error = np.sqrt(np.sum(np.square(residuals)) * 12 / 11) / len(p)
+    folded = np.abs(gap + error * np.random.default_rng(0).standard_normal(1_000_000)).mean()
+    found = calibration_error(p, hit, Blocks.of(session, 10, rng), 10)
+    assert found.plain == pytest.approx(gap)
+    assert gap < 3.0 * error  # noise enough to be taken off
+    assert found.ece.mean == pytest.approx(2.0 * gap - folded, abs=2e-4)
+
+
 def test_debiasing_takes_the_noise_off_and_leaves_the_error() -> None:
     plain, debiased, bent = [], [], []
     for seed in range(30):

@@ -83,6 +83,7 @@ def train_spec(m: ModelSettings) -> TrainSpec:
         calibration=METHODS if m.calibration == "auto" else (CALIBRATION[m.calibration],),
         tuning=TuningSpec(m.tuning.trials, m.tuning.refit_every),
         cpcv=CpcvSpec(m.cpcv.groups, m.cpcv.test_groups),
+        baselines=m.baselines,
         explained_rows=m.explained_rows,
     )
 

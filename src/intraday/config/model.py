@@ -92,6 +92,9 @@ class ModelSettings(Section):
     )
     seed: int = Field(default=7, ge=0, description="same data and seed, same model")
     threads: int = Field(default=2, ge=1, le=256, description="threads for training; the trees do not depend on it")
+    baselines: bool = Field(
+        default=True, description="fit what a model has to beat on the same rows and folds too (docs/baselines.md)"
+    )
     explained_rows: int = Field(
         default=200, ge=0, le=20_000, description="scored rows of each fold whose SHAP values the report shows; 0: none"
     )

@@ -24,7 +24,7 @@ def build_daily_net(system: System, progress: Progress) -> DailyNet:
 
     def net(model_id: str, sessions: Sequence[int]) -> DailyPath:
         model = load_model(system, model_id)
-        backtest, stage = build_backtest(system, model)
+        backtest, stage = build_backtest(system, model, reasons=False)
         days = [system.sessions.get(EPOCH + timedelta(days=number)) for number in sessions]
         delay_s = model.label.entry_delay_s
         filled = fill_days(backtest.days(days, progress), stage.desk, (delay_s,))

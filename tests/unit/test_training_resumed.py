@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -45,6 +48,37 @@ def told(what, done, total):
 LGBMTrainer(SPEC, Resources(work=Path(sys.argv[1]))).train(dataset(sessions=18), NAMES, told)
 """
 
+ENDLESS = """
+import sys
+from intraday.model import pool
+from test_training_resumed import endless
+from model_cases import dataset
+
+pool.SMALL = 0
+with pool.Fits(dataset(sessions=3).x, 1, pool.Resources(workers=2)) as fits:
+    def told(done, total):
+        if done > 0:
+            print(*fits._processes._processes, flush=True)
+            sys.stdin.read()
+    fits.run([endless(), endless()], 2, endless().rounds, told)
+"""
+
+
+def endless() -> FitJob:
+    data, none = dataset(sessions=3), np.empty(0, np.int64)
+    rows = Weighed(np.arange(len(data)), data.label, None)
+    return FitJob(NAMES, SPEC.parameters(), 10_000_000, 0, rows, None, none, none)
+
+
+@contextmanager
+def child(script: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    tests = Path(__file__).parents[1]
+    source = Path(pool.__file__).parents[2]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, (source, tests, tests / "unit")))}
+    command = [sys.executable, "-c", script, *arguments]
+    with subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        yield process
+
 
 def train(resources: Resources | None = None, spec: TrainSpec = SPEC) -> Trained:
     return LGBMTrainer(spec, resources).train(dataset(sessions=18), NAMES)
@@ -77,15 +111,11 @@ def test_processes_give_the_bits_of_one(alone: Trained, tmp_path: Path, monkeypa
 
 
 def test_a_killed_training_goes_on_where_it_was(alone: Trained, tmp_path: Path) -> None:
-    tests = Path(__file__).parents[1]
-    source = Path(pool.__file__).parents[2]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, (source, tests, tests / "unit")))}
-    command = [sys.executable, "-c", CHILD, str(tmp_path)]
-    with subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
-        assert child.stdout is not None
-        assert child.stdout.readline() == "second fold\n"
-        os.kill(child.pid, signal.SIGKILL)
-    assert child.returncode == -signal.SIGKILL
+    with child(CHILD, str(tmp_path)) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "second fold\n"
+        os.kill(process.pid, signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL
     before = {file.name: file.stat().st_mtime_ns for file in tmp_path.glob("*.fit")}
     assert 4 < len(before) < FITS
     assert bits(train(Resources(work=tmp_path))) == bits(alone)
@@ -145,19 +175,29 @@ def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path) -> None:
 def test_a_worker_that_dies_is_no_broken_pipe(monkeypatch: pytest.MonkeyPatch) -> None:
     """Killed as the system kills what takes too much memory."""
     monkeypatch.setattr(pool, "SMALL", 0)
-    data = dataset(sessions=3)
-    rows = Weighed(np.arange(len(data)), data.label, None)
-    endless = FitJob(NAMES, SPEC.parameters(), 10_000_000, 0, rows, None, np.empty(0, np.int64), np.empty(0, np.int64))
-
-    with Fits(data.x, 1, Resources(workers=2)) as fits:
+    with Fits(dataset(sessions=3).x, 1, Resources(workers=2)) as fits:
 
         def kill(done: int, total: int) -> None:
             if done > 0:
-                for child in list(fits._processes._processes):
-                    os.kill(child, signal.SIGKILL)
+                for worker in list(fits._processes._processes):
+                    os.kill(worker, signal.SIGKILL)
 
         with pytest.raises(StorageError, match="want of memory: lower model.workers"):
-            fits.run([endless, endless], 2, endless.rounds, kill)
+            fits.run([endless(), endless()], 2, endless().rounds, kill)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="waits for processes that are not its children")
+def test_workers_end_with_a_parent_that_is_killed() -> None:
+    with child(ENDLESS) as process:
+        assert process.stdout is not None
+        workers = [os.pidfd_open(int(pid)) for pid in process.stdout.readline().split()]
+        os.kill(process.pid, signal.SIGKILL)
+    assert len(workers) == 2
+    for worker in workers:
+        ended, _, _ = select.select([worker], [], [], 60.0)
+        os.close(worker)
+        assert ended, "it fits on for nobody"
 
 
 def test_features_that_are_mapped_are_not_copied(tmp_path: Path) -> None:

@@ -164,6 +164,7 @@ class Scenario:
             FeatureSetRecord("a;b", 5, ("x",), "{}"),
         ):
             s.register(record)
+        s.sets()
         for k, day in enumerate(DAYS[2:4]):
             open_ns = SESSIONS.get(day).open_ns
             ts, inst = np.repeat(open_ns + 5 * MINUTE_NS * np.arange(40), 3), np.tile(np.arange(3, dtype=np.int32), 40)

@@ -6,6 +6,7 @@ import json
 import multiprocessing
 import signal
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -214,6 +215,13 @@ def test_retraining_leaves_the_champion_and_says_why(settings: Settings, pair: t
     assert asked.fresh
     assert asked.challenger not in (champion, None)
     assert models.list_models(settings, CLOCK).champion == champion
+    later = str(nth_day(settings, TRAINED))
+    with open_system(settings, CLOCK) as system:  # as a longer history has it: the same features from another anchor
+        own = next(r for r in system.stores.features.sets() if r.id == system.stores.models.get(champion).feature_set_id)
+        other = replace(own, id="longer", definition=json.dumps({**json.loads(own.definition), "anchor": "previous_quarter"}))
+        system.stores.features.register(other)
+        with system.database.transaction() as connection:
+            connection.execute("UPDATE features SET feature_set_id = 'longer' WHERE ts >= %s", (later,))
     spec = DriftSpec(least_sessions=5, block=1)
     calm = run_retrain(settings, CLOCK, quiet, if_drifted=True, dry=True, spec=spec)  # history has computed those sessions by now
     assert calm.drift is not None
@@ -221,7 +229,7 @@ def test_retraining_leaves_the_champion_and_says_why(settings: Settings, pair: t
     assert calm.drift.calibration is not None
     with open_system(settings, CLOCK) as system, system.database.transaction() as connection:
         huge = "decode(repeat('0000204f', octet_length(vector) / 4), 'hex')"
-        connection.execute(f"UPDATE features SET vector = {huge} WHERE ts >= %s", (str(nth_day(settings, TRAINED)),))
+        connection.execute(f"UPDATE features SET vector = {huge} WHERE ts >= %s", (later,))
     gone = run_retrain(settings, CLOCK, quiet, if_drifted=True, dry=True, spec=spec)
     assert gone.trained
     assert gone.challenger is None

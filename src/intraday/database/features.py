@@ -48,6 +48,14 @@ class FeatureRepository:
             elif row != (record.timeframe, list(record.names)):
                 raise StorageError(f"feature set {record.id} is known with other columns: expected {row}, found {record.names}")
 
+    def sets(self) -> list[FeatureSetRecord]:
+        """Every registered set, ordered by id."""
+        with self._db.autocommit() as connection:
+            rows = connection.execute(
+                'SELECT id, timeframe, names, definition::text FROM feature_sets ORDER BY id COLLATE "C"'
+            ).fetchall()
+        return [FeatureSetRecord(number, timeframe, tuple(names), text) for number, timeframe, names, text in rows]
+
     def write(self, set_id: str, source: Source, ids: Sequence[int], ts_ns: I8, inst: I4, x: F4) -> WriteReport:
         """Replace the range covered by ``ts_ns`` for these ids where anything differs.
 

@@ -6,17 +6,20 @@ there once history ran over them; without them calibration is not judged.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from intraday.app import System
 from intraday.domain.arrays import DAY_NS, F4, F8, I4, I8, IST_NS
 from intraday.domain.errors import NotEnoughData
-from intraday.domain.ports import Progress, Source
+from intraday.domain.ports import FeatureSetRecord, Progress, Source
 from intraday.domain.session import EPOCH, Session, day_of, midnight_ns
 from intraday.live.assembly import LoadedModel
 from intraday.model.artifacts import read_oos
@@ -71,6 +74,7 @@ class DriftMeter:
         self._progress = progress
         self._manifest = model.predictor.artifact.manifest
         wanted = set(self._manifest["data"]["symbols"])
+        self._sets = _alike(system, model.predictor.artifact.features)
         self._ids = [int(i.id or 0) for i in system.stores.instruments.all() if i.key in wanted]
 
     def measure(self) -> Drift | TooFew:
@@ -147,14 +151,30 @@ class DriftMeter:
         return decay(before, np.array(now), self._spec, rng) if len(now) >= self._spec.least_sessions else None
 
     def _days(self, what: str, sessions: Sequence[Session]) -> Iterator[_Day]:
-        """Those that have features, in order: history's, else live's."""
+        """Those that have features, in order."""
         for done, session in enumerate(sessions):
             self._progress(what, done, len(sessions))
-            for source in (Source.HISTORY, Source.TICK):
-                start_ns = midnight_ns(session.day)
-                set_id = self._model.predictor.artifact.features.id
-                ts_ns, inst, x = self._system.stores.features.read(set_id, source, self._ids, start_ns, start_ns + DAY_NS)
-                if len(ts_ns):
-                    yield _Day(session.number, ts_ns, inst, x)
-                    break
+            found = self._day(session)
+            if found is not None:
+                yield found
         self._progress(what, len(sessions), len(sessions))
+
+    def _day(self, session: Session) -> _Day | None:
+        """History's features, else live's; of the model's own set, else of one that differs only in its anchor or code."""
+        start_ns, stored = midnight_ns(session.day), self._system.stores.features
+        for source, set_id in product((Source.HISTORY, Source.TICK), self._sets):
+            ts_ns, inst, x = stored.read(set_id, source, self._ids, start_ns, start_ns + DAY_NS)
+            if len(ts_ns):
+                return _Day(session.number, ts_ns, inst, x)
+        return None
+
+
+def _alike(system: System, own: FeatureSetRecord) -> list[str]:
+    """Ids of the sets with the same features over the same universe, the model's own first. A program that is newer, or a history
+    that is longer, gives the same features another id."""
+
+    def meant(record: FeatureSetRecord) -> tuple[Any, ...]:
+        known = json.loads(record.definition)
+        return record.timeframe, record.names, *(known.get(part) for part in ("features", "functions", "universe"))
+
+    return [own.id, *(r.id for r in system.stores.features.sets() if r.id != own.id and meant(r) == meant(own))]

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import lightgbm as lgb
 import numpy as np
 import pytest
@@ -122,3 +126,12 @@ def test_balanced_weights_keep_their_sum_and_make_the_classes_equal() -> None:
     assert found.sum() == pytest.approx(weight.sum())
     assert [found[label == k].sum() for k in (-1, 0, 1)] == pytest.approx([3.0, 3.0, 3.0])
     assert class_balanced(np.zeros(3, np.int8), None).tolist() == [1.0, 1.0, 1.0]
+
+
+@pytest.mark.parametrize(("given", "found"), [({}, "PASSIVE"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE")])
+def test_threads_sleep_while_they_wait_unless_told_otherwise(given: dict[str, str], found: str) -> None:
+    """Set before OpenMP is loaded, which reads it once."""
+    script = "import os, sys, intraday.model.boosting; print(os.environ['OMP_WAIT_POLICY'], 'lightgbm' in sys.modules)"
+    environment = {k: v for k, v in os.environ.items() if k != "OMP_WAIT_POLICY"} | given
+    told = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
+    assert told.stdout.split() == [found, "False"]

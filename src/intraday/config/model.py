@@ -60,7 +60,7 @@ class ModelSettings(Section):
     walk_forward: WalkForwardSettings = Field(default=WalkForwardSettings(), description="walk-forward validation")
     tuning: TuningSettings = Field(default=TuningSettings(), description="search for LightGBM's settings")
     cpcv: CpcvSettings = Field(default=CpcvSettings(), description="combinatorial purged cross-validation")
-    calibration: Literal["auto", "none", "temperature", "beta", "isotonic"] = Field(
+    calibration: Literal["auto", "none", "temperature", "temperatures", "beta", "isotonic"] = Field(
         default="auto", description="how scores become probabilities (docs/calibration.md); auto: the best on past sessions"
     )
     class_weights: Literal["none", "balanced"] = Field(

@@ -74,7 +74,8 @@ def test_defaults_are_those_of_the_code_they_configure() -> None:
     settings = Settings()
     assert settings.trading.synthetic.edge == DEFAULT_EDGE
     assert label_spec(settings.trading) == LabelSpec()
-    assert train_spec(settings.model) == TrainSpec(baselines=True, explained_rows=200)  # off in the library: they cost, and change no model
+    # Off in the library: they take time and change no model.
+    assert train_spec(settings.model) == TrainSpec(baselines=True, explained_rows=200)
 
 
 def test_every_field_of_the_labels_has_a_key() -> None:

@@ -63,26 +63,26 @@ def fit_shape(level: F8) -> list[float]:
     return [round(float(v), 3) for v in found]
 
 
-def persistence(log_size: F8) -> tuple[float, float, float]:
-    """phi and sd of the minute part, sd of the day part, of log sizes [D, 375, n] without the day's shape."""
-    day = np.nanmean(log_size, axis=1, keepdims=True)
-    inside = log_size - day
-    cov = np.array([np.nanmean(inside[:, lag:] * inside[:, :-lag]) for lag in LAGS])
-    (variance, phi, floor), _ = curve_fit(lambda k, v, p, c: v * p**k + c, LAGS, cov, (0.2, 0.95, 0.0), maxfev=20_000)
-    early, late = (np.nanmean(log_size[:, part], axis=1) for part in (slice(0, 150), slice(225, MINUTES)))
-    both = (early - np.nanmean(early, axis=0)) * (late - np.nanmean(late, axis=0))
-    between = max(float(np.nanmean(both)), 0.01)
-    return round(float(phi), 4), round(float(np.sqrt(variance - floor)), 3), round(float(np.sqrt(between)), 3)
+def persistence(size: F8) -> tuple[float, float, float]:
+    """phi and sd of the minute part, sd of the day part, of the logs behind sizes [D, 375, n] without the day's shape.
+
+    If a size is exp(h) times luck of its own, the log of E[size size_later] / E[size]^2 is the covariance of the two h.
+    """
+    known = np.minimum(size / np.nanmean(size, axis=(0, 1)), 8.0)
+    cov = np.array([np.log(np.nanmean(known[:, lag:] * known[:, :-lag]) / np.nanmean(known) ** 2) for lag in LAGS])
+    bounds = ([0.0, 0.8, 0.0], [2.0, 0.995, 1.0])
+    (variance, phi, day), _ = curve_fit(lambda k, v, p, c: v * p**k + c, LAGS, cov, (0.1, 0.95, 0.02), bounds=bounds)
+    return round(float(phi), 4), round(float(np.sqrt(variance)), 3), round(float(np.sqrt(day)), 3)
 
 
 def tails(values: F8) -> float:
-    """Degrees of freedom of a Student t by the ratio of its 99.5 % and 75 % quantiles."""
+    """Degrees of freedom of a Student t by the ratio of the 99.5 % and 90 % quantiles of sizes, which ticks do not round away."""
     from scipy.stats import t as student
 
-    v = np.abs(values[np.isfinite(values) & (values != 0)])
-    ratio = float(np.quantile(v, 0.99) / np.quantile(v, 0.5))
+    v = np.abs(values[np.isfinite(values)])
+    ratio = float(np.quantile(v, 0.995) / np.quantile(v, 0.9))
     grid = np.arange(2.2, 60.0, 0.1)
-    ratios = student.ppf(0.995, grid) / student.ppf(0.75, grid)
+    ratios = student.ppf(0.9975, grid) / student.ppf(0.95, grid)
     return round(float(grid[np.argmin(np.abs(ratios - ratio))]), 1)
 
 
@@ -116,7 +116,7 @@ def figures(bars: dict[str, F8]) -> dict[str, Any]:
     curve = u_shape(MINUTE, *shape)
     flat = own / curve[:, None] / own_sd
     flat_market = (market / curve / np.sqrt(np.nanmean(market**2)))[..., None]
-    own_vol, market_vol = (persistence(np.log(np.maximum(np.abs(x), 0.05))) for x in (flat, flat_market))
+    own_vol, market_vol = (persistence(np.abs(x)) for x in (flat, flat_market))
     turnover = np.nanmean(volume / np.nanmean(volume, axis=(0, 1)), axis=(0, 2))
     active = np.log(np.maximum(volume, 1.0) / np.nanmean(volume, axis=(0, 1)) / u_shape(MINUTE, *fit_shape(turnover))[:, None])
     size = np.log(np.maximum(np.abs(flat), 0.05))
@@ -135,7 +135,7 @@ def figures(bars: dict[str, F8]) -> dict[str, Any]:
         "night_market": round(float(np.nanmedian(np.abs(night_market)) / 0.6745 / (np.sqrt(market_ms) * full_day)), 3),
         "night_own": round(float(np.nanmedian(np.abs(night - night_market[:, None]) / own_sd) / 0.6745 / full_day), 3),
         "night_df": tails(night / np.nanmedian(np.abs(night), axis=0)),
-        "volume_vol": persistence(active), "volume_on_size": round(slope(rest[0][good], rest[1][good]), 3),
+        "volume_vol": persistence(np.exp(active)), "volume_on_size": round(slope(rest[0][good], rest[1][good]), 3),
         "volume_rest": round(float(np.std((rest[0] - np.nanmean(rest[0]))[good])), 3),
         "price": [round(float(v), 1) for v in np.nanquantile(np.nanmean(bars["close"], axis=(0, 1)), [0.1, 0.9])],
         "turnover": round(float(np.nanmedian(np.nanmean(volume * bars["close"], axis=(0, 1))))),

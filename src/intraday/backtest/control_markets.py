@@ -33,7 +33,7 @@ CARRIER: Final = "carrier"
 COST: Final = (
     8.3e-4  # round trip: 8.3 bps, that of 1 lakh rupees in 2026 (core/charges.csv); fixed, so that figures stay comparable
 )
-DRIFT: Final[Mapping[int, float]] = {0: 0.0, 1: 9.1e-4, 2: 19.1e-4, 3: 31.5e-4}
+DRIFT: Final[Mapping[int, float]] = {0: 0.0, 1: 9.26e-4, 2: 19.24e-4, 3: 31.77e-4}
 """Log drift after a planted bar with which the oracle's mean gross return a trade is that multiple of COST (fit_planted.py)."""
 
 

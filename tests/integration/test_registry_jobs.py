@@ -204,13 +204,26 @@ def test_a_model_that_saw_the_future_of_the_test_is_refused(settings: Settings, 
         comparing.declare(settings, CLOCK, [seer], LATER, 0.05)
 
 
+def killed(settings: Settings, at: str) -> None:
+    """A retraining that dies by SIGKILL once something of ``at`` is done: the registry is as it was."""
+    before = models.list_models(settings, CLOCK)
+    child = multiprocessing.get_context("spawn").Process(target=retrain_child.main, args=(settings, at))
+    child.start()
+    child.join()
+    assert child.exitcode == -signal.SIGKILL, at
+    assert models.list_models(settings, CLOCK) == before
+
+
 def test_retraining_leaves_the_champion_and_says_why(settings: Settings, pair: tuple[str, str]) -> None:
+    """Too few sessions; killed while it computes and while it fits; through; calm; drifted."""
     champion, _ = pair
     few = run_retrain(settings, CLOCK, quiet, if_drifted=True)
     assert (few.trained, few.challenger) == (False, None)
     assert "0 sessions with features since the model was trained" in few.reason
     with open_system(settings, CLOCK) as system:
         add_sessions(system, range(TRAINED, TRAINED + 5))
+    killed(settings, "candles")
+    killed(settings, "walk-forward")
     asked = run_retrain(settings, CLOCK, quiet)
     assert asked.fresh
     assert asked.challenger not in (champion, None)
@@ -234,24 +247,4 @@ def test_retraining_leaves_the_champion_and_says_why(settings: Settings, pair: t
     assert gone.trained
     assert gone.challenger is None
     assert "features moved" in gone.reason
-    assert trail(settings.database.dsn_text)[1:] == ["retrain: decided"] * 2 + ["retrain: trained"] + ["retrain: decided"] * 2
-
-
-def test_a_retraining_that_is_killed_leaves_the_champion(settings: Settings, pair: tuple[str, str]) -> None:
-    """SIGKILL while sessions are computed and while the model is fitted; then it goes through."""
-    champion, challenger = pair
-    context = multiprocessing.get_context("spawn")
-    with open_system(settings, CLOCK) as system:
-        add_sessions(system, range(TRAINED, TRAINED + 2))
-    for at in ("candles", "walk-forward"):
-        child = context.Process(target=retrain_child.main, args=(settings, at))
-        child.start()
-        child.join()
-        assert child.exitcode == -signal.SIGKILL, at
-        found = models.list_models(settings, CLOCK)
-        assert (found.champion, found.in_use) == (champion, champion)
-        assert {m.id for m in found.models} == {champion, challenger}
-    done = run_retrain(settings, CLOCK, quiet)
-    assert done.challenger not in (None, champion, challenger)
-    assert models.list_models(settings, CLOCK).champion == champion
-    assert trail(settings.database.dsn_text)[1:] == ["retrain: decided"] * 3 + ["retrain: trained"]
+    assert trail(settings.database.dsn_text)[1:] == ["retrain: decided"] * 4 + ["retrain: trained"] + ["retrain: decided"] * 2

@@ -231,3 +231,12 @@ def test_figures_can_be_stored_and_repeat_bit_for_bit(honest: Reliability) -> No
     told = json.loads(json.dumps(honest.to_dict()))
     assert told["classes"][2]["label"] == 1
     assert told["signals"]["slope"]["low"] == honest.signals.slope.low
+
+
+def test_forecasts_that_are_never_wrong_have_no_slope() -> None:
+    """Any larger slope would be likelier still: no number, and no error either."""
+    label = np.tile(np.array([-1, 0, 1], dtype=np.int8), 60)
+    p = np.full((180, 3), 1e-12)
+    p[np.arange(180), label.astype(np.int64) + 1] = 1.0
+    found = joint_slope(p, label, Blocks.of(np.repeat(np.arange(20, dtype=np.int32), 9), 50, np.random.default_rng(1)))
+    assert np.isnan(found.mean)

@@ -24,6 +24,7 @@ from intraday.model.metrics import Interval
 _TINY = 1e-9  # forecasts are kept this far from 0 and 1 before logarithms
 _SPREAD = 1e-4  # standard deviation of the log-odds below which a forecast says the same everywhere and has no slope
 _STEPS, _ENOUGH = 50, 1e-9
+_SINGULAR = 1e12  # condition of a curvature beyond which it has no inverse worth the name
 
 
 class Line(NamedTuple):
@@ -58,7 +59,10 @@ def joint_slope(p: F8, label: NDArray[np.int8], blocks: Blocks) -> Interval:
     w = np.array([1.0, 0.0, 0.0])
     for _ in range(_STEPS):
         g, h = _joint_sums(said, label, w, blocks)
-        step = np.linalg.solve(h.sum(axis=0).reshape(3, 3), g.sum(axis=0))
+        curvature = h.sum(axis=0).reshape(3, 3)
+        if not np.isfinite(curvature).all() or np.linalg.cond(curvature) > _SINGULAR:
+            return NOTHING  # forecasts that are never wrong: any larger slope is likelier still
+        step = np.linalg.solve(curvature, g.sum(axis=0))
         if float(np.abs(step).max()) < _ENOUGH:
             return blocks.interval(_one_step(w, g, h, blocks)[:, 0])
         w = w + step
@@ -99,7 +103,7 @@ def _one_step(w: F8, gradient: F8, curvature: F8, blocks: Blocks) -> F8:
     """Coefficients of the sample and of each draw, [1 + draws, k], from sums by session [S, k], [S, k * k]; NaN without any."""
     k = w.size
     g, h = blocks.counts @ gradient, (blocks.counts @ curvature).reshape(-1, k, k)
-    usable = np.linalg.cond(h) < 1e12
+    usable = np.linalg.cond(h) < _SINGULAR
     out = np.full((len(g), k), np.nan)
     out[usable] = w + np.linalg.solve(h[usable], g[usable][:, :, None])[:, :, 0]
     return out

@@ -20,6 +20,7 @@ from intraday.domain.instruments import Instrument
 from intraday.domain.session import SessionTable
 from intraday.model.calibration import METHODS, Method
 from intraday.model.cpcv import CpcvSpec
+from intraday.model.drift import DriftSpec
 from intraday.model.splits import Scheme, SplitSpec
 from intraday.model.trainer import TrainSpec
 from intraday.model.tuning import TuningSpec
@@ -86,6 +87,12 @@ def train_spec(m: ModelSettings) -> TrainSpec:
         baselines=m.baselines,
         explained_rows=m.explained_rows,
     )
+
+
+def drift_spec(m: ModelSettings) -> DriftSpec:
+    """What counts as drift."""
+    d = m.drift
+    return DriftSpec(d.psi, d.alpha, d.share, d.least_sessions, d.block)
 
 
 def stored_price_rules(

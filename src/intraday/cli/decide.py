@@ -16,7 +16,10 @@ from intraday.domain.ports import Source
 FromOption = Annotated[str | None, typer.Option("--from", help="First day.", metavar="YYYY-MM-DD")]
 ToOption = Annotated[str | None, typer.Option("--to", help="Last day, included.", metavar="YYYY-MM-DD")]
 DayOption = Annotated[str | None, typer.Option("--day", help="One day; without it, all days.", metavar="YYYY-MM-DD")]
-ModelOption = Annotated[str | None, typer.Option("--model", help="Id of the model; without it, the newest.", metavar="ID")]
+ModelOption = Annotated[
+    str | None,
+    typer.Option("--model", help="Id of the model; without it, the champion, or the newest while there is none.", metavar="ID"),
+]
 TicksOption = Annotated[
     list[Path],
     typer.Option("--ticks", help="Tick file or folder of tick files; may be repeated.", metavar="PATH", show_default=False),

@@ -40,6 +40,16 @@ class CpcvSettings(Section):
     test_groups: int = Field(default=2, ge=1, le=10, description="groups scored by each split")
 
 
+class DriftSettings(Section):
+    """When `intraday retrain --if-drifted` says that the world has moved (docs/registry.md)."""
+
+    psi: float = Field(default=0.2, gt=0, description="population stability index above which a feature has moved")
+    alpha: float = Field(default=0.05, gt=0, lt=0.5, description="share of false alarms among the features said to have moved")
+    share: float = Field(default=0.1, ge=0, le=1, description="so many of the features may move without consequence")
+    least_sessions: int = Field(default=10, ge=5, description="sessions since training below which nothing is said")
+    block: int = Field(default=5, ge=1, description="sessions that stay together when chance is measured")
+
+
 class ModelSettings(Section):
     """Features, validation and LightGBM."""
 
@@ -60,6 +70,7 @@ class ModelSettings(Section):
     walk_forward: WalkForwardSettings = Field(default=WalkForwardSettings(), description="walk-forward validation")
     tuning: TuningSettings = Field(default=TuningSettings(), description="search for LightGBM's settings")
     cpcv: CpcvSettings = Field(default=CpcvSettings(), description="combinatorial purged cross-validation")
+    drift: DriftSettings = Field(default=DriftSettings(), description="when the world has moved since training")
     calibration: Literal["auto", "none", "temperature", "temperatures", "beta", "isotonic"] = Field(
         default="auto", description="how scores become probabilities (docs/calibration.md); auto: the best on past sessions"
     )

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from intraday.app import System, load_model, open_system
+from intraday.app_models import drift_spec
 from intraday.config.settings import RateLimits, Settings
 from intraday.domain.clock import Clock
 from intraday.domain.errors import ArtifactError, RegistryError
@@ -46,7 +47,7 @@ def run_retrain(
     *,
     if_drifted: bool = False,
     dry: bool = False,
-    spec: DriftSpec = DriftSpec(),  # noqa: B008  frozen
+    spec: DriftSpec | None = None,
     limits: RateLimits = RateLimits(),  # noqa: B008  frozen
     write: Callable[[str], object] = print,
 ) -> Retrained:
@@ -55,7 +56,7 @@ def run_retrain(
     RegistryError with models but no champion: the newest would take over without a test. Raises as ``run_historical``.
     """
     with open_system(settings, clock) as system, recorded_run(system, "retrain") as run:
-        decided = _decide(system, if_drifted, spec, progress)
+        decided = _decide(system, if_drifted, spec or drift_spec(settings.model), progress)
         detail = _detail(decided) | {"dry": dry}
         system.stores.runs.record(clock.now_ns(), "retrain: decided", detail)
         run.summary |= {"trained": decided.trained and not dry, "reason": decided.reason}

@@ -10,13 +10,14 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from intraday.app_models import label_spec, train_spec
+from intraday.app_models import drift_spec, label_spec, train_spec
 from intraday.config.loading import env_name, leaves, load_metrics, load_rate_limits, load_settings, read_yaml
 from intraday.config.settings import MetricSettings, Mode, RateLimits, Settings
 from intraday.config.trading import TradingSettings
 from intraday.core.labels import LabelSpec
 from intraday.core.synthetic import DEFAULT_EDGE
 from intraday.domain.errors import ConfigError
+from intraday.model.drift import DriftSpec
 from intraday.model.trainer import TrainSpec
 from intraday.model.weighting import Weighting
 
@@ -75,6 +76,7 @@ def test_defaults_are_those_of_the_code_they_configure() -> None:
     assert settings.trading.synthetic.edge == DEFAULT_EDGE
     assert label_spec(settings.trading) == LabelSpec()
     # Off in the library: they take time and change no model.
+    assert drift_spec(settings.model) == DriftSpec()
     assert train_spec(settings.model) == TrainSpec(baselines=True, explained_rows=200)
 
 

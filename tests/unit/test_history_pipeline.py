@@ -28,6 +28,7 @@ from intraday.history.plan import HistoricalPlan, HistoricalResult, Stores
 from intraday.history.segment import SegmentRun, SegmentSpec, pieces
 from intraday.history.steps import StepTimer
 from intraday.model.artifacts import read_oos
+from intraday.model.pool import Resources
 from intraday.model.predictor import ModelPredictor
 from intraday.model.trainer import LGBMTrainer
 from memory_stores import MemoryBars, MemoryFeatures, MemoryLabels, MemoryModels
@@ -176,6 +177,18 @@ def test_an_instrument_without_its_anchor_session_is_said(tmp_path: Path, market
 
 def test_no_warning_when_every_anchor_is_there(tmp_path: Path, market: Any, stores: Stores, sessions: SessionTable) -> None:
     assert pipeline(plan_of(tmp_path), stores, sessions).run(market[0]).warnings == ()
+
+
+def test_finished_fits_are_forgotten_once_the_model_is_stored(
+    tmp_path: Path, market: Any, stores: Stores, sessions: SessionTable
+) -> None:
+    work = tmp_path / "fits"
+    plan = plan_of(tmp_path / "models", resources=Resources(1, work), work=tmp_path)
+    kept: list[int] = []
+    pipeline(plan, stores, sessions, lambda *_: kept.append(len(list(work.glob("*"))))).run(market[0])
+    assert max(kept) > 0
+    assert list(work.iterdir()) == []
+    assert {p.name for p in tmp_path.iterdir()} == {"fits", "models"}  # and so are the rows
 
 
 def test_nothing_stored(tmp_path: Path, market: Any, sessions: SessionTable) -> None:

@@ -38,6 +38,7 @@ from intraday.history.steps import StepTimer
 from intraday.model.artifacts import Artifact, Lineage, save
 from intraday.model.dataset import Dataset
 from intraday.model.trainer import LGBMTrainer, Trained
+from intraday.model.work import WorkFolder
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +100,8 @@ class HistoricalPipeline:
         with timer.step("artifact") as step:
             artifact = self._save(trained, universe, span, membership)
             step.rows = 1
+        if self._plan.resources.work is not None:
+            WorkFolder(self._plan.resources.work).clear()
         return HistoricalResult(
             model_id=artifact.id,
             verdict=trained.verdict,

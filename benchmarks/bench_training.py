@@ -56,6 +56,7 @@ def sessions_of(rows: int, rng: np.random.Generator) -> Iterator[Dataset]:
             entry_ns=ts + 6 * MINUTE_NS, t1_ns=ends, session=np.full(n, first // DAY_NS + k, np.int32), inst=inst,
             eligible=bar < 60, attribution=np.full(n, np.nan), close_ns=ts + 5 * MINUTE_NS, close=np.full(n, 100.0),
             end_long_ns=ends, end_short_ns=ends, may_long=np.ones(n, np.bool_), may_short=np.ones(n, np.bool_),
+        skip_long=np.zeros(n, np.bool_), skip_short=np.zeros(n, np.bool_),
             rules=np.sign(rng.integers(-60, 61, (n, len(RULES))) // 60).astype(np.int8),
         )  # fmt: skip
 

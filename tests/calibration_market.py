@@ -45,5 +45,6 @@ def stationary_market(sessions: int, edge: float, seed: int) -> tuple[Dataset, F
         attribution=np.full(n, np.nan), close_ns=ts_ns + 10 * MINUTE_NS, close=np.full(n, 100.0), end_long_ns=t1_ns,
         end_short_ns=t1_ns, rules=np.empty((n, 0), np.int8),
         may_long=np.ones(n, np.bool_), may_short=np.ones(n, np.bool_),
+        skip_long=np.zeros(n, np.bool_), skip_short=np.zeros(n, np.bool_),
     )  # fmt: skip
     return data, odds

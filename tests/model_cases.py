@@ -41,5 +41,6 @@ def dataset(
         x=x, label=label, ret_long=size, ret_short=-size, sigma=np.full(n, sigma), cost=np.full(n, cost), ts_ns=ts, entry_ns=entry,
         t1_ns=t1, session=session, inst=inst, eligible=np.ones(n, dtype=np.bool_), attribution=np.full(n, np.nan),
         close_ns=ts + 10 * MINUTE_NS, close=np.full(n, 100.0), end_long_ns=t1, end_short_ns=t1,
-        may_long=np.ones(n, np.bool_), may_short=np.ones(n, np.bool_), rules=np.empty((n, 0), dtype=np.int8),
+        may_long=np.ones(n, np.bool_), may_short=np.ones(n, np.bool_),
+        skip_long=np.zeros(n, np.bool_), skip_short=np.zeros(n, np.bool_), rules=np.empty((n, 0), dtype=np.int8),
     )  # fmt: skip

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from intraday.backtest.fills import End, FillDesk, Fills, entered
 from intraday.backtest.orders import Orders, Sides, orders_of_sides
 from intraday.backtest.tape import Tape, tape_of
-from intraday.core.fills import TickSizes, fill_trade
+from intraday.core.fills import Exit, TickSizes, fill_trade
 from intraday.core.label_sessions import Traded
 from intraday.core.labels import LabelSpec
 from intraday.core.panel import NO_LISTS
@@ -65,10 +65,13 @@ def test_at_the_labels_delay_the_labels_trades(case: Case, spec: LabelSpec, seed
     np.testing.assert_array_equal(fills["entry_ns"], rows["entry_ns"])
     assert not fills["estimated"].any()
     traded = Traded.of(np.full(case.minutes.n_instruments, RUPEES), NO_LISTS, case.bands)
-    long, short = side_ends(case.minutes, case.decisions, case.sigma, spec, traded, case.table)
+    found = side_ends(case.minutes, case.decisions, case.sigma, spec, traded, case.table)
+    long, short = found.long, found.short
     at = np.searchsorted(case.decisions.ts_ns, rows["ts_ns"])
     ends = np.where(side > 0, long[at, rows["inst"]], short[at, rows["inst"]])
     np.testing.assert_array_equal(fills["known_ns"], ends)
+    skipped = np.where(side > 0, found.skipped_long[at, rows["inst"]], found.skipped_short[at, rows["inst"]])
+    np.testing.assert_array_equal(fills["how"] == Exit.SKIPPED, skipped)
     taken = take_flat(orders["side"], orders["inst"], orders["close_ns"], ends)
     np.testing.assert_array_equal(fills["taken"].astype(bool), taken)
 

@@ -117,6 +117,7 @@ def rows(ts: Any, t1: Any, session: Any, inst: Any) -> Dataset:
         cost=nothing, ts_ns=ts, entry_ns=ts, t1_ns=t1, session=session, inst=inst, eligible=np.ones(n, np.bool_),
         attribution=nothing, close_ns=ts, close=nothing, end_long_ns=t1, end_short_ns=t1, rules=np.empty((n, 0), np.int8),
         may_long=np.ones(n, np.bool_), may_short=np.ones(n, np.bool_),
+        skip_long=np.zeros(n, np.bool_), skip_short=np.zeros(n, np.bool_),
     )  # fmt: skip
 
 

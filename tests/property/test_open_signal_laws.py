@@ -31,7 +31,8 @@ TICK = 5
 
 def ends_of(case: Case, spec: LabelSpec, known_ns: int | None = None) -> tuple[I8, I8]:
     traded = Traded.of(np.full(case.minutes.n_instruments, TICK / 100), NO_LISTS, case.bands)
-    return side_ends(case.minutes, case.decisions, case.sigma, spec, traded, case.table, known_ns)
+    found = side_ends(case.minutes, case.decisions, case.sigma, spec, traded, case.table, known_ns)
+    return found.long, found.short
 
 
 @settings(max_examples=12, deadline=None)

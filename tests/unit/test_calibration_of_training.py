@@ -52,8 +52,8 @@ def test_odds_that_are_known_come_true_and_bent_ones_do_not() -> None:
     oos = OutOfSample(
         ts_ns=data.ts_ns, t1_ns=data.t1_ns, session=data.session, inst=data.inst, fold=data.inst, label=data.label,
         ret_long=data.ret_long, raw=np.log(odds), p=odds, prior=np.tile(odds.mean(axis=0), (len(data), 1)),
-        side=np.zeros(len(data), np.int8), trade=np.zeros(len(data), np.bool_), gross=blank, cost=data.cost, expected=blank,
-        close_ns=data.close_ns, close=data.close, end_ns=data.close_ns, sigma=data.sigma, ret_short=data.ret_short,
+        side=np.zeros(len(data), np.int8), trade=np.zeros(len(data), np.bool_), gross=blank, cost=data.cost, paid=data.cost,
+        expected=blank, close_ns=data.close_ns, close=data.close, end_ns=data.close_ns, sigma=data.sigma, ret_short=data.ret_short,
         eligible=data.eligible,
     )  # fmt: skip
     true = figures(oos)

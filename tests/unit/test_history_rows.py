@@ -26,6 +26,7 @@ from intraday.history.plan import HistoricalPlan, Stores
 from intraday.history.rows import RowReader
 from intraday.history.spool import RowSpool, scratch
 from intraday.model.dataset import Dataset
+from intraday.model.thresholds import taken_sides
 from intraday.model.weighting import Weighting
 from memory_stores import MemoryBars, MemoryFeatures, MemoryLabels, MemoryModels
 
@@ -41,7 +42,7 @@ def filled(tmp_path_factory: Any) -> tuple[HistoricalPlan, Stores, list[Any]]:
         bars.write([i.id for i in instruments], day, Source.IMPORT, 1)
     stores = Stores(bars, MemoryFeatures(), MemoryLabels(), MemoryModels())
     plan = plan_of(tmp_path_factory.mktemp("models"))
-    plan = replace(plan, labels=replace(plan.labels, target_sigma=2.0))  # or both sides' trades end at the same prices
+    plan = replace(plan, labels=replace(plan.labels, target_sigma=1.0, stop_sigma=0.2))  # sides end apart, some are not entered
     HistoricalPipeline(plan, stores, SESSIONS, COSTS, SystemClock().monotonic_ns, lambda *_: None).run(instruments)
     return plan, stores, sorted(instruments, key=lambda i: (i.kind, i.id))
 
@@ -108,6 +109,16 @@ def test_nobody_is_sold_short_who_may_not_be(filled: Any, tmp_path: Path) -> Non
     assert not data.allows(sell)[late & (data.inst == 0)].any()
     assert np.array_equal(data.allows(sell)[~late], data.eligible[~late])
     assert not data.allows(np.zeros(len(data), np.int8)).any()
+
+
+def test_a_trade_that_is_not_entered_costs_nothing(filled: Any, tmp_path: Path) -> None:
+    data, _ = read(filled, tmp_path)
+    for side, skipped, gross in ((1, data.skip_long, data.ret_long), (-1, data.skip_short, data.ret_short)):
+        assert 0 < skipped.sum() < len(data) / 10
+        assert (gross[skipped] == 0.0).all()
+        taken = taken_sides(np.full(len(data), side, np.int8), np.zeros(len(data)), data)
+        assert (taken.paid[skipped] == 0.0).all()
+        assert np.array_equal(taken.paid[~skipped], data.cost[~skipped])
 
 
 def test_charges_are_those_of_the_instrument_and_the_day(filled: Any, tmp_path: Path) -> None:

@@ -6,22 +6,37 @@ Labels know only the later end of the two trades; one open signal per instrument
 from __future__ import annotations
 
 from math import inf
+from typing import NamedTuple
 
 import numpy as np
 
+from intraday.core.fills import Exit
 from intraday.core.kernels.trade_sides import trade_session
 from intraday.core.label_sessions import LabelParts, Traded
 from intraday.core.labels import LabelSpec
 from intraday.core.meta_labels import META
-from intraday.domain.arrays import F4, I8, Panel
+from intraday.domain.arrays import F4, I8, Mask, Panel
 from intraday.domain.session import SessionTable
+
+
+class TradeEnds(NamedTuple):
+    """Of the long and of the short trade of each decision bar, [T, S].
+
+    ``long``, ``short`` int64: when its end was known, ns UTC; 0 where that is unknown. ``skipped_long``, ``skipped_short`` bool: it
+    was not entered, since the entry's open was at or beyond a barrier or near a circuit limit; it costs nothing.
+    """
+
+    long: I8
+    short: I8
+    skipped_long: Mask
+    skipped_short: Mask
 
 
 def side_ends(
     minutes: Panel, decisions: Panel, sigma: F4, spec: LabelSpec, traded: Traded, sessions: SessionTable,
     known_ns: int | None = None,
-) -> tuple[I8, I8]:  # fmt: skip
-    """When the end of the long and of the short trade was known, int64 [T, S] each, ns UTC; 0 where a trade's end is unknown.
+) -> TradeEnds:  # fmt: skip
+    """When the end of the long and of the short trade of each decision bar was known, and whether it was entered.
 
     Arguments as ``labels.Labeler.label``'s: the one-minute panel, the decision panel of the spec's timeframe, ``sigma`` float32
     [T, S] of the decision bars. The moment is the open of the minute after the one that decided it: whoever has closed minutes up
@@ -30,13 +45,13 @@ def side_ends(
     """
     shape = decisions.mask.shape
     assert decisions.timeframe == spec.timeframe, (decisions.timeframe, spec.timeframe)
-    long, short = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
+    found = TradeEnds(np.zeros(shape, np.int64), np.zeros(shape, np.int64), np.zeros(shape, np.bool_), np.zeros(shape, np.bool_))
     target, root = (spec.target_sigma if spec.has_barriers else inf), float(np.sqrt(spec.horizon_bars))
     for rows, parts in LabelParts(spec.rules, spec.horizon_min, traded, sessions).of(minutes, decisions, sigma, known_ns):
         table = np.empty((rows.stop - rows.start, shape[1]), META)
         done = np.zeros(table.shape, np.bool_)
         for part in parts:
-            for side, out in ((1, long), (-1, short)):
+            for side, out, skipped in ((1, found.long, found.skipped_long), (-1, found.short, found.skipped_short)):
                 done[:, part.keep] = False
                 trade_session(
                     part.grid, part.keep, part.decided, part.sigma, np.full(table.shape, side, np.int8), part.tick, root,
@@ -45,4 +60,5 @@ def side_ends(
                 )  # fmt: skip
                 ended = np.where(done, table["t1_ns"], 0)
                 out[rows, part.keep] = ended[:, part.keep]
-    return long, short
+                skipped[rows, part.keep] = (done & (table["how"] == Exit.SKIPPED))[:, part.keep]
+    return found

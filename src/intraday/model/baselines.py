@@ -217,12 +217,14 @@ def said(rows: Dataset, side: NDArray[np.int8]) -> OutOfSample:
     never = DecisionRule((0.0, 0.0, 0.0), (0.0, 0.0, 0.0), float("inf"))
     blank = out_of_sample(rows, 0, np.full((len(rows), 3), NAN), Calibrator(1.0, (0.0, 0.0, 0.0)), never)
     taken = taken_sides(np.where(rows.allows(side), side, 0).astype(np.int8), np.full(len(rows), NAN), rows)
-    return replace(blank, side=taken.side, trade=taken.trade, gross=taken.gross, end_ns=taken.end_ns, expected=taken.expected)
+    return replace(
+        blank, side=taken.side, trade=taken.trade, gross=taken.gross, paid=taken.paid, end_ns=taken.end_ns, expected=taken.expected
+    )
 
 
 def result_of(name: str, note: str, oos: OutOfSample, rng: np.random.Generator) -> BaselineResult:
     """The figures of out-of-sample rows; forecasts that are NaN have no losses."""
-    path, gross, cost = path_of(oos), oos.gross[oos.trade], oos.cost[oos.trade]
+    path, gross, cost = path_of(oos), oos.gross[oos.trade], oos.paid[oos.trade]
     spread, forecasts = float(path.net.std(ddof=1)) if len(path) > 1 else 0.0, bool(np.isfinite(oos.p).all())
     return BaselineResult(
         name=name,

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from intraday.core.trade_ends import TradeEnds
 from intraday.domain.arrays import DAY_NS, F4, F8, I4, I8, IST_NS, MINUTE_NS, Labels, Mask, Panel
 
 
@@ -24,7 +25,8 @@ class Dataset:
 
     ``close_ns`` is the moment of the decision (the bar's close) and ``close`` its price in rupees, NaN where nobody asked for it.
     ``end_long_ns`` and ``end_short_ns`` are when the end of that side's trade was known: until then a signal of that side is open;
-    ``t1_ns`` where they were not asked for. ``rules`` int8 [n, R]: sides (+1, -1, 0) of the R simple rules (``core/rules.py``).
+    ``t1_ns`` where they were not asked for. ``skip_long`` and ``skip_short``: that side's trade is not entered, and costs nothing;
+    False where nobody asked. ``rules`` int8 [n, R]: sides (+1, -1, 0) of the R simple rules (``core/rules.py``).
     """
 
     x: F4
@@ -47,6 +49,8 @@ class Dataset:
     rules: NDArray[np.int8]
     may_long: Mask
     may_short: Mask
+    skip_long: Mask
+    skip_short: Mask
 
     def __len__(self) -> int:
         """n, the number of rows."""
@@ -55,6 +59,11 @@ class Dataset:
     def allows(self, side: NDArray[np.int8]) -> Mask:
         """bool [n]: rows whose ``side`` (+1, -1; 0 never) may be given as a signal. If it may not, the other one is not taken."""
         out: Mask = self.eligible & np.where(side > 0, self.may_long, (side < 0) & self.may_short)
+        return out
+
+    def paid(self, side: NDArray[np.int8]) -> F8:
+        """The round trip's charges of each row's ``side`` as a return, float64 [n]: 0 where its trade is not entered."""
+        out: F8 = np.where(np.where(side > 0, self.skip_long, (side < 0) & self.skip_short), 0.0, self.cost)
         return out
 
     def rows(self, keep: NDArray[Any]) -> Dataset:
@@ -107,20 +116,25 @@ def join(
         rules=np.empty((len(found), 0), dtype=np.int8),
         may_long=np.ones(len(found), dtype=np.bool_),
         may_short=np.ones(len(found), dtype=np.bool_),
+        skip_long=np.zeros(len(found), dtype=np.bool_),
+        skip_short=np.zeros(len(found), dtype=np.bool_),
     )
 
 
-def with_trades(rows: Dataset, decisions: Panel, ends: tuple[I8, I8], sides: NDArray[np.int8]) -> Dataset:
+def with_trades(rows: Dataset, decisions: Panel, ends: TradeEnds, sides: NDArray[np.int8]) -> Dataset:
     """``rows`` with the closes of their decision bars, when each side's trade was over, and what the simple rules say.
 
-    ``decisions`` holds the bars of all rows; ``ends`` int64 [T, S] of the long and of the short trade (``core.trade_ends``),
-    ``sides`` int8 [T, S, R] (``core.rules``), both by its rows. Where an end is unknown (0) the label's ``t1_ns`` stands in.
+    ``decisions`` holds the bars of all rows; ``ends`` (``core.trade_ends``) and ``sides`` int8 [T, S, R]
+    (``core.rules``) go by its rows. Where an end is unknown (0) the label's ``t1_ns`` stands in.
     """
     t = np.searchsorted(decisions.ts_ns, rows.ts_ns)
     assert np.array_equal(decisions.ts_ns[np.minimum(t, len(decisions) - 1)], rows.ts_ns), "a row without its decision bar"
     at = (t, rows.inst)
-    long, short = (np.where(each[at] > 0, each[at], rows.t1_ns) for each in ends)
-    return replace(rows, close=decisions.close[at], end_long_ns=long, end_short_ns=short, rules=np.ascontiguousarray(sides[at]))
+    long, short = (np.where(each[at] > 0, each[at], rows.t1_ns) for each in (ends.long, ends.short))
+    return replace(
+        rows, close=decisions.close[at], end_long_ns=long, end_short_ns=short, rules=np.ascontiguousarray(sides[at]),
+        skip_long=ends.skipped_long[at], skip_short=ends.skipped_short[at],
+    )  # fmt: skip
 
 
 def _by_row(of_session: list[float | F8], where: NDArray[Any], inst: NDArray[Any]) -> F8:

@@ -117,6 +117,7 @@ def out_of_sample(score: Dataset, number: int, raw: F8, calibrator: Calibrator, 
         trade=said.trade,
         gross=said.gross,
         cost=score.cost,
+        paid=said.paid,
         expected=said.expected,
         close_ns=score.close_ns,
         close=score.close,
@@ -145,7 +146,7 @@ def _known_before(
 
 
 def _figures(now: Scored, calibrator: Calibrator, rule: DecisionRule, part: OutOfSample) -> FoldFigures:
-    net, fold = (part.gross - part.cost)[part.trade] * BPS, now.fold
+    net, fold = (part.gross - part.paid)[part.trade] * BPS, now.fold
     return FoldFigures(
         fit_sessions=fold.fit_sessions,
         stop_sessions=fold.stop_sessions,

@@ -258,6 +258,6 @@ def _out_of_sample(data: Dataset, fold: Fold, number: int, signals: Signals, sco
         ts_ns=rows.ts_ns, t1_ns=rows.t1_ns, session=rows.session, inst=rows.inst, fold=np.full(len(rows), number, dtype=np.int32),
         label=said * worth_taking(rows, said), ret_long=rows.ret_long, raw=np.log(np.maximum(of_side(said, sigmoid(score)), 1e-15)),
         p=p, prior=of_side(said, np.full(len(rows), rate)), side=taken.side, trade=taken.trade, gross=taken.gross, cost=rows.cost,
-        expected=np.where(said == 0, np.nan, taken.expected), close_ns=rows.close_ns, close=rows.close, end_ns=taken.end_ns,
-        sigma=rows.sigma, ret_short=rows.ret_short, eligible=rows.eligible,
+        paid=taken.paid, expected=np.where(said == 0, np.nan, taken.expected), close_ns=rows.close_ns, close=rows.close,
+        end_ns=taken.end_ns, sigma=rows.sigma, ret_short=rows.ret_short, eligible=rows.eligible,
     )  # fmt: skip

@@ -72,9 +72,10 @@ class OutOfSample:
 
     ``raw`` scores, ``p`` calibrated on earlier folds, ``prior`` class frequencies of the fold's training window. ``side`` is the
     signal (+1, -1, 0), ``trade`` is True where it was taken: one position per instrument at a time. ``gross`` is the return of
-    that side, ``cost`` the round trip, ``expected`` the net return expected of the better side. ``close`` is the decision bar's
-    in rupees (NaN where unknown), ``close_ns`` the moment of the decision, ``end_ns`` when the end of the side's trade was known
-    (``close_ns`` for hold), ``sigma`` the volatility its barriers are scaled with.
+    that side, ``cost`` the round trip, ``paid`` what of it the side pays (nothing where its trade is not entered), ``expected`` the
+    net return expected of the better side. ``close`` is the decision bar's in rupees (NaN where unknown), ``close_ns`` the moment
+    of the decision, ``end_ns`` when the end of the side's trade was known (``close_ns`` for hold), ``sigma`` the volatility its
+    barriers are scaled with.
     """
 
     ts_ns: I8
@@ -91,6 +92,7 @@ class OutOfSample:
     trade: Mask
     gross: F8
     cost: F8
+    paid: F8
     expected: F8
     close_ns: I8
     close: F8
@@ -211,7 +213,7 @@ def measure(oos: OutOfSample, rng: np.random.Generator) -> Metrics:
     loss, loss_prior = log_losses(oos.p, oos.label), log_losses(oos.prior, oos.label)
     brier, brier_prior = brier_scores(oos.p, oos.label), brier_scores(oos.prior, oos.label)
     signal, trade = oos.side != 0, oos.trade
-    gross, cost = oos.gross[trade] * BPS, oos.cost[trade] * BPS
+    gross, cost = oos.gross[trade] * BPS, oos.paid[trade] * BPS
 
     def by_session(values: F8) -> Interval:
         return bootstrap_mean(session_sums(values, oos.session[trade], sessions), rng)

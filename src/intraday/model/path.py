@@ -41,6 +41,6 @@ def path_of(oos: OutOfSample) -> DailyPath:
     return DailyPath(
         sessions,
         session_sums(oos.gross[oos.trade], at, sessions),
-        session_sums(oos.cost[oos.trade], at, sessions),
+        session_sums(oos.paid[oos.trade], at, sessions),
         session_sums(ones, at, sessions).astype(np.int64),
     )

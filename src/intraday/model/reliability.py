@@ -119,7 +119,7 @@ def signal_reliability(oos: OutOfSample, blocks: Blocks) -> SignalReliability:
     if at.size == 0:
         return SignalReliability(0, NAN, NAN, NOTHING, NOTHING, ())
     taken = Blocks(blocks.at[at], blocks.counts)
-    x, y = oos.expected[at] * BPS, (oos.gross - oos.cost)[at] * BPS
+    x, y = oos.expected[at] * BPS, (oos.gross - oos.paid)[at] * BPS
     n, sx, sy, sxx, sxy = taken.sums(np.column_stack([np.ones(at.size), x, y, x * x, x * y])).T
     spread = ratio(sxx, n) - ratio(sx, n) ** 2
     spread[spread < 1e-9 * float(np.square(x).mean())] = 0.0  # what rounding leaves of equal promises

@@ -82,7 +82,7 @@ def _rule(data: Dataset, oos: OutOfSample, calibrator: Calibrator, least: float)
 
 def _judged(oos: OutOfSample, ledger: Sequence[Trial], spec: TrainSpec) -> Verdict:
     taken = oos.trade
-    independent = effective_trades((oos.gross - oos.cost)[taken], oos.session[taken])
+    independent = effective_trades((oos.gross - oos.paid)[taken], oos.session[taken])
     return judge(path_of(oos), ledger, spec.verdict, independent)
 
 

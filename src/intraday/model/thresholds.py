@@ -81,7 +81,7 @@ def _candidates(rule: DecisionRule, p: F8, data: Dataset, min_signals_per_sessio
 def _net_of(side: NDArray[np.int8], data: Dataset, sessions: I4) -> tuple[int, float]:
     """Number of trades, and mean over standard deviation of their summed net returns over ``sessions``."""
     taken = take_flat(side, data.inst, data.close_ns, end_of(side, data))
-    net = (np.where(side > 0, data.ret_long, data.ret_short) - data.cost)[taken]
+    net = (np.where(side > 0, data.ret_long, data.ret_short) - data.paid(side))[taken]
     sums = session_sums(net, data.session[taken], sessions)
     spread = float(sums.std())
     return int(taken.sum()), float(sums.mean()) / spread if spread > 0 else float(np.sign(sums.mean()))
@@ -96,12 +96,14 @@ def end_of(side: NDArray[np.int8], data: Dataset) -> I8:
 @dataclass(frozen=True, slots=True)
 class Sides:
     """What a rule says of n rows: ``side`` int8 (+1, -1, 0), ``trade`` bool (taken while flat), ``gross`` float64 the return of the
-    side (0 for hold), ``end_ns`` int64 when its end was known, ``expected`` float64 the net return expected of the better side."""
+    side (0 for hold), ``end_ns`` int64 when its end was known, ``paid`` float64 the round trip, 0 where
+    the side's trade is not entered, ``expected`` float64 the net return expected of the better side."""
 
     side: NDArray[np.int8]
     trade: Mask
     gross: F8
     end_ns: I8
+    paid: F8
     expected: F8
 
 
@@ -109,7 +111,7 @@ def taken_sides(side: NDArray[np.int8], expected: F8, data: Dataset) -> Sides:
     """Signals ``side`` int8 [n] of ``data``'s rows, by whoever made them: which become trades, and what those gave."""
     end_ns = end_of(side, data)
     gross = np.where(side > 0, data.ret_long, np.where(side < 0, data.ret_short, 0.0))
-    return Sides(side, take_flat(side, data.inst, data.close_ns, end_ns), gross, end_ns, expected)
+    return Sides(side, take_flat(side, data.inst, data.close_ns, end_ns), gross, end_ns, data.paid(side), expected)
 
 
 def sides_and_trades(rule: DecisionRule, p: F8, data: Dataset) -> Sides:

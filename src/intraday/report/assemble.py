@@ -235,7 +235,7 @@ def _equity(oos: OutOfSample) -> Equity:
     sessions = np.unique(oos.session)
     taken, at = oos.trade, oos.session[oos.trade]
     gross = np.cumsum(session_sums(oos.gross[taken] * BPS, at, sessions))
-    net = np.cumsum(session_sums((oos.gross - oos.cost)[taken] * BPS, at, sessions))
+    net = np.cumsum(session_sums((oos.gross - oos.paid)[taken] * BPS, at, sessions))
     n_trades = session_sums(np.ones(at.size), at, sessions).astype(np.int64)
     peak = np.maximum.accumulate(np.concatenate([[0.0], net]))
     drawdown = float((peak - np.concatenate([[0.0], net])).max())

@@ -45,7 +45,7 @@ def heat_map(oos: OutOfSample, symbols: Sequence[str]) -> HeatMap | None:
 
 def _group(name: str, oos: OutOfSample, rows: NDArray[np.bool_]) -> Group:
     """``rows`` bool [trades]."""
-    gross, cost = oos.gross[oos.trade][rows] * BPS, oos.cost[oos.trade][rows] * BPS
+    gross, cost = oos.gross[oos.trade][rows] * BPS, oos.paid[oos.trade][rows] * BPS
     net = gross - cost
     return Group(
         name=name,
@@ -59,7 +59,7 @@ def _group(name: str, oos: OutOfSample, rows: NDArray[np.bool_]) -> Group:
 
 
 def _net(oos: OutOfSample) -> F8:
-    out: F8 = (oos.gross - oos.cost)[oos.trade] * BPS
+    out: F8 = (oos.gross - oos.paid)[oos.trade] * BPS
     return out
 
 

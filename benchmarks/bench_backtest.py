@@ -121,8 +121,9 @@ def ours(
 ) -> tuple[float, int]:  # fmt: skip
     """(seconds, trades) from bars to the account's trades, at one delay as the peers."""
     n = desk.traded.n
-    ticks, exits = np.full(n, 0.05), {day.number: last_exit_ns(desk.label.rules, day) for day in days}
-    market = Market((Kind.EQUITY,) * n, (1,) * n, lambda number: ticks, lambda number, inst: exits[number])
+    ticks, whole = np.full(n, 0.05), np.ones(n, np.int64)
+    exits = {day.number: last_exit_ns(desk.label.rules, day) for day in days}
+    market = Market((Kind.EQUITY,) * n, lambda number: whole, lambda number: ticks, lambda number, inst: exits[number])
     spec, costs = AccountSpec(positions=10_000, exposure=1e6, per_instrument=1e6), Costs.load()
     start = time.perf_counter()
     fills: list[Fills] = []

@@ -77,7 +77,7 @@ def build_market(system: System, stage: Stage, *, gated: bool) -> Market:
 
     return Market(
         tuple(i.kind for i in stage.instruments),
-        tuple(i.lot_size for i in stage.instruments),
+        lambda number: found.on(_day(number), stage.instruments).lots,
         stage.ticks.on,
         exit_ns,
         gate if gated else None,

@@ -30,7 +30,11 @@ NO_SLIP = AccountSpec(capital=100_000.0, notional=50_000.0, risk_share=1.0, slip
 
 
 def market(n: int = 3, tick: float = 0.05, gate: Any = None) -> Market:
-    return Market((Kind.EQUITY,) * n, (1,) * n, lambda number: np.full(n, tick), lambda number, inst: LAST_NS, gate)
+    return Market((Kind.EQUITY,) * n, lots(1, n), lambda number: np.full(n, tick), lambda number, inst: LAST_NS, gate)
+
+
+def lots(each: int, n: int = 3) -> Any:
+    return lambda number: np.full(n, each)
 
 
 def order(minute: int, inst: int, side: int, close: float = 100.0, **more: Any) -> dict[str, Any]:
@@ -92,7 +96,7 @@ def test_the_size_is_what_the_stop_may_lose() -> None:
 def test_lots_are_whole_and_without_a_stop_the_notional_counts() -> None:
     orders, fills = two()
     orders["target"], orders["stop"] = [np.inf, -np.inf], [-np.inf, np.inf]
-    trades = run_account(NO_SLIP, replace(market(), lots=(75, 300, 1)), COSTS, orders, fills)
+    trades = run_account(NO_SLIP, replace(market(), lots=lambda number: np.array([75, 300, 1])), COSTS, orders, fills)
     assert trades["quantity"].tolist() == [450, 0]
     assert trades["status"].tolist() == [Status.TRADED, Status.SHARES]
 
@@ -129,6 +133,20 @@ def test_a_limit_of_exposure_lets_a_part_through_and_says_so() -> None:
     orders, fills = two()
     trades = run_account(replace(NO_SLIP, exposure=0.8, per_instrument=0.4), market(), COSTS, orders, fills)
     assert trades["quantity"].tolist() == [400, 200] and trades["reduced"].tolist() == [1, 1]
+
+
+def test_limits_and_volume_break_no_lot() -> None:
+    """0.8 of a lakh in all and 0.4 for one is room for 400 shares at 100 rupees and 200 at 200."""
+    orders, fills = two()
+    tight = replace(NO_SLIP, exposure=0.8, per_instrument=0.4)
+    for lot, left in ((150, [300, 150]), (250, [250, 0])):
+        trades = run_account(tight, replace(market(), lots=lots(lot)), COSTS, orders, fills)
+        assert trades["quantity"].tolist() == left
+    assert trades["status"].tolist() == [Status.TRADED, Status.EXPOSURE]
+    fills["entry_volume"] = [2_400.0, 1_400.0]  # a tenth of it: 240 and 140 shares
+    thin = replace(NO_SLIP, slippage=Slippage(Model.VOLUME, spread_share=0.0, impact_bps=0.0, most_share=0.1))
+    trades = run_account(thin, replace(market(), lots=lots(150)), COSTS, orders, fills)
+    assert trades["quantity"].tolist() == [150, 0] and trades["status"].tolist() == [Status.TRADED, Status.VOLUME]
 
 
 def test_what_was_not_entered_costs_nothing_and_has_its_reason() -> None:
@@ -169,10 +187,10 @@ def test_without_capital_nothing_more_is_traded() -> None:
 def test_slippage_by_hand() -> None:
     orders, fills = two()
     fills["spread"], fills["entry_volume"], fills["exit_volume"] = [0.002, 0.0], [400.0, np.nan], [10_000.0, np.nan]
-    wanted, ticks = np.array([100, 100]), np.full(2, 0.05)
+    wanted, ticks, whole = np.array([100, 100]), np.full(2, 0.05), np.ones(2, np.int64)
 
     def prices(slippage: Slippage) -> tuple[list[int], list[float], list[float]]:
-        found = slip(slippage, orders, fills, wanted, ticks)
+        found = slip(slippage, orders, fills, wanted, ticks, whole)
         return found.quantity.tolist(), found.entry.tolist(), found.exit.tolist()
 
     assert prices(Slippage(Model.NONE)) == ([100, 100], [100.0, 200.0], [102.0, 201.0])

@@ -54,9 +54,9 @@ class Status(IntEnum):
     UNKNOWN = 4  # its end is not in the bars
     UNTRADABLE = 5  # not tradable in this direction intraday on that day
     POSITIONS = 6  # as many positions open as may be
-    EXPOSURE = 7  # no room for one share under the limits of exposure
-    SHARES = 8  # the risk or the size of a trade allows no share
-    VOLUME = 9  # the minute traded too little for one share
+    EXPOSURE = 7  # no room for one lot under the limits of exposure
+    SHARES = 8  # the risk or the size of a trade allows no lot
+    VOLUME = 9  # the minute traded too little for one lot
     BROKE = 10  # the capital was gone
 
 
@@ -76,11 +76,11 @@ class AccountSpec:
 
 @dataclass(frozen=True, slots=True)
 class Market:
-    """What the account has to know of S instruments: ``kinds``, ``lots``, ticks in rupees by session number, when the last exit is,
-    and ``gate`` (None: everything may be sold short, which is an assumption)."""
+    """What the account has to know of S instruments: ``kinds``, lots (int64 [S] shares) and ticks (rupees) by session number, when
+    the last exit is, and ``gate`` (None: everything may be sold short, which is an assumption)."""
 
     kinds: tuple[Kind, ...]
-    lots: tuple[int, ...]
+    lots: Callable[[int], I8]
     ticks: Callable[[int], F8]
     last_exit_ns: Callable[[int, int], int]  # of (session number, dense row)
     gate: Gate | None = None
@@ -93,11 +93,12 @@ def run_account(spec: AccountSpec, market: Market, costs: Costs, orders: Orders,
     """
     out = np.zeros(len(orders), TRADE)
     out["status"] = _before(orders, fills, market.gate)
-    wanted = _wanted(spec, market, orders)
+    lots, ticks = lots_of_orders(orders, market), ticks_of_orders(orders, market)
+    wanted = _wanted(spec, orders, lots)
     out["status"][(out["status"] == Status.TRADED) & (wanted == 0)] = Status.SHARES
-    slipped = _slipped(spec, market, orders, fills, wanted)
-    quantity = _admit(spec, orders, fills, slipped.quantity, out)
-    final = _slipped(spec, market, orders, fills, quantity)
+    slipped = slip(spec.slippage, orders, fills, wanted, ticks, lots)
+    quantity = _admit(spec, orders, fills, slipped.quantity, lots, out)
+    final = slip(spec.slippage, orders, fills, quantity, ticks, lots)
     done = out["status"] == Status.TRADED
     out["reduced"] = done & (final.quantity < wanted)
     _money(market, costs, orders, fills, final, done, out)
@@ -119,34 +120,29 @@ def _before(orders: Orders, fills: Fills, gate: Gate | None) -> NDArray[np.int8]
     return status
 
 
-def _wanted(spec: AccountSpec, market: Market, orders: Orders) -> I8:
+def _wanted(spec: AccountSpec, orders: Orders, lots: I8) -> I8:
     """Shares of each order: the signal's, or what sizing says of its close and stop. Without a stop, what the notional buys."""
     out, sizing = orders["quantity"].copy(), Sizing(spec.capital, spec.risk_share, spec.notional)
     open_size = np.flatnonzero(out == 0)
-    columns = (open_size, *(orders[name][open_size] for name in ("inst", "close", "stop", "cost")))
-    for k, inst, price, stop, cost in zip(*(c.tolist() for c in columns), strict=True):
-        lot = max(market.lots[inst], 1)
+    columns = (open_size, lots[open_size], *(orders[name][open_size] for name in ("close", "stop", "cost")))
+    for k, lot, price, stop, cost in zip(*(c.tolist() for c in columns), strict=True):
         out[k] = sizing.quantity(price, stop, cost, lot)[0] if isfinite(stop) else int(spec.notional / price) // lot * lot
     return np.asarray(out, np.int64)
 
 
-def _slipped(spec: AccountSpec, market: Market, orders: Orders, fills: Fills, quantity: I8) -> Slipped:
-    return slip(spec.slippage, orders, fills, quantity, ticks_of_orders(orders, market))
-
-
-def _admit(spec: AccountSpec, orders: Orders, fills: Fills, quantity: I8, out: Trades) -> I8:
-    """Quantities int64 [n] that the limits let through; writes the status of those they don't."""
+def _admit(spec: AccountSpec, orders: Orders, fills: Fills, quantity: I8, lots: I8, out: Trades) -> I8:
+    """Quantities int64 [n], in whole lots, that the limits let through; writes the status of those they don't."""
     admitted = np.zeros(len(orders), np.int64)
     room, per_instrument = spec.exposure * spec.capital, spec.per_instrument * spec.capital
     expected = np.nan_to_num(orders["expected"], nan=-np.inf)
     order = np.lexsort((orders["inst"], -expected, fills["entry_ns"]))
     order = order[out["status"][order] == Status.TRADED]
-    columns = (order, fills["entry_ns"][order], fills["known_ns"][order], fills["entry"][order], quantity[order])
+    columns = (order, fills["entry_ns"][order], fills["known_ns"][order], fills["entry"][order], quantity[order], lots[order])
     held: list[tuple[int, float]] = []  # (known_ns, value at the entry): a heap
-    for k, entry_ns, known_ns, price, wanted in zip(*(c.tolist() for c in columns), strict=True):
+    for k, entry_ns, known_ns, price, wanted, lot in zip(*(c.tolist() for c in columns), strict=True):
         while held and held[0][0] <= entry_ns:
             room += heapq.heappop(held)[1]
-        n = int(min(wanted, room // price, per_instrument // price))
+        n = int(min(wanted, room // price, per_instrument // price)) // lot * lot
         refused = _refused(len(held) >= spec.positions, wanted, n)
         if refused is not None:
             out["status"][k] = refused
@@ -217,6 +213,15 @@ def ticks_of_orders(orders: Orders, market: Market) -> F8:
     for number in np.unique(orders["session"]).tolist():
         rows = orders["session"] == number
         out[rows] = market.ticks(number)[orders["inst"][rows]]
+    return out
+
+
+def lots_of_orders(orders: Orders, market: Market) -> I8:
+    """Shares that each order comes in whole multiples of, int64 [n], at least 1."""
+    out = np.ones(len(orders), np.int64)
+    for number in np.unique(orders["session"]).tolist():
+        rows = orders["session"] == number
+        out[rows] = np.maximum(market.lots(number)[orders["inst"][rows]], 1)
     return out
 
 

@@ -50,17 +50,18 @@ class Slipped(NamedTuple):
     exit: F8
 
 
-def slip(slippage: Slippage, orders: Orders, fills: Fills, quantity: I8, tick_rupees: F8) -> Slipped:
-    """What trades of ``quantity`` int64 [n] shares would have paid and got; ``tick_rupees`` float64 [n] of their days.
+def slip(slippage: Slippage, orders: Orders, fills: Fills, quantity: I8, tick_rupees: F8, lots: I8) -> Slipped:
+    """What trades of ``quantity`` int64 [n] shares would have paid and got; ``tick_rupees`` float64 [n] and ``lots`` int64 [n] of
+    their days.
 
-    A fill without an entry keeps its zeros. Volume: what is over ``most_share`` of the entry's minute is not traded; the exit has
-    to be, whatever its minute trades. A minute of unknown volume (an index has none) limits nothing and has no impact.
+    A fill without an entry keeps its zeros. Volume: at most ``most_share`` of the entry's minute is traded, in whole lots; the exit
+    has to be, whatever its minute trades. A minute of unknown volume (an index has none) limits nothing and has no impact.
     """
     side, there = orders["side"].astype(np.float64), fills["entry"] > 0.0
     price = np.where(there, fills["entry"], 1.0)
     if slippage.model is Model.VOLUME:
         most = np.floor(slippage.most_share * np.where(np.isfinite(fills["entry_volume"]), fills["entry_volume"], np.inf))
-        quantity = np.minimum(quantity.astype(np.float64), most).astype(np.int64)
+        quantity = np.minimum(quantity.astype(np.float64), most).astype(np.int64) // lots * lots
     spread = np.maximum(np.nan_to_num(fills["spread"], nan=0.0), tick_rupees / price)
     parts = [_side(slippage, spread, fills[name], quantity) for name in ("entry_volume", "exit_volume")]
     return Slipped(quantity, fills["entry"] * (1.0 + side * parts[0]), fills["exit"] * (1.0 - side * parts[1]))

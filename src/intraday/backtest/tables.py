@@ -7,7 +7,7 @@ from datetime import date, timedelta
 
 import numpy as np
 
-from intraday.backtest.account import Market, Status, Trades, ticks_of_orders, traded
+from intraday.backtest.account import Market, Status, Trades, lots_of_orders, ticks_of_orders, traded
 from intraday.backtest.fills import End, Fills, entered
 from intraday.backtest.orders import Orders
 from intraday.backtest.run import Filled
@@ -48,13 +48,14 @@ def delay_rows(filled: Filled, sessions: I4, interval: IntervalOf) -> tuple[Scen
 def slippage_rows(
     filled: Filled, delay_s: int, models: Sequence[Slippage], notional: float, market: Market, sessions: I4, interval: IntervalOf
 ) -> tuple[ScenarioRow, ...]:
-    """One row a slippage model, at one delay: trades of ``notional`` rupees, in whole shares."""
+    """One row a slippage model, at one delay: trades of ``notional`` rupees, in whole lots and at least one."""
     orders, fills = filled.orders, filled.fills[delay_s]
-    wanted = np.maximum(np.floor(notional / np.where(fills["entry"] > 0.0, fills["entry"], np.inf)), 1.0).astype(np.int64)
-    ticks = ticks_of_orders(orders, market)
+    ticks, lots = ticks_of_orders(orders, market), lots_of_orders(orders, market)
+    one = np.where(fills["entry"] > 0.0, fills["entry"], np.inf) * lots
+    wanted = np.maximum(np.floor(notional / one), 1.0).astype(np.int64) * lots
     rows = []
     for model in models:
-        slipped = slip(model, orders, fills, wanted, ticks)
+        slipped = slip(model, orders, fills, wanted, ticks, lots)
         full = fills.copy()
         full["how"][_done(fills) & (slipped.quantity == 0)] = End.MISSED  # the minute traded too little
         ret = returns(orders, full, slipped, _done(full))

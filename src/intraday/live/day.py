@@ -55,10 +55,11 @@ class DayPlan:
         """With the tick sizes of that day: prices of its signals are rounded to them."""
         return self.instruments if self.ticks is None else dated(self.instruments, self.ticks, session.number)
 
-    def terms_on(self, session: Session) -> Terms:
-        """On what its signals are given that day."""
+    def terms_on(self, session: Session, from_ns: int = 0) -> Terms:
+        """On what its signals are given that day; ``from_ns``: by a run that began then, where that is within the session."""
         limits = None if self.bands is None else self.bands.on(session.number)
-        return Terms(self.tradable.on(session.day, self.instruments), self.sizing, self.reasons, limits)
+        began_ns = from_ns if from_ns > session.open_ns else 0
+        return Terms(self.tradable.on(session.day, self.instruments), self.sizing, self.reasons, limits, began_ns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +154,7 @@ class DayRunner:
         plan, start_ns = self._plan, midnight_ns(session.day)
         self._days.clear(plan.source, max(start_ns, run.from_ns), start_ns + DAY_NS)
         cost = self._model.cost(session, plan.instruments)
-        header = self._header(session, tuple(cost.tolist()), start)
+        header = self._header(session, tuple(cost.tolist()), start, run.from_ns)
         day, instruments = header.hours(self._sessions), plan.instruments_on(session)
         header = replace(header, given=self._given(session, day, run.from_ns, header.terms))
         engine = self._model.engine(
@@ -217,7 +218,7 @@ class DayRunner:
             from_ns=from_ns,
         )
 
-    def _header(self, session: Session, costs: tuple[float, ...], start: WarmUp) -> JournalHeader:
+    def _header(self, session: Session, costs: tuple[float, ...], start: WarmUp, from_ns: int) -> JournalHeader:
         plan = self._plan
         return JournalHeader(
             run_id=plan.run_id,
@@ -233,5 +234,5 @@ class DayRunner:
             lists=start.overnight.sitting(plan.lists, session.number),
             index=plan.index,
             closes=tuple(start.overnight.before(session.number).tolist()),
-            terms=plan.terms_on(session),
+            terms=plan.terms_on(session, from_ns),
         )

@@ -64,15 +64,16 @@ class SignalGenerator:
     def decide(self, bars: Bars, sigma: F4, p: F8, now_ns: int, session: Session) -> Sequence[Signal]:
         """Signals in order of ``bars`` (BAR[b], one decision bar); ``sigma`` float32 [b], ``p`` float64 [b, 3] (down, hold, up).
 
-        A row whose probabilities are not finite gets no signal at all. HOLD where the rule says so, where sigma is not a positive
-        number, when the horizon no longer fits into the session, and where the side may not be traded; ``note`` says which of the
-        last three it was. A HOLD has NaN stop, target and chase, and a signal of labels without barriers has no stop and target:
-        its trade ends with the horizon. Confidence is the calibrated probability of what is said. A signal is valid until the
-        last entry its label allows, at most until its horizon or the session ends.
+        A row whose probabilities are not finite gets no signal at all, nor does a bar that opened before the run began. HOLD where
+        the rule says so, where sigma is not a positive number, when the horizon no longer fits into the session, and where the side
+        may not be traded; ``note`` says which of the last three it was. A HOLD has NaN stop, target and chase, and a signal of
+        labels without barriers has no stop and target: its trade ends with the horizon. Confidence is the calibrated probability
+        of what is said. A signal is valid until the last entry its label allows, at most until its horizon or the session ends.
         """
         found = self._decided(bars, sigma, p, session)
-        usable = np.isfinite(p).all(axis=1)
         valid_ns, spec = self._valid_until(bars["ts_ns"], session), self._spec
+        from_ns = 0 if spec.terms is None else spec.terms.from_ns
+        usable = np.isfinite(p).all(axis=1) & (bars["ts_ns"] >= from_ns)
         columns = (
             bars["inst"], bars["ts_ns"], bars["close"], p, found.side, found.stop, found.target, valid_ns, found.expected,
             found.chase, found.quantity,

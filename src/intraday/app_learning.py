@@ -12,6 +12,8 @@ from intraday.domain.learning import Trial
 from intraday.domain.universe import Universe
 from intraday.model.pool import Resources
 
+ALL = "all instruments with candles"  # as before the first list of the exchange: what was counted then stays counted
+
 
 def training_resources(settings: Settings, database: Database) -> Resources:
     """Processes, where finished fits are kept, and where a search keeps its trials (only if there is to be one)."""
@@ -22,8 +24,9 @@ def training_resources(settings: Settings, database: Database) -> Resources:
 
 def learning_scope(universe: Universe) -> str:
     """The data that configurations compete on, in words: trying another timeframe, feature or label on it is another trial, and one
-    more instrument or session no new beginning."""
-    return f"best version of each bar; {universe.definition}"
+    more instrument or session no new beginning: ``all`` has one name, whatever of it is listed by now."""
+    among = ALL if universe.definition.startswith("all ") else universe.definition
+    return f"best version of each bar; {among}"
 
 
 def stamped(trials: Sequence[Trial], scope: str, run_id: str, now_ns: int) -> list[Trial]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from intraday.database.pool import Database
-from intraday.domain.errors import ArtifactError
+from intraday.domain.errors import ArtifactError, RegistryError
 from intraday.domain.ports import ModelRecord
 
 _COLUMNS = "id, feature_set_id, label_set_id, path, verdict, trained_from, trained_to, manifest::text"
@@ -52,12 +52,22 @@ class ModelRepository:
         return [ModelRecord(*row) for row in rows]
 
     def get(self, model_id: str) -> ModelRecord:
-        """By id; raises ArtifactError when unknown."""
+        """By id, or by how only its id begins. ArtifactError when there is none, RegistryError when there are several."""
         with self._db.autocommit() as connection:
-            row = connection.execute(f"SELECT {_COLUMNS} FROM models WHERE id = %s", (model_id,)).fetchone()  # nosec B608
-        if row is None:
-            raise ArtifactError(f"expected a trained model, found no {model_id!r} in the database: run 'intraday historical' first")
-        return ModelRecord(*row)
+            rows = connection.execute(
+                f"SELECT {_COLUMNS} FROM models WHERE id = %(id)s OR %(id)s <> '' AND starts_with(id, %(id)s) ORDER BY seq DESC",  # nosec B608
+                {"id": model_id},
+            ).fetchall()
+        found = [ModelRecord(*row) for row in rows]
+        exact = [record for record in found if record.id == model_id]
+        if not found:
+            raise ArtifactError(
+                f"expected a trained model, found no {model_id!r}: `intraday models list` names them"
+                " (`intraday historical` trains one)"
+            )
+        if len(exact or found) > 1:
+            raise RegistryError(f"{model_id!r} may be {' or '.join(record.id for record in found)}: give more of the id")
+        return (exact or found)[0]
 
 
 def _values(r: ModelRecord) -> tuple[Any, ...]:

@@ -11,7 +11,7 @@ from typing import Any
 from intraday.app import System, load_model, open_system
 from intraday.config.settings import Settings
 from intraday.domain.clock import Clock
-from intraday.domain.errors import ArtifactError, RegistryError
+from intraday.domain.errors import RegistryError
 from intraday.domain.learning import Comparison, Promotion, Role
 from intraday.domain.ports import ModelRecord
 from intraday.jobs.outcome import recorded_run
@@ -141,13 +141,7 @@ def reign(promotions: Sequence[Promotion]) -> list[str]:
 
 def find(system: System, wanted: str) -> ModelRecord:
     """The model of that id, or the only one whose id begins so. ArtifactError, RegistryError otherwise."""
-    found = [record for record in system.stores.models.all() if record.id.startswith(wanted)]
-    exact = [record for record in found if record.id == wanted]
-    if not wanted or not found:
-        raise ArtifactError(f"expected a trained model, found no {wanted!r}: `intraday models list` names them")
-    if len(exact or found) > 1:
-        raise RegistryError(f"{wanted!r} may be {' or '.join(record.id for record in found)}: give more of the id")
-    return (exact or found)[0]
+    return system.stores.models.get(wanted)
 
 
 def _won(system: System, champion_id: str, model_id: str) -> Comparison:

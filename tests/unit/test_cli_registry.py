@@ -5,12 +5,15 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from datetime import date
+from pathlib import Path
 
 import numpy as np
 import pytest
 from rich.console import Console
+from typer.testing import CliRunner
 
 from intraday.cli import models, retrain
+from intraday.cli.root import root
 from intraday.domain.learning import Comparison, Promotion, Role
 from intraday.jobs.comparing import Compared, Waiting
 from intraday.jobs.drift import TooFew
@@ -130,3 +133,13 @@ def test_an_interval_without_spread_comes_back_from_the_database() -> None:
     back = _told(replace(WON, detail=_json({"first": 1, "last": 2, **asdict(test)})))  # type: ignore[call-overload]
     assert repr(back) == repr(test)
     assert _told(replace(WON, detail="")) is None
+
+
+@pytest.mark.parametrize("option", [("--sessions", "40"), ("--alpha", "0.01"), ("--void", "--alpha", "0.05")])
+def test_figures_of_a_test_without_declaring_one_are_refused(option: tuple[str, ...], tmp_path: Path) -> None:
+    """Whoever gives them believes that they count; even those that would be taken anyway."""
+    config = tmp_path / "config.yaml"
+    config.write_text("{}")
+    result = CliRunner().invoke(root, ["models", "compare", "3f9c", *option, "--config", str(config)])
+    assert result.exit_code == 2
+    assert "found no --declare" in " ".join(result.output.replace("│", " ").split())

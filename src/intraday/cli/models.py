@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from intraday.model.compare import PairedTest
 
 BPS = 1e4
+SESSIONS, ALPHA = 60, 0.05  # of a test, unless told otherwise
 
 
 def register(root: typer.Typer) -> None:
@@ -37,8 +38,16 @@ IdsArgument = Annotated[
     list[str], typer.Argument(help="The challenger; or the champion, then the challenger.", metavar="[CHAMPION] CHALLENGER")
 ]
 DeclareOption = Annotated[bool, typer.Option("--declare", help="Declare a test on the sessions to come.")]
-SessionsOption = Annotated[int, typer.Option("--sessions", min=1, help="How many of them decide it.", metavar="N")]
-AlphaOption = Annotated[float, typer.Option("--alpha", min=0.0001, max=0.2, help="Level of the one-sided test.", metavar="P")]
+SessionsOption = Annotated[
+    int | None,
+    typer.Option("--sessions", min=1, help="With --declare: how many of them decide it.", show_default=str(SESSIONS), metavar="N"),
+]
+AlphaOption = Annotated[
+    float | None,
+    typer.Option(
+        "--alpha", min=0.0001, max=0.2, help="With --declare: level of the one-sided test.", show_default=str(ALPHA), metavar="P"
+    ),
+]
 VoidOption = Annotated[bool, typer.Option("--void", help="Give the open test up.")]
 
 
@@ -77,8 +86,8 @@ def show(
 def compare(
     models: IdsArgument,
     declare: DeclareOption = False,
-    sessions: SessionsOption = 60,
-    alpha: AlphaOption = 0.05,
+    sessions: SessionsOption = None,
+    alpha: AlphaOption = None,
     void: VoidOption = False,
     config: ConfigOption = DEFAULT_CONFIG,
     as_json: JsonOption = False,
@@ -101,8 +110,11 @@ def compare(
     with session(config, as_json, verbose) as run:
         if len(models) > 2 or (declare and void):
             raise typer.BadParameter("expected one model or two, and --declare or --void at the most one")
+        if not declare and not (sessions is None and alpha is None):
+            raise typer.BadParameter("--sessions and --alpha are of a test to declare, found no --declare: what is declared stays")
         if declare:
-            found = comparing.declare(run.settings, SystemClock(), models, sessions, alpha)
+            n, level = (SESSIONS if sessions is None else sessions), (ALPHA if alpha is None else alpha)
+            found = comparing.declare(run.settings, SystemClock(), models, n, level)
         else:
             with run.progress() as progress:
                 found = comparing.compare(run.settings, SystemClock(), models, progress, void=void)

@@ -178,12 +178,12 @@ class DayRunner:
         return counts
 
     def _given(self, session: Session, day: Day, from_ns: int, terms: Terms | None) -> Given:
-        """What an earlier run of the session left open."""
+        """What earlier runs of the session left open, whichever their models: by their stops and targets and the horizon now."""
         if self._signals is None or from_ns <= session.open_ns:
             return ()
         plan, timeframe = self._plan, self._model.feature_set.timeframe
         ids = [i.id for i in plan.instruments]
-        signals = self._signals.read(plan.source, ids, session.open_ns, from_ns, self._model.id)
+        signals = self._signals.read(plan.source, ids, session.open_ns, from_ns)
         minutes = self._bars.read(ids, session.open_ns, from_ns, plan.source)
         opened = self._model.opened(session, plan.instruments_on(session), terms)
         return still_open(opened, signals, minutes, session, day, timeframe, from_ns)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import cache
 
 from intraday.app import System, build_day_runner, lists
+from intraday.app_decisions import stored_trade_lists
 from intraday.app_models import stored_price_rules
 from intraday.backtest.account import AccountSpec, Market
 from intraday.backtest.fills import FillDesk
@@ -17,7 +19,7 @@ from intraday.config.trading import TradingSettings
 from intraday.core.fills import TickSizes, last_exit_ns
 from intraday.core.label_sessions import Traded
 from intraday.core.labels import LabelSpec
-from intraday.core.tradability import TradeLists
+from intraday.core.tradability import Tradable
 from intraday.database.known_bars import KnownBars
 from intraday.domain.arrays import Mask
 from intraday.domain.instruments import Instrument
@@ -63,13 +65,15 @@ def build_stage(system: System, label: LabelSpec, instruments: Sequence[Instrume
 def build_market(system: System, stage: Stage, *, gated: bool) -> Market:
     """What the account knows of the instruments; ``gated`` by the dated lists of who may be traded intraday."""
     sessions, label = system.sessions, stage.desk.label
-    members = system.stores.members
-    found = TradeLists.read(lambda flag: members.spans("flag", flag), lambda flag: members.known_from("flag", flag))
+    found = stored_trade_lists(system.stores, stage.instruments)
     auction = stage.desk.traded.lists
 
+    @cache
+    def tradable(number: int) -> Tradable:
+        return found.on(_day(number), stage.instruments)
+
     def gate(number: int) -> tuple[Mask, Mask]:
-        tradable = found.on(_day(number), stage.instruments)
-        return tradable.long, tradable.short
+        return tradable(number).long, tradable(number).short
 
     def exit_ns(number: int, inst: int) -> int:
         early = bool(auction.auction_on(number, len(stage.instruments))[inst])
@@ -77,7 +81,7 @@ def build_market(system: System, stage: Stage, *, gated: bool) -> Market:
 
     return Market(
         tuple(i.kind for i in stage.instruments),
-        lambda number: found.on(_day(number), stage.instruments).lots,
+        lambda number: tradable(number).lots,
         stage.ticks.on,
         exit_ns,
         gate if gated else None,

@@ -11,12 +11,14 @@ import pytest
 
 from intraday.backtest.account import AccountSpec, Market, Status, run_account, traded
 from intraday.backtest.fills import FILL, End, Fills
-from intraday.backtest.orders import ORDER, Orders
+from intraday.backtest.orders import ORDER, Orders, Sides, orders_of_sides
 from intraday.backtest.run import Filled
 from intraday.backtest.slippage import Model, Slippage, slip
 from intraday.backtest.tables import account_row, by_hour, cost_rows, day_rows, delay_rows, path_of_fills, slippage_rows
 from intraday.backtest.tape import estimated_spread, tape_of
 from intraday.core.costs import Costs
+from intraday.core.fills import TickSizes
+from intraday.core.labels import LabelSpec
 from intraday.domain.arrays import BAR, MINUTE_NS
 from intraday.domain.instruments import Kind
 from intraday.domain.session import SessionTable
@@ -43,6 +45,7 @@ def order(minute: int, inst: int, side: int, close: float = 100.0, **more: Any) 
     given = {
         "ts_ns": close_ns - 5 * MINUTE_NS, "close_ns": close_ns, "session": DAY.number, "inst": inst, "side": side, "close": close,
         "sigma": 0.001, "target": close * (1 + 0.01 * side), "stop": close * (1 - 0.01 * side), "expected": np.nan, "cost": 0.001,
+        "quantity": -1,
     }  # fmt: skip
     return given | more
 
@@ -91,6 +94,28 @@ def test_the_size_is_what_the_stop_may_lose() -> None:
     suggested = orders.copy()
     suggested["quantity"] = 7
     assert run_account(NO_SLIP, market(), COSTS, suggested, fills)["quantity"].tolist() == [7, 7]
+
+
+def test_what_live_sizes_at_nothing_is_not_traded() -> None:
+    orders, fills = two()
+    orders["quantity"] = [0, -1]
+    trades = run_account(NO_SLIP, market(), COSTS, orders, fills)
+    assert trades["quantity"].tolist() == [0, 250] and trades["status"].tolist() == [Status.SHARES, Status.TRADED]
+
+
+def test_an_index_without_a_future_stays_out_of_the_account() -> None:
+    orders, fills = two()
+    for quantity in (-1, 0):  # the account's size, and what live suggests
+        orders["quantity"][0] = quantity
+        trades = run_account(NO_SLIP, replace(market(), lots=lambda number: np.array([0, 1, 1])), COSTS, orders, fills)
+        assert trades["status"].tolist() == [Status.DIRECTION, Status.TRADED] and trades["net"][0] == 0.0
+
+
+def test_orders_that_nobody_sized_say_so() -> None:
+    one = np.ones(1)
+    sides = Sides(one.astype(np.int64), np.zeros(1, np.int32), one.astype(np.int8), 100 * one, 0.001 * one, 0.001 * one, 0.01 * one)
+    orders = orders_of_sides(sides, LabelSpec(), TickSizes(np.zeros(1, np.int32), np.full((1, 1), 0.05)))
+    assert orders["quantity"].tolist() == [-1]
 
 
 def test_lots_are_whole_and_without_a_stop_the_notional_counts() -> None:

@@ -58,6 +58,7 @@ class Status(IntEnum):
     SHARES = 8  # the risk or the size of a trade allows no lot
     VOLUME = 9  # the minute traded too little for one lot
     BROKE = 10  # the capital was gone
+    DIRECTION = 11  # an index without a future: there is nothing to trade
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +77,8 @@ class AccountSpec:
 
 @dataclass(frozen=True, slots=True)
 class Market:
-    """What the account has to know of S instruments: ``kinds``, lots (int64 [S] shares) and ticks (rupees) by session number, when
-    the last exit is, and ``gate`` (None: everything may be sold short, which is an assumption)."""
+    """What the account has to know of S instruments: ``kinds``, lots (int64 [S] shares, 0: a direction only, nothing to trade) and
+    ticks (rupees) by session number, when the last exit is, and ``gate`` (None: everything may be bought and sold short)."""
 
     kinds: tuple[Kind, ...]
     lots: Callable[[int], I8]
@@ -89,11 +90,13 @@ class Market:
 def run_account(spec: AccountSpec, market: Market, costs: Costs, orders: Orders, fills: Fills) -> Trades:
     """TRADE[n] of the fills, one after the other in order of their entries; at one moment what expects more comes first.
 
-    A position frees its room when its end is known. A quantity that a signal suggests is taken as it is.
+    A position frees its room when its end is known. A quantity that a signal suggests is taken as it is; 0 is not traded.
     """
     out = np.zeros(len(orders), TRADE)
     out["status"] = _before(orders, fills, market.gate)
     lots, ticks = lots_of_orders(orders, market), ticks_of_orders(orders, market)
+    out["status"][(out["status"] == Status.TRADED) & (lots == 0)] = Status.DIRECTION
+    lots = np.maximum(lots, 1)
     wanted = _wanted(spec, orders, lots)
     out["status"][(out["status"] == Status.TRADED) & (wanted == 0)] = Status.SHARES
     slipped = slip(spec.slippage, orders, fills, wanted, ticks, lots)
@@ -121,9 +124,10 @@ def _before(orders: Orders, fills: Fills, gate: Gate | None) -> NDArray[np.int8]
 
 
 def _wanted(spec: AccountSpec, orders: Orders, lots: I8) -> I8:
-    """Shares of each order: the signal's, or what sizing says of its close and stop. Without a stop, what the notional buys."""
+    """Shares of each order: the signal's, or where nobody said what sizing says of its close and stop; without a stop, what the
+    notional buys."""
     out, sizing = orders["quantity"].copy(), Sizing(spec.capital, spec.risk_share, spec.notional)
-    open_size = np.flatnonzero(out == 0)
+    open_size = np.flatnonzero(out < 0)
     columns = (open_size, lots[open_size], *(orders[name][open_size] for name in ("close", "stop", "cost")))
     for k, lot, price, stop, cost in zip(*(c.tolist() for c in columns), strict=True):
         out[k] = sizing.quantity(price, stop, cost, lot)[0] if isfinite(stop) else int(spec.notional / price) // lot * lot
@@ -217,11 +221,11 @@ def ticks_of_orders(orders: Orders, market: Market) -> F8:
 
 
 def lots_of_orders(orders: Orders, market: Market) -> I8:
-    """Shares that each order comes in whole multiples of, int64 [n], at least 1."""
-    out = np.ones(len(orders), np.int64)
+    """Shares that each order comes in whole multiples of, int64 [n]; 0: there is nothing to trade."""
+    out = np.zeros(len(orders), np.int64)
     for number in np.unique(orders["session"]).tolist():
         rows = orders["session"] == number
-        out[rows] = np.maximum(market.lots(number)[orders["inst"][rows]], 1)
+        out[rows] = market.lots(number)[orders["inst"][rows]]
     return out
 
 

@@ -29,7 +29,7 @@ ORDER = np.dtype(
         ("stop", "f8"),
         ("expected", "f8"),  # net return the signal expects; NaN where nobody said
         ("cost", "f8"),  # the dated round trip of the configured notional, as a return: the one it was decided with
-        ("quantity", "i8"),  # shares the signal suggests; 0: as the account says
+        ("quantity", "i8"),  # shares the signal suggests, 0: none; -1 where nobody said: as the account says
     ]
 )
 
@@ -55,6 +55,7 @@ def orders_of_sides(sides: Sides, label: LabelSpec, ticks: TickSizes) -> Orders:
     out = empty(ORDER, len(keep))
     for name in ("ts_ns", "inst", "side", "close", "sigma", "cost", "expected"):
         out[name] = getattr(sides, name)[keep]
+    out["quantity"] = -1
     out["session"] = (out["ts_ns"] + IST_NS) // DAY_NS
     out["close_ns"] = out["ts_ns"] + label.timeframe * MINUTE_NS
     rupees = np.empty(len(out))

@@ -50,7 +50,7 @@ def slippage_rows(
 ) -> tuple[ScenarioRow, ...]:
     """One row a slippage model, at one delay: trades of ``notional`` rupees, in whole lots and at least one."""
     orders, fills = filled.orders, filled.fills[delay_s]
-    ticks, lots = ticks_of_orders(orders, market), lots_of_orders(orders, market)
+    ticks, lots = ticks_of_orders(orders, market), np.maximum(lots_of_orders(orders, market), 1)
     one = np.where(fills["entry"] > 0.0, fills["entry"], np.inf) * lots
     wanted = np.maximum(np.floor(notional / one), 1.0).astype(np.int64) * lots
     rows = []

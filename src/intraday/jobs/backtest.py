@@ -189,7 +189,10 @@ def _notes(
         known = "not known" if shorts_from is None else f"known from {shorts_from} on"
         notes.append(f"shorts assumed: who may be sold short intraday is {known} (`intraday instruments import --flag mis`)")
     if any(i.kind is Kind.INDEX for i in stage.instruments):
-        notes.append("an index cannot be traded: its trades are a direction only, with the charges of its future")
+        notes.append(
+            "an index cannot be traded: its trades are a direction, with the charges of its future; the account trades the "
+            "future's lots, and nothing where none is listed"
+        )
     guessed = [f"{s} s" for s, fills in sorted(filled.fills.items()) if fills["estimated"].any()]
     if guessed:
         notes.append(f"at {', '.join(guessed)} most entries are estimates: the price between the opens of two minutes")

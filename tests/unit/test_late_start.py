@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
+import pytest
 
 from engine_cases import DAY, N_INST, feed
+from intraday.core.overnight import Overnight
 from intraday.core.panel import NO_LISTS
 from intraday.core.tradability import everything
 from intraday.domain.arrays import MINUTE_NS
-from intraday.domain.events import Action, Event, SaveSignals, Signal
+from intraday.domain.events import Action, Alert, Event, SaveSignals, Signal
 from intraday.domain.ports import Source
-from intraday.live.day import DayPlan
-from intraday.signal.policy import clock_text
+from intraday.live.day import DayPlan, DayRunner
+from intraday.live.warmup import WarmUp
+from intraday.signal.policy import clock_text, signal_text
 from intraday.signal.terms import Terms
 from quarantine_cases import INSTRUMENTS, SESSIONS, SmallModel, journal, known_checks
 
@@ -60,3 +64,33 @@ def test_such_a_run_verifies_and_columns_keep_its_start(tmp_path: Path) -> None:
 def test_the_terms_of_a_day_know_when_its_run_began() -> None:
     plan = DayPlan("r", Source.TICK, INSTRUMENTS, Path("journal"), 0, 1, "never")
     assert [plan.terms_on(DAY, ns).from_ns for ns in (0, DAY.open_ns, AT)] == [0, 0, AT]
+
+
+def test_what_it_says_is_for_watching(tmp_path: Path) -> None:
+    """The model has proven an edge (``observe`` False), but on features that had the morning."""
+    events = feed(3, late=0.0)
+    whole, late = said(tmp_path / "a", events, TERMS), said(tmp_path / "b", events, LATE)
+    assert late and all(s.observe for s in late) and not any(s.observe for s in whole)
+    given = [s for s in late if s.action is not Action.HOLD]
+    assert {s.note for s in given} == {"started at 09:39, without the morning"}
+    assert signal_text(given[0], "A0").startswith("OBSERVE")
+
+
+class Kept:
+    """Alerts that were offered."""
+
+    def __init__(self) -> None:
+        self.alerts: list[Alert] = []
+
+    def offer(self, alert: Alert) -> None:
+        self.alerts.append(alert)
+
+
+@pytest.mark.parametrize("from_ns", [0, DAY.open_ns, AT])
+def test_one_alert_says_so_at_the_start(from_ns: int) -> None:
+    plan, kept, absent = DayPlan("r", Source.TICK, INSTRUMENTS, Path("journal"), 0, 1, "never"), Kept(), cast(Any, None)
+    runner = DayRunner(plan, absent, absent, absent, absent, SESSIONS, absent, absent)
+    runner._warn(DAY, WarmUp(True, (), Overnight(N_INST)), from_ns, cast(Any, kept))
+    late = [a for a in kept.alerts if a.topic == "features"]
+    assert [(a.now_ns, a.level) for a in late] == ([(AT, "warning")] if from_ns == AT else [])
+    assert all("before 09:39" in a.text and "for watching" in a.text for a in late)

@@ -26,6 +26,7 @@ from intraday.live.queue import TickQueue
 from intraday.live.resume import Given, still_open
 from intraday.live.timeframes import TimeframeLoop
 from intraday.live.warmup import WarmUp, warm
+from intraday.signal.policy import clock_text
 from intraday.signal.terms import Terms
 from intraday.state.system import StateTrail, SystemState
 
@@ -123,12 +124,7 @@ class DayRunner:
         try:
             trail.move(SystemState.WARMING)
             calculator, start = self._warm(session)
-            if not start.anchored:
-                alerts.offer(self._no_anchor(session))
-            for found in start.overnight.found:
-                alerts.offer(Alert(session.open_ns, "warning", "actions", found.text(self._plan.instruments[found.row].symbol)))
-            if caveat := self._sessions.caveat(session.day):
-                alerts.offer(Alert(session.open_ns, "warning", "session", f"{session.day}: {caveat}"))
+            self._warn(session, start, from_ns, alerts)
             trail.move(SystemState.LIVE)
             counts = await self._through(session, run, calculator, start, feed, alerts, repairs, rollups)
         except BaseException as error:
@@ -188,6 +184,17 @@ class DayRunner:
         opened = self._model.opened(session, plan.instruments_on(session), terms)
         return still_open(opened, signals, minutes, session, day, timeframe, from_ns)
 
+    def _warn(self, session: Session, start: WarmUp, from_ns: int, alerts: Alerts) -> None:
+        """What is wrong with the day from its start on."""
+        if not start.anchored:
+            alerts.offer(self._no_anchor(session))
+        if from_ns > session.open_ns:
+            alerts.offer(_late_start(from_ns))
+        for found in start.overnight.found:
+            alerts.offer(Alert(session.open_ns, "warning", "actions", found.text(self._plan.instruments[found.row].symbol)))
+        if caveat := self._sessions.caveat(session.day):
+            alerts.offer(Alert(session.open_ns, "warning", "session", f"{session.day}: {caveat}"))
+
     def _audit(self, run: RunDay, previous: SystemState, to: SystemState) -> None:
         detail = {"run": run.run_id, "source": run.source, "day": run.day.isoformat(), "from": previous, "to": to}
         self._runs.record(self._now_ns(), "state", detail)
@@ -236,3 +243,8 @@ class DayRunner:
             closes=tuple(start.overnight.before(session.number).tolist()),
             terms=plan.terms_on(session, from_ns),
         )
+
+
+def _late_start(from_ns: int) -> Alert:
+    missed = f"features of today miss what was traded before {clock_text(from_ns)} and differ from training"
+    return Alert(from_ns, "warning", "features", f"{missed}; signals until the close are for watching")

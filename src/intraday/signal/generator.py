@@ -15,6 +15,7 @@ from intraday.core.labels import LabelSpec
 from intraday.domain.arrays import F4, F8, I8, MINUTE_NS, Bars, Mask
 from intraday.domain.events import Action, Signal
 from intraday.domain.session import Session
+from intraday.signal.policy import clock_text
 from intraday.signal.terms import Terms
 
 ACTIONS = {1: Action.BUY, -1: Action.SELL, 0: Action.HOLD}
@@ -29,7 +30,8 @@ class SignalSpec:
     """What decides, apart from the probabilities.
 
     ``rule`` is the artifact's, ``cost`` float64 [S] the day's round trip as a return, ``label`` the label set the model was
-    trained on (stops, targets and times are its), ``tick_rupees`` float64 [S], ``observe`` True unless the verdict is "edge".
+    trained on (stops, targets and times are its), ``tick_rupees`` float64 [S], ``observe`` True unless the verdict is "edge" (signals
+    of a run that began within the session have it anyhow).
     ``terms``: what may be traded and how much; None: everything, without quantities.
     """
 
@@ -74,6 +76,7 @@ class SignalGenerator:
         valid_ns, spec = self._valid_until(bars["ts_ns"], session), self._spec
         from_ns = 0 if spec.terms is None else spec.terms.from_ns
         usable = np.isfinite(p).all(axis=1) & (bars["ts_ns"] >= from_ns)
+        observe = spec.observe or from_ns > 0
         columns = (
             bars["inst"], bars["ts_ns"], bars["close"], p, found.side, found.stop, found.target, valid_ns, found.expected,
             found.chase, found.quantity,
@@ -81,7 +84,7 @@ class SignalGenerator:
         rows = zip(*(column[usable].tolist() for column in columns), found.note[usable].tolist(), strict=True)
         return [
             Signal(
-                inst, ts_ns, now_ns, ACTIONS[side], q[side + 1], q[0], q[1], q[2], price, stop, target, valid, spec.observe,
+                inst, ts_ns, now_ns, ACTIONS[side], q[side + 1], q[0], q[1], q[2], price, stop, target, valid, observe,
                 spec.model_id, expected, chase, quantity, (), note,
             )
             for inst, ts_ns, price, q, side, stop, target, valid, expected, chase, quantity, note in rows
@@ -124,6 +127,9 @@ class SignalGenerator:
                 note[i] = terms.tradable.said(int(left[i]), int(inst[i]))
             may = np.where(left > 0, terms.tradable.may(1, inst), terms.tradable.may(-1, inst))
             left[~may] = 0
+            if terms.from_ns:
+                for i in np.flatnonzero(left).tolist():
+                    note[i] = _joined(note[i], f"started at {clock_text(terms.from_ns)}, without the morning")
         return left, note
 
     def _quantities(self, side: Sides, inst: I8, close: F8, stop: F8, cost: F8, note: Notes) -> I8:
@@ -134,8 +140,12 @@ class SignalGenerator:
         lots = terms.tradable.lots[inst]
         for i in np.flatnonzero((side != 0) & (lots > 0)).tolist():
             out[i], why = terms.sizing.quantity(float(close[i]), float(stop[i]), float(cost[i]), int(lots[i]))
-            note[i] = "; ".join(text for text in (note[i], why) if text)
+            note[i] = _joined(note[i], why)
         return out
+
+
+def _joined(*texts: str) -> str:
+    return "; ".join(text for text in texts if text)
 
 
 def _priced(levels: Barriers) -> Mask:

@@ -17,7 +17,8 @@ from intraday.domain.arrays import F8, I8
 class Terms:
     """``sizing`` None: no quantities are suggested. ``reasons``: features named with each BUY and SELL. ``limits``: the day's lower
     and upper circuit limits, float64 [S] each, rupees, NaN where unknown; None: none are known. ``from_ns``: a run that began
-    within the session gives no signals for decision bars that opened before; 0: it has all of the session."""
+    within the session gives no signals for decision bars that opened before, and what it gives is to be watched only, for its
+    features miss what was traded until then; 0: it has all of the session."""
 
     tradable: Tradable
     sizing: Sizing | None = None

@@ -30,9 +30,9 @@ class SignalSpec:
     """What decides, apart from the probabilities.
 
     ``rule`` is the artifact's, ``cost`` float64 [S] the day's round trip as a return, ``label`` the label set the model was
-    trained on (stops, targets and times are its), ``tick_rupees`` float64 [S], ``observe`` True unless the verdict is "edge" (signals
-    of a run that began within the session have it anyhow).
-    ``terms``: what may be traded and how much; None: everything, without quantities.
+    trained on (stops, targets and times are its), ``tick_rupees`` float64 [S], ``observe`` True unless the verdict is "edge".
+    ``terms``: what may be traded and how much, and whether the run began too late to be acted on; None: everything, without
+    quantities.
     """
 
     rule: DecisionRule

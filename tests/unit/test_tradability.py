@@ -1,12 +1,16 @@
 from __future__ import annotations
 
 from datetime import date, timedelta
+from typing import Any, cast
 
 import numpy as np
 import pytest
 
+from intraday.app_decisions import stored_trade_lists
 from intraday.core.tradability import ASSUMED, DIRECTION, Contract, FlagList, TradeLists, eligible_sides, everything
+from intraday.domain.broker import Listing
 from intraday.domain.instruments import Instrument, Kind
+from intraday.domain.listings import Change, ChangeKind, Held
 from intraday.domain.membership import Flag, Span
 from intraday.domain.session import EPOCH
 
@@ -68,14 +72,65 @@ def test_without_a_list_of_that_day_shorts_are_assumed(known: date | None) -> No
 
 def test_an_index_is_traded_by_the_nearest_future_that_lives() -> None:
     expiries = [date(2026, 2, 24), date(2026, 1, 27), date(2026, 1, 5)]
-    made = tuple(Contract(f"NIFTY{e:%y%b}FUT".upper(), "NIFTY", 65, e) for e in expiries)
-    other = Contract("BANKNIFTY26JANFUT", "BANKNIFTY", 30, date(2026, 1, 20))
+    made = tuple(Contract(f"NIFTY{e:%y%b}FUT".upper(), "NIFTY", 65, e, e - timedelta(days=90)) for e in expiries)
+    other = Contract("BANKNIFTY26JANFUT", "BANKNIFTY", 30, date(2026, 1, 20), date(2025, 10, 1))
     found = lists(contracts=(*made, other))
     day = found.on(DAY, [INDEX])
     assert (day.note, day.lots.tolist(), day.said(1, 0)) == (("by NIFTY26JANFUT, lot 65",), [65], "by NIFTY26JANFUT, lot 65")
     assert found.on(date(2026, 1, 27), [INDEX]).note == ("by NIFTY26JANFUT, lot 65",)  # until it expires
     assert found.on(date(2026, 1, 28), [INDEX]).note == ("by NIFTY26FEBFUT, lot 65",)
     assert found.on(date(2026, 3, 1), [INDEX]).note == (DIRECTION,)
+
+
+def test_a_future_that_was_not_listed_yet_stands_for_nothing() -> None:
+    """Today's contracts and lots say nothing of a past day."""
+    listed = date(2025, 12, 1)
+    near = Contract("NIFTY26JANFUT", "NIFTY", 65, date(2026, 1, 27), listed)
+    far = Contract("NIFTY26FEBFUT", "NIFTY", 65, date(2026, 2, 24), listed - timedelta(days=30))
+    found = lists(contracts=(near, far))
+    days = [listed - timedelta(days=31), listed - timedelta(days=1), listed]
+    assert [found.on(day, [INDEX]).note[0] for day in days] == [DIRECTION, "by NIFTY26FEBFUT, lot 65", "by NIFTY26JANFUT, lot 65"]
+    assert found.on(days[0], [INDEX]).lots.tolist() == [0]
+
+
+class StoredLists:
+    """Members and listings of a database, as ``database.stores.Stores`` names them."""
+
+    def __init__(self, held: list[Held], changes: list[Change], newest: date) -> None:
+        self.members = self.listings = self
+        self._held, self._changes, self._newest = held, changes, newest
+
+    def spans(self, kind: str, name: str) -> list[Span]:
+        return []
+
+    def known_from(self, kind: str, name: str) -> None:
+        return None
+
+    def listed(self) -> list[Held]:
+        return self._held
+
+    def changes(self) -> list[Change]:
+        return self._changes
+
+    def newest(self) -> date:
+        return self._newest
+
+
+def test_a_contract_is_known_from_the_list_it_appeared_on() -> None:
+    """One that stood on the very first list has no such day: then the newest list vouches for it."""
+
+    def held(symbol: str, expiry: date) -> Held:
+        instrument = Instrument("NFO", symbol, Kind.FUTURE, lot_size=65)
+        return Held(instrument, Listing(instrument, 1, 1, "NIFTY", "NFO-FUT", expiry), True)
+
+    near, far = held("NIFTY26JANFUT", date(2026, 1, 27)), held("NIFTY26FEBFUT", date(2026, 2, 24))
+    rows = [
+        Change(date(2025, 11, 3), "NFO:NIFTY26FEBFUT", ChangeKind.LISTED),
+        Change(DAY, "NFO:NIFTY26FEBFUT", ChangeKind.LOT_SIZE),
+    ]
+    found = stored_trade_lists(cast(Any, StoredLists([near, far], rows, DAY)), [INDEX])
+    assert [(c.symbol, c.since) for c in found.contracts] == [("NIFTY26JANFUT", DAY), ("NIFTY26FEBFUT", date(2025, 11, 3))]
+    assert stored_trade_lists(cast(Any, StoredLists([near, far], rows, DAY)), STOCKS).contracts == ()
 
 
 def test_rows_are_eligible_by_their_own_session() -> None:

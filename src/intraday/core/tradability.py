@@ -4,7 +4,7 @@
 * **ASM and GSM**, at any stage: no shorts. Brokers take them off their intraday lists; buying with the full price still works.
 * **MIS**, the broker's list of what may be traded on margin intraday: only who is on it may be sold short.
 * **No MIS list of that day**: shorts are assumed, and it says so.
-* **An index** cannot be traded. It stands for the nearest dated future where one is known; else it is a direction only.
+* **An index** cannot be traded. It stands for the nearest dated future listed by then and not expired; else it is a direction only.
 * A future has none of these limits.
 """
 
@@ -34,12 +34,14 @@ ROOTS = {
 
 @dataclass(frozen=True, slots=True)
 class Contract:
-    """A dated future: ``root`` names its underlying as the exchange does (``NIFTY``), the last day is ``expiry``."""
+    """A dated future: ``root`` names its underlying as the exchange does (``NIFTY``); it is known to be listed from ``since`` on, the
+    last day is ``expiry``."""
 
     symbol: str
     root: str
     lot_size: int
     expiry: date
+    since: date
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,9 +128,9 @@ class TradeLists:
         return Tradable(may_long, may_short, tuple(note), about_both, np.array(lots, np.int64))
 
     def future_of(self, symbol: str, day: date) -> Contract | None:
-        """The nearest contract on the underlying ``symbol`` that has not expired by ``day``."""
+        """The nearest contract on the underlying ``symbol`` that was listed by ``day`` and has not expired."""
         root = ROOTS.get(symbol, symbol)
-        alive = [c for c in self.contracts if c.root == root and c.expiry >= day]
+        alive = [c for c in self.contracts if c.root == root and c.since <= day <= c.expiry]
         return min(alive, key=lambda c: c.expiry, default=None)
 
     def _one(self, instrument: Instrument, day: date) -> tuple[bool, bool, str, bool, int]:

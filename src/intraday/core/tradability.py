@@ -34,7 +34,7 @@ ROOTS = {
 
 @dataclass(frozen=True, slots=True)
 class Contract:
-    """A dated future: ``root`` names its underlying as the exchange does (``NIFTY``); it is known to be listed from ``since`` on, the
+    """A dated future: ``root`` names its underlying as the exchange does (``NIFTY``); known to be listed from ``since`` on, the
     last day is ``expiry``."""
 
     symbol: str

@@ -62,8 +62,9 @@ def build_stage(system: System, label: LabelSpec, instruments: Sequence[Instrume
     return Stage(tuple(instruments), FillDesk(label, traded, sessions), prices.ticks)
 
 
-def build_market(system: System, stage: Stage, *, gated: bool) -> Market:
-    """What the account knows of the instruments; ``gated`` by the dated lists of who may be traded intraday."""
+def build_market(system: System, stage: Stage) -> Market:
+    """What the account knows of the instruments, and who may be traded intraday by the dated lists; a list that nobody stored
+    limits nothing."""
     sessions, label = system.sessions, stage.desk.label
     found = stored_trade_lists(system.stores, stage.instruments)
     auction = stage.desk.traded.lists
@@ -84,7 +85,7 @@ def build_market(system: System, stage: Stage, *, gated: bool) -> Market:
         lambda number: tradable(number).lots,
         stage.ticks.on,
         exit_ns,
-        gate if gated else None,
+        gate,
     )
 
 

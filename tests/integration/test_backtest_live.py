@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import date, timedelta
 
 import numpy as np
 import pytest
@@ -17,6 +17,8 @@ from intraday.config.settings import Settings
 from intraday.domain.arrays import DAY_NS, BarFlag
 from intraday.domain.clock import SystemClock
 from intraday.domain.errors import ConfigError, NotEnoughData
+from intraday.domain.instruments import Kind
+from intraday.domain.membership import Flag, Span
 from intraday.domain.ports import Source
 from intraday.domain.session import midnight_ns
 from intraday.jobs.backtest import BacktestPlan, backtest, run_backtest
@@ -89,3 +91,26 @@ def test_a_simple_rule_needs_no_excuse_for_its_days(trained: Settings) -> None:
     assert summary.sessions == 10 and summary.in_sample == 0 and summary.signals > 10
     assert [r.name for r in summary.delays] == ["0 s", "15 s", "30 s", "60 s", "120 s"]
     assert any(note.startswith("shorts assumed") for note in summary.notes) and summary.shorts == "assumed"
+
+
+def test_who_may_not_be_sold_short_is_in_no_table(trained: Settings) -> None:
+    """Everybody under surveillance, no MIS list: a rule gives no shorts, and those that a model gave before are left out."""
+    with open_system(trained, SystemClock()) as system:
+        both = backtest(system, BacktestPlan(), quiet)
+        stocks = [int(i.id or 0) for i in system.universe() if i.kind is Kind.EQUITY]
+        spans = [Span(id_, date(2000, 1, 1), None, "stage 1", "test") for id_ in stocks]
+        system.stores.members.take_dated("flag", Flag.ASM, spans, "test")
+        run, stage = build_backtest(system, load_model(system), reasons=False)
+        last = system.stores.models.latest().trained_to  # type: ignore[union-attr]
+        days = list(run.rule_days(system.sessions.between(last - timedelta(days=3), last), "moving_average_cross", quiet))
+        orders = np.concatenate([day.orders for day in days])
+        equity = np.array([i.kind is Kind.EQUITY for i in stage.instruments])[orders["inst"]]
+        assert len(orders) > 10 and (orders["side"][equity] > 0).all()
+        alone = backtest(system, BacktestPlan(), quiet)
+    barred = dict(alone.account.refused)["untradable"]
+    assert alone.signals == both.signals and barred > 0
+    for rows, before in ((alone.delays, both.delays), (alone.slippage, both.slippage)):
+        for row, full in zip(rows, before, strict=True):
+            lost = full.trades + full.skipped + full.missed + full.unknown + full.overlapping
+            assert row.trades + row.skipped + row.missed + row.unknown + row.overlapping == lost - barred
+    assert any(note.startswith("shorts assumed") for note in alone.notes)

@@ -114,13 +114,21 @@ def _before(orders: Orders, fills: Fills, gate: Gate | None) -> NDArray[np.int8]
     for how, what in ((End.SKIPPED, Status.SKIPPED), (End.MISSED, Status.MISSED), (End.UNKNOWN, Status.UNKNOWN)):
         status[fills["how"] == how] = what
     status[fills["taken"] == 0] = Status.OPEN
-    if gate is not None:
-        for number in np.unique(orders["session"]).tolist():
-            rows = np.flatnonzero(orders["session"] == number)
-            long, short = gate(number)
-            inst = orders["inst"][rows]
-            status[rows[~np.where(orders["side"][rows] > 0, long[inst], short[inst])]] = Status.UNTRADABLE
+    status[~permitted(orders, gate)] = Status.UNTRADABLE
     return status
+
+
+def permitted(orders: Orders, gate: Gate | None) -> Mask:
+    """Which orders may be traded intraday in their direction on their day, bool [n]; all of them without a ``gate``."""
+    out = np.ones(len(orders), np.bool_)
+    if gate is None:
+        return out
+    for number in np.unique(orders["session"]).tolist():
+        rows = np.flatnonzero(orders["session"] == number)
+        long, short = gate(number)
+        inst = orders["inst"][rows]
+        out[rows] = np.where(orders["side"][rows] > 0, long[inst], short[inst])
+    return out
 
 
 def _wanted(spec: AccountSpec, orders: Orders, lots: I8) -> I8:

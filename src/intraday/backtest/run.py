@@ -22,7 +22,7 @@ from intraday.core.fills import FOREVER_NS, TickSizes
 from intraday.core.labels import SIGMA
 from intraday.core.panel import within_hours
 from intraday.core.rules import RULES, rule_sides
-from intraday.domain.arrays import DAY_NS, MINUTE_NS, Bars, Ticks, empty
+from intraday.domain.arrays import DAY_NS, MINUTE_NS, Bars, Mask, Ticks, empty
 from intraday.domain.events import SaveSignals, Signal
 from intraday.domain.ports import BarStore, Progress
 from intraday.domain.session import EPOCH, Session, SessionTable, midnight_ns
@@ -42,6 +42,10 @@ class Filled:
     orders: Orders
     fills: dict[int, Fills]
     exact: int = 0
+
+    def only(self, keep: Mask) -> Filled:
+        """Of these orders alone; ``keep`` bool [n]."""
+        return Filled(self.orders[keep], {s: fills[keep] for s, fills in self.fills.items()}, self.exact)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +80,8 @@ class Backtest:
         progress("backtest", len(days), len(days))
 
     def rule_days(self, days: Sequence[Session], rule: str, progress: Progress) -> Iterator[DayOfSignals]:
-        """The same for a simple rule of ``core.rules``: its sides at the model's barriers, on bars that may give a signal."""
+        """The same for a simple rule of ``core.rules``: its sides at the model's barriers, on bars that may give a signal and of
+        who may be traded in that direction."""
         for done, prepared in enumerate(self._prepared(days)):
             progress("backtest", done, len(days))
             yield DayOfSignals(prepared.session, (), self._of_rule(prepared, rule), prepared.minutes, prepared.anchored)
@@ -112,7 +117,8 @@ class Backtest:
         named = np.ones(n, np.bool_) if prepared.day.decided is None else prepared.day.decided
         latest = latest_bars_ns(self._model.label, session, n, self._sessions, self._plan.lists)
         may = panel.mask & named & (panel.ts_ns[:, None] <= latest)
-        side = np.where(may, rule_sides(panel)[:, :, RULES.index(rule)], 0)
+        given, tradable = rule_sides(panel)[:, :, RULES.index(rule)], self._plan.terms_on(session).tradable
+        side = np.where(may & np.where(given > 0, tradable.long, tradable.short), given, 0)
         t, inst = np.nonzero(side)
         sigma = prepared.x[t, inst, self._model.feature_set.column(SIGMA)].astype(np.float64)
         cost = self._model.cost(session, self._plan.instruments)

@@ -12,7 +12,7 @@ import numpy as np
 
 from intraday.app import System, load_model, model_in_use, open_system
 from intraday.app_backtest import Stage, account_spec, build_backtest, build_market, build_stage, shorts_known_from
-from intraday.backtest.account import run_account
+from intraday.backtest.account import permitted, run_account
 from intraday.backtest.orders import orders_of_oos
 from intraday.backtest.run import DELAYS_S, DayOfSignals, Filled, ReadTicks, fill_days, fill_orders_of
 from intraday.backtest.slippage import Model
@@ -149,10 +149,12 @@ def summarise(
     """Every table of fills in the configured account, which trades at the labels' delay."""
     trading, label = system.settings.trading, stage.desk.label
     spec, shorts_from = account_spec(trading), shorts_known_from(system)
-    market = build_market(system, stage, gated=shorts_from is not None)
-    orders, fills = filled.orders, filled.fills[label.entry_delay_s]
-    trades = run_account(spec, market, system.costs, orders, fills)
-    days = day_rows(orders, trades, path_of_fills(orders, fills, sessions), spec.capital)
+    market, told, told_fills = build_market(system, stage), filled.orders, filled.fills[label.entry_delay_s]
+    trades = run_account(spec, market, system.costs, told, told_fills)
+    may = permitted(told, market.gate)
+    filled = filled.only(may)
+    orders, fills, own = filled.orders, filled.fills[label.entry_delay_s], trades[may]
+    days = day_rows(orders, own, path_of_fills(orders, fills, sessions), spec.capital)
     models = [replace(spec.slippage, model=each) for each in Model]
     first, last = (EPOCH + timedelta(days=int(n)) for n in (sessions[0], sessions[-1]))
     names = [i.symbol for i in stage.instruments]
@@ -165,18 +167,18 @@ def summarise(
         instruments=len(stage.instruments),
         in_sample=in_sample,
         shorts="assumed" if shorts_from is None or shorts_from > first else "by list",
-        signals=len(orders),
+        signals=len(told),
         delay_s=label.entry_delay_s,
         slippage_model=spec.slippage.model.value,
         exact=filled.exact,
         delays=delay_rows(filled, sessions, _interval),
         slippage=slippage_rows(filled, label.entry_delay_s, models, spec.notional, market, sessions, _interval),
-        account=account_row(orders, fills, trades, days, spec.capital, system.sessions, sessions),
-        costs=cost_rows(orders, trades, market, system.costs),
-        by_instrument=groups(names, orders["inst"], orders, fills, trades),
-        by_hour=by_hour(orders, fills, trades),
+        account=account_row(told, told_fills, trades, days, spec.capital, system.sessions, sessions),
+        costs=cost_rows(orders, own, market, system.costs),
+        by_instrument=groups(names, orders["inst"], orders, fills, own),
+        by_hour=by_hour(orders, fills, own),
         days=days,
-        notes=tuple(_notes(system, stage, filled, len(sessions), in_sample, shorts_from, first)),
+        notes=(*_notes(system, stage, filled, len(sessions), in_sample, shorts_from, first), *_barred(int((~may).sum()))),
     )
 
 
@@ -198,6 +200,13 @@ def _notes(
         notes.append(f"at {', '.join(guessed)} most entries are estimates: the price between the opens of two minutes")
     made_up = system.stores.origin.made_up()
     return notes if made_up is None else [*notes, f"{MADE_UP} They come from {made_up}."]
+
+
+def _barred(n: int) -> tuple[str, ...]:
+    """What a reader must know of ``n`` signals that nobody may trade."""
+    return (
+        (f"{n:,} signals are left out of every table: they may not be traded intraday in that direction on their day",) if n else ()
+    )
 
 
 def _artifact(system: System, model_id: str | None) -> Artifact:

@@ -30,6 +30,13 @@ class Signals(StrEnum):
     MOVING_AVERAGE_CROSS = "moving_average_cross"
 
 
+class Known(StrEnum):
+    """Who told of candles while they closed."""
+
+    TICK = "tick"
+    REPLAY = "replay"
+
+
 ModelOption = Annotated[str | None, typer.Option("--model", help="Its id; without it, the model in use.", metavar="ID")]
 SignalsOption = Annotated[
     Signals | None,
@@ -39,7 +46,7 @@ FromOption = Annotated[str | None, typer.Option("--from", help="First day.", met
 ToOption = Annotated[str | None, typer.Option("--to", help="Last day, included.", metavar="YYYY-MM-DD")]
 InSampleOption = Annotated[bool, typer.Option("--in-sample", help="Allow days that the model was trained on.")]
 KnownOption = Annotated[
-    Source | None, typer.Option("--known", help="Candles as this source told of them when they closed (tick, replay).")
+    Known | None, typer.Option("--known", help="Candles as the live feed, or a replay, told of them when they closed.")
 ]
 TicksOption = Annotated[
     list[Path] | None, typer.Option("--ticks", help="Recorded ticks, for exact entries inside a minute.", metavar="PATH")
@@ -85,7 +92,12 @@ def backtest(
         chosen = signals.value if signals else ENGINE if any(days) or known else OUT_OF_SAMPLE
         if chosen == OUT_OF_SAMPLE and known is not None:
             raise ConfigError(f"--known: found {known} with --signals {OUT_OF_SAMPLE}, expected the engine's or a rule's")
-        plan = BacktestPlan(model, chosen, days[0], days[1], in_sample, known, tuple(ticks or ()))
+        if chosen == OUT_OF_SAMPLE and in_sample:
+            raise ConfigError(
+                f"--in-sample: found it with --signals {OUT_OF_SAMPLE}, expected {ENGINE}: no fold saw the days it scores"
+            )
+        source = Source(known) if known else None
+        plan = BacktestPlan(model, chosen, days[0], days[1], in_sample, source, tuple(ticks or ()))
         with run.progress() as progress:
             result = run_backtest(settings, plan, SystemClock(), progress)
         run.emit(result, lambda out: show(out, result))

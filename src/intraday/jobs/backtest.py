@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import date, timedelta
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -80,12 +81,22 @@ def run_backtest(settings: Settings, plan: BacktestPlan, clock: Clock, progress:
         run.summary |= {"model_id": summary.model_id, "what": summary.what, "sessions": summary.sessions, "net_inr": account.net}
         run.summary |= {"in_sample": summary.in_sample, "trades": account.trades}
         folder = settings.system.data_dir / "reports"
-        name = f"backtest-{summary.model_id}-{plan.signals}-{summary.first}-{summary.last}"
+        name = report_name(plan, summary.model_id, summary.first, summary.last)
         view = backtest_view(_artifact(system, summary.model_id), summary, clock.now_ns())
         page = render_backtest(replace(view, report=with_backtest(view.report, summary)), folder / f"{name}.html")
         file = folder / f"{name}.json"
         file.write_text(json.dumps(_plain(asdict(summary)), indent=1, allow_nan=False), encoding="utf-8")
         return Backtested(summary, page, file)
+
+
+def report_name(plan: BacktestPlan, model_id: str, first: str, last: str) -> str:
+    """Of the page and the JSON file, without an ending: another one for another backtest. Recordings are told apart by a hash."""
+    parts = ["backtest", model_id, plan.signals, first, last]
+    parts += ["known", plan.known.value] if plan.known else []
+    if plan.ticks:
+        paths = "\n".join(sorted(str(path.resolve()) for path in plan.ticks))
+        parts += ["ticks", sha256(paths.encode()).hexdigest()[:8]]
+    return "-".join(parts)
 
 
 def backtest(system: System, plan: BacktestPlan, progress: Progress) -> BacktestSummary:

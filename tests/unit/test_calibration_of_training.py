@@ -54,7 +54,7 @@ def test_odds_that_are_known_come_true_and_bent_ones_do_not() -> None:
         ret_long=data.ret_long, raw=np.log(odds), p=odds, prior=np.tile(odds.mean(axis=0), (len(data), 1)),
         side=np.zeros(len(data), np.int8), trade=np.zeros(len(data), np.bool_), gross=blank, cost=data.cost, paid=data.cost,
         expected=blank, close_ns=data.close_ns, close=data.close, end_ns=data.close_ns, sigma=data.sigma, ret_short=data.ret_short,
-        eligible=data.eligible,
+        eligible=data.eligible, shown=np.zeros(len(data), np.int8), shown_trade=np.zeros(len(data), np.bool_),
     )  # fmt: skip
     true = figures(oos)
     assert true.slope.low <= 1.0 <= true.slope.high

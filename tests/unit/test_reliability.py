@@ -33,7 +33,7 @@ def scored(n: int = 12_000, seed: int = 1, bend: float = 1.0, slope: float = 1.0
         ts_ns=times, t1_ns=times, session=session, inst=zeros.astype(np.int32), fold=zeros.astype(np.int32), label=label,
         ret_long=gross, raw=np.log(p), p=p, prior=np.tile(PRIOR, (n, 1)), side=np.ones(n, np.int8), trade=ones, gross=gross,
         cost=np.full(n, 1e-4), paid=np.full(n, 1e-4), expected=expected, close_ns=times, close=zeros, end_ns=times, sigma=zeros,
-        ret_short=-gross, eligible=ones,
+        ret_short=-gross, eligible=ones, shown=np.ones(n, np.int8), shown_trade=ones,
     )  # fmt: skip
 
 

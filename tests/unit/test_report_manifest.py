@@ -63,7 +63,8 @@ def oos(n: int = 600) -> OutOfSample:
         ts_ns=close, t1_ns=close, session=session, inst=(np.arange(n) % 2).astype(np.int32), fold=np.zeros(n, np.int32),
         label=label, ret_long=ret, raw=p, p=p, prior=np.tile([0.25, 0.5, 0.25], (n, 1)), side=side, trade=side != 0, gross=ret,
         cost=np.full(n, 0.0006), paid=np.full(n, 0.0006), expected=np.abs(ret), close_ns=close, close=np.full(n, 100.0),
-        end_ns=close, sigma=np.full(n, 0.001), ret_short=-ret, eligible=np.ones(n, np.bool_),
+        end_ns=close, sigma=np.full(n, 0.001), ret_short=-ret, eligible=np.ones(n, np.bool_), shown=side,
+        shown_trade=side != 0,
     )  # fmt: skip
 
 

@@ -2,13 +2,13 @@
 
 The expected net return of a trade is ``sigma * (p . payoff) - cost``: a class's payoff is the average gross return of the training
 labels of that class in units of the barrier's volatility, so a quiet instrument, whose barriers lie inside the cost, scores low.
-A side is taken where its expected net return is the larger of the two and reaches ``threshold``. The threshold may be below zero:
-then the rule shows signals that lose money on average, which is what observe mode is for; see ``docs/model.md``.
+A side is taken where its expected net return is the larger of the two and reaches ``threshold``. Observe mode has a lower one
+(``shown``), perhaps below zero: signals that lose money on average, to be watched only; see ``docs/model.md``.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,11 +26,20 @@ Payoff = tuple[float, float, float]
 
 @dataclass(frozen=True, slots=True)
 class DecisionRule:
-    """Average gross return of each side by label class (down, hold, up), in units of sigma, and the least expected net return."""
+    """Average gross return of each side by label class (down, hold, up), in units of sigma, and the least expected net return.
+
+    ``threshold`` is what a trade has to promise, never below 0 in what training makes: a trade that is expected to lose is none.
+    ``shown`` is the lower one of observe mode, which lets a model without an edge show what it would say.
+    """
 
     long: Payoff
     short: Payoff
     threshold: float
+    shown: float = float("inf")
+
+    def watched(self) -> DecisionRule:
+        """The rule of observe mode."""
+        return replace(self, threshold=min(self.threshold, self.shown))
 
 
 def expected_net(rule: DecisionRule, p: F8, sigma: F8, cost: F8) -> tuple[F8, F8]:

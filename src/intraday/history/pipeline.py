@@ -7,6 +7,7 @@ are read back the same way and mapped from disk. Run twice on the same bars, it 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -95,7 +96,7 @@ class HistoricalPipeline:
                 dataset = self._reader(universe, span, membership).read(spool, self._progress)
                 step.rows = len(dataset)
             with timer.step("train") as step:
-                trained = self._train(dataset)
+                trained = self._train(dataset, universe, span)
                 step.rows = trained.rows
         with timer.step("artifact") as step:
             artifact = self._save(trained, universe, span, membership)
@@ -211,11 +212,13 @@ class HistoricalPipeline:
     def _reader(self, universe: Sequence[Instrument], span: _Range, membership: Membership | None) -> RowReader:
         return RowReader(self._plan, self._stores, self._sessions, self._costs, universe, span.first, span.last, membership)
 
-    def _train(self, dataset: Dataset) -> Trained:
+    def _train(self, dataset: Dataset, universe: Sequence[Instrument], span: _Range) -> Trained:
         """Train beside everything that was tried before; what is tried now is remembered whatever comes of it."""
         plan = self._plan
         trainer = LGBMTrainer(plan.training, plan.resources)
         about = {"features": plan.features.id, "labels": plan.labels.id, "view": plan.view, "notional": f"{plan.notional:g}"}
+        members = hashlib.sha256("\n".join(sorted(i.key for i in universe)).encode()).hexdigest()[:12]
+        about |= {"instruments": members, "first": span.first.isoformat()}  # another choice of either is another trial
         trained = trainer.train(dataset, plan.features.names, self._progress, plan.tried(), about)
         plan.remember(trained.trials)
         return trained

@@ -201,7 +201,9 @@ def _assemble(folder: Path, manifest: Mapping[str, Any], content: Mapping[str, b
         manifest=manifest,
         features=FeatureSetRecord(names["id"], names["timeframe"], tuple(names["names"]), names["definition"]),
         calibrator=Calibrator.from_dict(manifest["calibrator"]),
-        rule=DecisionRule(_three(decision["long"]), _three(decision["short"]), _number(decision["threshold"])),
+        rule=DecisionRule(
+            _three(decision["long"]), _three(decision["short"]), _number(decision["threshold"]), _number(decision["shown"])
+        ),
         cost=_number(decision["cost"]),
         verdict=manifest["verdict"],
         golden=_golden(content[GOLDEN]),

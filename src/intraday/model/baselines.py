@@ -218,7 +218,15 @@ def said(rows: Dataset, side: NDArray[np.int8]) -> OutOfSample:
     blank = out_of_sample(rows, 0, np.full((len(rows), 3), NAN), Calibrator(1.0, (0.0, 0.0, 0.0)), never)
     taken = taken_sides(np.where(rows.allows(side), side, 0).astype(np.int8), np.full(len(rows), NAN), rows)
     return replace(
-        blank, side=taken.side, trade=taken.trade, gross=taken.gross, paid=taken.paid, end_ns=taken.end_ns, expected=taken.expected
+        blank,
+        shown=taken.side,
+        shown_trade=taken.trade,
+        side=taken.side,
+        trade=taken.trade,
+        gross=taken.gross,
+        paid=taken.paid,
+        end_ns=taken.end_ns,
+        expected=taken.expected,
     )
 
 

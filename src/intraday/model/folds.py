@@ -17,7 +17,7 @@ from intraday.model.calibration import METHODS, Calibrator, Method, fit_calibrat
 from intraday.model.dataset import Dataset
 from intraday.model.metrics import BPS, OutOfSample, log_losses
 from intraday.model.splits import Fold
-from intraday.model.thresholds import choose_threshold, payoffs, shows_enough, sides_and_trades
+from intraday.model.thresholds import choose_threshold, payoffs, promising, shows_enough, sides_and_trades
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ def outcomes(data: Dataset) -> Dataset:
 def threshold_of(rule: DecisionRule, seen: Dataset, seen_p: F8, own: Dataset, own_p: F8, least: float) -> DecisionRule:
     """``rule`` with the best threshold on what was ``seen``, capped so that the model's ``own`` forecasts show enough signals."""
     best = choose_threshold(rule, seen_p, seen, least)
-    return replace(rule, threshold=min(best, shows_enough(rule, own_p, own, least)))
+    return promising(rule, min(best, shows_enough(rule, own_p, own, least)))
 
 
 def calibrator_of(past: OutOfSample | None, log_prior: tuple[float, float, float], methods: Sequence[Method]) -> Calibrator:
@@ -101,7 +101,7 @@ def margin_of(past: OutOfSample) -> F8:
 def out_of_sample(score: Dataset, number: int, raw: F8, calibrator: Calibrator, rule: DecisionRule) -> OutOfSample:
     """The rows ``score`` of fold ``number``, with what calibrator and rule make of their raw scores."""
     p = calibrator.apply(raw)
-    said = sides_and_trades(rule, p, score)
+    said, shown = sides_and_trades(rule, p, score), sides_and_trades(rule.watched(), p, score)
     return OutOfSample(
         ts_ns=score.ts_ns,
         t1_ns=score.t1_ns,
@@ -125,6 +125,8 @@ def out_of_sample(score: Dataset, number: int, raw: F8, calibrator: Calibrator, 
         sigma=score.sigma,
         ret_short=score.ret_short,
         eligible=score.eligible,
+        shown=shown.side,
+        shown_trade=shown.trade,
     )
 
 

@@ -253,11 +253,12 @@ def _out_of_sample(data: Dataset, fold: Fold, number: int, signals: Signals, sco
     said, score = np.zeros(len(rows), np.int8), np.zeros(len(rows))
     said[place], score[place] = signals.side[scored.of], scored.score
     p = bet.p(said, score)
-    taken = sides_and_trades(bet.rule, p, rows)
+    taken, shown = sides_and_trades(bet.rule, p, rows), sides_and_trades(bet.rule.watched(), p, rows)
     return OutOfSample(
         ts_ns=rows.ts_ns, t1_ns=rows.t1_ns, session=rows.session, inst=rows.inst, fold=np.full(len(rows), number, dtype=np.int32),
         label=said * worth_taking(rows, said), ret_long=rows.ret_long, raw=np.log(np.maximum(of_side(said, sigmoid(score)), 1e-15)),
         p=p, prior=of_side(said, np.full(len(rows), rate)), side=taken.side, trade=taken.trade, gross=taken.gross, cost=rows.cost,
         paid=taken.paid, expected=np.where(said == 0, np.nan, taken.expected), close_ns=rows.close_ns, close=rows.close,
         end_ns=taken.end_ns, sigma=rows.sigma, ret_short=rows.ret_short, eligible=rows.eligible,
+        shown=shown.side, shown_trade=shown.trade,
     )  # fmt: skip

@@ -75,7 +75,7 @@ class OutOfSample:
     that side, ``cost`` the round trip, ``paid`` what of it the side pays (nothing where its trade is not entered), ``expected`` the
     net return expected of the better side. ``close`` is the decision bar's in rupees (NaN where unknown), ``close_ns`` the moment
     of the decision, ``end_ns`` when the end of the side's trade was known (``close_ns`` for hold), ``sigma`` the volatility its
-    barriers are scaled with.
+    barriers are scaled with. ``shown`` is the signal of observe mode, ``shown_trade`` which of those would be taken.
     """
 
     ts_ns: I8
@@ -100,6 +100,8 @@ class OutOfSample:
     sigma: F8
     ret_short: F8
     eligible: Mask
+    shown: NDArray[np.int8]
+    shown_trade: Mask
 
     def __len__(self) -> int:
         """n, the number of rows."""

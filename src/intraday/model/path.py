@@ -34,6 +34,19 @@ class DailyPath:
         return out
 
 
+def shown_path_of(oos: OutOfSample) -> DailyPath:
+    """The path of what observe mode would show in ``oos``, whether it was expected to pay or not: what the test could have seen."""
+    sessions = np.unique(oos.session).astype(np.int32)
+    at = oos.session[oos.shown_trade]
+    gross = np.where(oos.shown > 0, oos.ret_long, oos.ret_short)[oos.shown_trade]
+    return DailyPath(
+        sessions,
+        session_sums(gross, at, sessions),
+        session_sums(oos.cost[oos.shown_trade], at, sessions),
+        session_sums(np.ones(at.size), at, sessions).astype(np.int64),
+    )
+
+
 def path_of(oos: OutOfSample) -> DailyPath:
     """The path of the trades in ``oos``; its sessions are all of ``oos.session``, traded or not."""
     sessions = np.unique(oos.session).astype(np.int32)

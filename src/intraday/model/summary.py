@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 import numpy as np
 
@@ -21,12 +20,12 @@ from intraday.model.dataset import Dataset
 from intraday.model.explaining import explained_of
 from intraday.model.folds import calibrator_of, margin_of
 from intraday.model.metrics import OutOfSample, measure
-from intraday.model.path import DailyPath, path_of
+from intraday.model.path import DailyPath, path_of, shown_path_of
 from intraday.model.reliability import reliability
 from intraday.model.significance.effective import effective_trades
 from intraday.model.significance.sharpe import sharpe_ratio
 from intraday.model.spec import TrainSpec
-from intraday.model.thresholds import choose_threshold, payoffs
+from intraday.model.thresholds import choose_threshold, payoffs, promising
 from intraday.model.trained import Importance, Trained
 from intraday.model.verdict import Verdict, judge
 from intraday.model.walk import Task, Walk
@@ -77,13 +76,13 @@ def summary(
 def _rule(data: Dataset, oos: OutOfSample, calibrator: Calibrator, least: float) -> DecisionRule:
     rule, scored = payoffs(data), data.rows(np.isin(data.session, oos.session))
     assert len(scored) == len(oos), "out-of-sample rows are whole sessions"
-    return replace(rule, threshold=choose_threshold(rule, calibrator.apply_margin(margin_of(oos)), scored, least))
+    return promising(rule, choose_threshold(rule, calibrator.apply_margin(margin_of(oos)), scored, least))
 
 
 def _judged(oos: OutOfSample, ledger: Sequence[Trial], spec: TrainSpec) -> Verdict:
     taken = oos.trade
     independent = effective_trades((oos.gross - oos.paid)[taken], oos.session[taken])
-    return judge(path_of(oos), ledger, spec.verdict, independent)
+    return judge(path_of(oos), ledger, spec.verdict, independent, shown_path_of(oos))
 
 
 def _configuration(spec: TrainSpec, names: tuple[str, ...], about: Mapping[str, str], path: DailyPath) -> Trial:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,6 +63,11 @@ def shows_enough(rule: DecisionRule, p: F8, data: Dataset, min_signals_per_sessi
     """
     found = list(_candidates(rule, p, data, min_signals_per_session))
     return max((threshold for threshold, enough, _ in found if enough), default=found[0][0] if found else float("inf"))
+
+
+def promising(rule: DecisionRule, threshold: float) -> DecisionRule:
+    """``rule`` with that threshold for observe mode, and for trades at least 0: who is expected to lose is not traded."""
+    return replace(rule, threshold=max(threshold, 0.0), shown=threshold)
 
 
 def _candidates(rule: DecisionRule, p: F8, data: Dataset, min_signals_per_session: float) -> Iterator[tuple[float, bool, float]]:

@@ -61,15 +61,22 @@ class Verdict:
 
 
 def judge(
-    path: DailyPath, ledger: Sequence[Trial], spec: VerdictSpec | None = None, independent_trades: float = float("nan")
+    path: DailyPath,
+    ledger: Sequence[Trial],
+    spec: VerdictSpec | None = None,
+    independent_trades: float = float("nan"),
+    shown: DailyPath | None = None,
 ) -> Verdict:
     """Judge ``path`` beside the other configurations of its scope.
 
     ``ledger`` holds every trial of the scope, the present one included (tuning trials are ignored; empty: one trial). N and V as
     ``trials_of`` says. ``independent_trades`` is shown, not used: ``effective_trades`` of the single trades.
+
+    ``shown``: what observe mode would have shown (``shown_path_of``). Where too few trades were expected to pay, it stands in for
+    ``path`` in what is said of the direction and of the power: a model that never wants to trade has been asked all the same.
     """
     spec = spec or VerdictSpec()
-    figures = _figures(path, ledger, spec) | {"effective_trades": independent_trades}
+    figures = _figures(path, _measured(path, shown, spec), ledger, spec) | {"effective_trades": independent_trades}
     word, reason = _net(figures, spec)
     gross_word, gross_reason = _gross(figures, spec)
     return Verdict(word, reason, gross_word, gross_reason, figures)
@@ -100,14 +107,19 @@ def effective_trials_of(ledger: Sequence[Trial]) -> float:
     return effective_trials(np.stack([t.net[np.isin(t.session, common)] for t in trials], axis=1))
 
 
-def _figures(path: DailyPath, ledger: Sequence[Trial], spec: VerdictSpec) -> dict[str, float]:
+def _measured(path: DailyPath, shown: DailyPath | None, spec: VerdictSpec) -> DailyPath:
+    thin = int(path.trades.sum()) < spec.min_trades or int((path.trades > 0).sum()) < spec.min_spread
+    return path if shown is None or not thin else shown
+
+
+def _figures(path: DailyPath, measured: DailyPath, ledger: Sequence[Trial], spec: VerdictSpec) -> dict[str, float]:
     """Every number the words rest on; returns in basis points a session, ratios per session."""
     n_trials, variance = trials_of(ledger)
     net, trades = path.net, int(path.trades.sum())
-    s, gross = sharpe_ratio(net), sharpe_ratio(path.gross)
+    s, gross = sharpe_ratio(net), sharpe_ratio(measured.gross)
     rng = np.random.default_rng(spec.seed)
     mean, ratio = mean_interval(net * BPS, rng), sharpe_interval(net, rng)
-    gross_mean = mean_interval(path.gross * BPS, rng)
+    gross_mean = mean_interval(measured.gross * BPS, rng)
     figures = {
         "sessions": float(len(path)),
         "active_sessions": float((path.trades > 0).sum()),
@@ -139,22 +151,27 @@ def _figures(path: DailyPath, ledger: Sequence[Trial], spec: VerdictSpec) -> dic
         "gross_sharpe": gross.value,
         "gross_psr": probabilistic(gross),
         "gross_dsr": deflated(gross, n_trials, variance),
-        "gross_p_value": edge_test(path.gross, n_trials, variance),
+        "gross_p_value": edge_test(measured.gross, n_trials, variance),
+        "measured_trades": float(measured.trades.sum()),
+        "measured_active_sessions": float((measured.trades > 0).sum()),
     }
-    return figures | _powers(path, n_trials, variance, spec)
+    return figures | _powers(measured, n_trials, variance, spec)
 
 
 def _powers(path: DailyPath, n_trials: int, variance: float, spec: VerdictSpec) -> dict[str, float]:
     """Chance that the test sees a gross edge of 1 to 3 costs a trade, net of costs and before them."""
     market = market_of(path)
     alpha, sessions = 1.0 - spec.confidence, len(path)
+    wider = inflation(path.net) if sharpe_ratio(path.net).defined else 1.0  # the test divides by it, so its power does
 
     def net_power(multiple: float) -> float:
-        return power(sharpe_of_edge(market, multiple), sessions, n_trials, variance, alpha)
+        return power(sharpe_of_edge(market, multiple) / wider, sessions, n_trials, variance / wider**2, alpha)
 
     at = {f"power_{m}x": net_power(float(m)) for m in (1, 2, 3)}
-    gross = power(sharpe_of_edge(market, spec.power_multiple + 1.0), sessions, n_trials, variance, alpha)  # m costs before costs
-    return at | {"power": net_power(spec.power_multiple), "gross_power": gross}
+    return at | {
+        "power": net_power(spec.power_multiple),
+        "gross_power": net_power(spec.power_multiple + 1.0),
+    }  # m costs before costs
 
 
 def market_of(path: DailyPath) -> Market:
@@ -181,7 +198,7 @@ def _net(f: Mapping[str, float], spec: VerdictSpec) -> tuple[str, str]:
 
 def _gross(f: Mapping[str, float], spec: VerdictSpec) -> tuple[str, str]:
     passed = f["gross_p_value"] <= 1.0 - spec.confidence
-    short = _short_of(f, spec)
+    short = _short_of(f, spec, "measured_")
     said = (
         f"before costs {f['gross_bps_session']:.1f} bps a session (95 % interval {f['gross_bps_session_low']:.1f} to "
         f"{f['gross_bps_session_high']:.1f}), {_p(f['gross_p_value'])}"
@@ -196,9 +213,9 @@ def _gross(f: Mapping[str, float], spec: VerdictSpec) -> tuple[str, str]:
     return NO_DIRECTION, said
 
 
-def _short_of(f: Mapping[str, float], spec: VerdictSpec) -> str:
+def _short_of(f: Mapping[str, float], spec: VerdictSpec, of: str = "") -> str:
     """What is missing before "edge" may be said; empty if nothing."""
-    wanted = {"sessions": spec.min_sessions, "active_sessions": spec.min_active, "trades": spec.min_trades}
+    wanted = {"sessions": spec.min_sessions, f"{of}active_sessions": spec.min_active, f"{of}trades": spec.min_trades}
     return _missing(f, wanted)
 
 
@@ -206,7 +223,7 @@ def _blind(f: Mapping[str, float], chance: float, spec: VerdictSpec) -> str:
     """Why it is no news that nothing was seen; empty if it is."""
     if math.isnan(chance):
         return "without trades and their costs there is nothing to measure an edge by"
-    missing = _missing(f, {"active_sessions": spec.min_spread, "trades": spec.min_trades})
+    missing = _missing(f, {"measured_active_sessions": spec.min_spread, "measured_trades": spec.min_trades})
     if missing or chance >= spec.min_power:
         return missing
     return f"an edge of {_times(spec)} would have shown with a chance of only {_share(chance)}"
@@ -214,12 +231,16 @@ def _blind(f: Mapping[str, float], chance: float, spec: VerdictSpec) -> str:
 
 def _missing(f: Mapping[str, float], wanted: Mapping[str, int]) -> str:
     named = {"sessions": "out-of-sample sessions", "active_sessions": "sessions with a trade", "trades": "trades"}
-    return " and ".join(f"{n} {named[what]} are needed, {f[what]:.0f} are there" for what, n in wanted.items() if f[what] < n)
+    return " and ".join(
+        f"{n} {named[what.removeprefix('measured_')]} are needed, {f[what]:.0f} are there"
+        for what, n in wanted.items()
+        if f[what] < n
+    )
 
 
 def _net_sentence(f: Mapping[str, float]) -> str:
     if f["trades"] == 0:
-        return f"no trade in {f['sessions']:.0f} out-of-sample sessions"
+        return f"no trade was expected to pay in {f['sessions']:.0f} out-of-sample sessions"
     trials = "1 configuration" if f["n_trials"] == 1 else f"{f['n_trials']:.0f} configurations"
     return (
         f"net {f['net_bps_session']:.1f} bps a session (95 % interval {f['net_bps_session_low']:.1f} to "

@@ -52,8 +52,9 @@ STATES = [
          "intraday models compare old new"],
     ),
     (
-        Compared("waiting", "old", "new", TEST, waiting=Waiting(12, (date(2026, 11, 3),), None), attempt=1),
-        ["12 of 60 sessions are over, nothing is computed", "1 of them have no candles yet (2026-11-03): intraday backfill"],
+        Compared("waiting", "old", "new", TEST, waiting=Waiting(12, (date(2026, 11, 3),), None, ("no candles",)), attempt=1),
+        ["12 of 60 sessions are over, nothing is computed", "  2026-11-03: no candles\n1 of them are not whole yet",
+         ": intraday backfill"],
     ),
     (
         Compared("decided", "old", "new", WON, figures()),  # type: ignore[arg-type]

@@ -216,10 +216,8 @@ def _waiting(found: Compared) -> list[str]:
     n, w = found.comparison.n_sessions, found.waiting
     lines = [f"comparison {found.comparison.id} is open: {w.over} of {n} sessions are over, nothing is computed before all are"]
     if w.missing:
-        some = ", ".join(str(day) for day in w.missing[:5])
-        lines.append(
-            f"{len(w.missing)} of them have no candles yet ({some}{' ...' if len(w.missing) > 5 else ''}): intraday backfill"
-        )
+        lines += [f"  {day}: {what}" for day, what in zip(w.missing[:5], w.lacking, strict=False)]
+        lines.append(f"{len(w.missing)} of them are not whole yet, without which nothing is decided: intraday backfill")
     return lines
 
 

@@ -26,6 +26,7 @@ from intraday.domain.ports import ModelRecord, Progress
 from intraday.domain.session import EPOCH, Session
 from intraday.jobs.models import find
 from intraday.jobs.outcome import recorded_run
+from intraday.jobs.whole_sessions import lacking
 from intraday.model.artifacts import read, read_oos
 from intraday.model.compare import MIN_SESSIONS, PairedTest, detectable, on_sessions, paired_test
 from intraday.model.metrics import Interval
@@ -36,11 +37,13 @@ BPS = 1e4
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """How far a declared test has come: sessions that are ``over``, days among them without stored candles, and up to when."""
+    """How far a declared test has come: sessions that are ``over``, days among them whose candles are not all stored, and up to
+    when."""
 
     over: int
     missing: tuple[date, ...]
     until: date | None  # the last session it needs; None: beyond the session table
+    lacking: tuple[str, ...] = ()  # what each of ``missing`` lacks, in words
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,11 +165,11 @@ def _sessions(system: System, test: Comparison) -> list[Session]:
 
 
 def _waiting(system: System, test: Comparison) -> Waiting:
-    wanted, now_ns, ids = _sessions(system, test), system.clock.now_ns(), system.membership().ids
-    over = [session.day for session in wanted if session.close_ns <= now_ns]
-    stored = {day for number, day, n in system.stores.bars.coverage() if n and number in ids}
+    wanted, now_ns = _sessions(system, test), system.clock.now_ns()
+    over = [session for session in wanted if session.close_ns <= now_ns]
+    missing = lacking(system, EPOCH + timedelta(days=test.declared_session), over)
     until = wanted[-1].day if len(wanted) == test.n_sessions else None
-    return Waiting(len(over), tuple(day for day in over if day not in stored), until)
+    return Waiting(len(over), tuple(missing), until, tuple(missing.values()))
 
 
 def _decided(system: System, test: Comparison, daily_net: DailyNet) -> tuple[Comparison, PairedTest]:

@@ -52,6 +52,7 @@ def test_out_of_sample_fills_are_the_artifacts_trades(trained: Settings) -> None
         np.testing.assert_array_equal(fills["known_ns"], oos.end_ns[oos.trade])
         summary = backtest(system, BacktestPlan(), quiet)
         own = next(r for r in summary.delays if r.name == f"{summary.delay_s} s")
+        assert summary.chase is not None and summary.chase.beyond + summary.chase.trades == own.trades
         path = path_of(oos)
         assert (summary.sessions, own.trades + own.skipped) == (len(path), int(path.trades.sum()))
         assert own.gross * own.trades == pytest.approx(path.gross.sum() * 1e4)
@@ -89,6 +90,7 @@ def test_a_simple_rule_needs_no_excuse_for_its_days(trained: Settings) -> None:
     with open_system(trained, SystemClock()) as system:
         summary = backtest(system, BacktestPlan(signals="moving_average_cross"), quiet)
     assert summary.sessions == 10 and summary.in_sample == 0 and summary.signals > 10
+    assert summary.chase is None, "a rule says no price"
     assert [r.name for r in summary.delays] == ["0 s", "15 s", "30 s", "60 s", "120 s"]
     assert any(note.startswith("shorts assumed") for note in summary.notes) and summary.shorts == "assumed"
 

@@ -14,7 +14,7 @@ from intraday.backtest.fills import FILL, End, Fills
 from intraday.backtest.orders import ORDER, Orders, Sides, orders_of_sides
 from intraday.backtest.run import Filled
 from intraday.backtest.slippage import Model, Slippage, slip
-from intraday.backtest.tables import account_row, by_hour, cost_rows, day_rows, delay_rows, path_of_fills, slippage_rows
+from intraday.backtest.tables import account_row, by_hour, chase_row, cost_rows, day_rows, delay_rows, path_of_fills, slippage_rows
 from intraday.backtest.tape import estimated_spread, tape_of
 from intraday.core.costs import Costs
 from intraday.core.fills import TickSizes
@@ -45,7 +45,7 @@ def order(minute: int, inst: int, side: int, close: float = 100.0, **more: Any) 
     given = {
         "ts_ns": close_ns - 5 * MINUTE_NS, "close_ns": close_ns, "session": DAY.number, "inst": inst, "side": side, "close": close,
         "sigma": 0.001, "target": close * (1 + 0.01 * side), "stop": close * (1 - 0.01 * side), "expected": np.nan, "cost": 0.001,
-        "quantity": -1,
+        "quantity": -1, "chase": np.nan,
     }  # fmt: skip
     return given | more
 
@@ -269,6 +269,39 @@ def test_tables_by_hand() -> None:
     assert sum(c.today for c in parts) == pytest.approx(account.charges_today)
     (hour,) = by_hour(orders, fills, trades)
     assert (hour.name, hour.trades, hour.total, hour.net_inr) == ("09:00", 2, pytest.approx(130.0), pytest.approx(net))
+
+
+def test_entries_beyond_the_price_not_to_chase_are_counted_and_taken_out() -> None:
+    """The buy at 100 made 200 bps, the short at 200 lost 50; each costs 10."""
+    orders, fills = two()
+    sessions = np.array([DAY.number, NEXT.number], np.int32)
+
+    def mean(values: Any) -> Interval:
+        return Interval(float(values.mean()), 0.0, 0.0)
+
+    assert chase_row(orders, fills, sessions, mean) is None, "no signal says a price"
+    for chase, beyond, net in (
+        ([100.0, 200.0], 0, 65.0),  # at the price is not beyond it
+        ([99.95, np.nan], 1, -60.0),
+        ([100.0, 200.05], 1, 190.0),
+        ([100.05, 199.95], 0, 65.0),
+    ):
+        orders["chase"] = chase
+        row = chase_row(orders, fills, sessions, mean)
+        assert row is not None and (row.beyond, row.trades) == (beyond, 2 - beyond)
+        assert row.net == pytest.approx(net) and row.session.mean == pytest.approx(net * row.trades / 2)
+    orders["chase"], fills["taken"] = [99.95, np.nan], 0
+    row = chase_row(orders, fills, sessions, mean)
+    assert row is not None and (row.beyond, row.trades) == (0, 0), "what was not traded was not chased"
+
+
+def test_orders_have_the_price_that_live_tells() -> None:
+    """Exit expected of the buy: 100 * 1.011; of that 0.1 % goes for costs, and 100.99 is down to 100.95 on the grid."""
+    one = np.ones(2)
+    side, expected = np.array([1, 1], np.int8), np.array([0.01, np.nan])
+    sides = Sides(one.astype(np.int64), np.arange(2, dtype=np.int32), side, 100 * one, 0.001 * one, 0.001 * one, expected)
+    orders = orders_of_sides(sides, LabelSpec(), TickSizes(np.zeros(1, np.int32), np.full((1, 2), 0.05)))
+    np.testing.assert_array_equal(orders["chase"], [100.95, np.nan])
 
 
 def test_the_spread_of_bars_that_bounce() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from intraday.core.decision import chase_prices
 from intraday.core.fills import TickSizes, barriers
 from intraday.core.labels import LabelSpec
 from intraday.domain.arrays import DAY_NS, F8, I4, I8, IST_NS, MINUTE_NS, empty
@@ -29,6 +30,7 @@ ORDER = np.dtype(
         ("stop", "f8"),
         ("expected", "f8"),  # net return the signal expects; NaN where nobody said
         ("cost", "f8"),  # the dated round trip of the configured notional, as a return: the one it was decided with
+        ("chase", "f8"),  # rupees beyond which the signal is not to be chased; NaN where nobody said
         ("quantity", "i8"),  # shares the signal suggests, 0: none; -1 where nobody said: as the account says
     ]
 )
@@ -62,6 +64,7 @@ def orders_of_sides(sides: Sides, label: LabelSpec, ticks: TickSizes) -> Orders:
     for number in np.unique(out["session"]).tolist():
         rows = out["session"] == number
         rupees[rows] = ticks.on(number)[out["inst"][rows]]
+    out["chase"] = chase_prices(out["side"], out["close"], out["expected"], out["cost"], rupees)
     target = label.target_sigma if label.has_barriers else inf
     found = barriers(out["close"], out["sigma"], rupees, label.horizon_bars, target, label.stop_sigma)
     buy = out["side"] > 0
@@ -86,7 +89,7 @@ def orders_of_signals(signals: Sequence[Signal], label: LabelSpec, cost: F8) -> 
         target, stop = (side * inf, -side * inf) if unbounded else (s.target, s.stop)
         out[k] = (
             s.bar_ns, s.bar_ns + label.timeframe * MINUTE_NS, (s.bar_ns + IST_NS) // DAY_NS, s.inst, side, s.price, np.nan,
-            target, stop, s.expected, cost[s.inst], s.quantity,
+            target, stop, s.expected, cost[s.inst], s.chase, s.quantity,
         )  # fmt: skip
     width = label.stop_sigma * np.sqrt(label.horizon_bars) * out["close"]
     out["sigma"] = np.where(np.isfinite(out["stop"]), np.abs(out["close"] - out["stop"]) / width, np.nan)

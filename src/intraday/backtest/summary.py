@@ -34,6 +34,17 @@ class ScenarioRow:
 
 
 @dataclass(frozen=True, slots=True)
+class ChaseRow:
+    """Entries ``beyond`` the price that the signal says not to chase, at the labels' delay: every other figure has them. Without
+    them there are ``trades``, which made ``net`` bps a trade, and ``session`` bps a session."""
+
+    beyond: int
+    trades: int
+    net: float
+    session: Interval
+
+
+@dataclass(frozen=True, slots=True)
 class GroupRow:
     """Trades of one instrument or hour of decision: bps a trade as in ``ScenarioRow``, ``total`` net bps, ``net_inr`` rupees of the
     account after slippage, charges and fees."""
@@ -126,5 +137,6 @@ class BacktestSummary:
     by_hour: tuple[GroupRow, ...]
     days: tuple[DayRow, ...]
     notes: tuple[str, ...] = ()
+    chase: ChaseRow | None = None  # None: no signal says a price
     seconds: float = 0.0
     instrument_days_per_minute: float = 0.0

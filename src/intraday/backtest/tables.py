@@ -12,7 +12,7 @@ from intraday.backtest.fills import End, Fills, entered
 from intraday.backtest.orders import Orders
 from intraday.backtest.run import Filled
 from intraday.backtest.slippage import Slippage, returns, slip
-from intraday.backtest.summary import AccountRow, CostRow, DayRow, GroupRow, ScenarioRow
+from intraday.backtest.summary import AccountRow, ChaseRow, CostRow, DayRow, GroupRow, ScenarioRow
 from intraday.core.costs import Charges, Costs
 from intraday.domain.arrays import DAY_NS, F8, I4, IST_NS, Mask
 from intraday.domain.session import EPOCH, SessionTable
@@ -81,6 +81,18 @@ def scenario(name: str, orders: Orders, fills: Fills, ret: F8, sessions: I4, int
         session=interval(session_sums(net, orders["session"][done], sessions)),
         estimated=int((done & (fills["estimated"] == 1)).sum()),
     )
+
+
+def chase_row(orders: Orders, fills: Fills, sessions: I4, interval: IntervalOf) -> ChaseRow | None:
+    """What the trades made without those entered beyond the price not to chase; None where no order has one."""
+    if np.isnan(orders["chase"]).all():
+        return None
+    done = _done(fills)
+    beyond = done & (orders["side"] * (fills["entry"] - orders["chase"]) > 0.0)
+    left = done & ~beyond
+    net = (fills["ret"] - orders["cost"])[left] * BPS
+    by_session = session_sums(net, orders["session"][left], sessions)
+    return ChaseRow(int(beyond.sum()), int(left.sum()), _mean(net), interval(by_session))
 
 
 def groups(names: Sequence[str], key: I4, orders: Orders, fills: Fills, trades: Trades) -> tuple[GroupRow, ...]:

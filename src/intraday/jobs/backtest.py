@@ -17,8 +17,18 @@ from intraday.backtest.account import permitted, run_account
 from intraday.backtest.orders import orders_of_oos
 from intraday.backtest.run import DELAYS_S, DayOfSignals, Filled, ReadTicks, fill_days, fill_orders_of
 from intraday.backtest.slippage import Model
-from intraday.backtest.summary import BacktestSummary
-from intraday.backtest.tables import account_row, by_hour, cost_rows, day_rows, delay_rows, groups, path_of_fills, slippage_rows
+from intraday.backtest.summary import BacktestSummary, ChaseRow
+from intraday.backtest.tables import (
+    account_row,
+    by_hour,
+    chase_row,
+    cost_rows,
+    day_rows,
+    delay_rows,
+    groups,
+    path_of_fills,
+    slippage_rows,
+)
 from intraday.config.settings import Settings
 from intraday.core.anchor import EPOCH
 from intraday.core.labels import LabelSpec
@@ -166,6 +176,7 @@ def summarise(
     filled = filled.only(may)
     orders, fills, own = filled.orders, filled.fills[label.entry_delay_s], trades[may]
     days = day_rows(orders, own, path_of_fills(orders, fills, sessions), spec.capital)
+    chase = chase_row(orders, fills, sessions, _interval)
     models = [replace(spec.slippage, model=each) for each in Model]
     first, last = (EPOCH + timedelta(days=int(n)) for n in (sessions[0], sessions[-1]))
     names = [i.symbol for i in stage.instruments]
@@ -189,7 +200,8 @@ def summarise(
         by_instrument=groups(names, orders["inst"], orders, fills, own),
         by_hour=by_hour(orders, fills, own),
         days=days,
-        notes=(*_notes(system, stage, filled, len(sessions), in_sample, shorts_from, first), *_barred(int((~may).sum()))),
+        notes=(*_notes(system, stage, filled, len(sessions), in_sample, shorts_from, first), *_counts(int((~may).sum()), chase)),
+        chase=chase,
     )
 
 
@@ -213,11 +225,15 @@ def _notes(
     return notes if made_up is None else [*notes, f"{MADE_UP} They come from {made_up}."]
 
 
-def _barred(n: int) -> tuple[str, ...]:
-    """What a reader must know of ``n`` signals that nobody may trade."""
-    return (
-        (f"{n:,} signals are left out of every table: they may not be traded intraday in that direction on their day",) if n else ()
-    )
+def _counts(barred: int, chase: ChaseRow | None) -> Iterator[str]:
+    """What a reader must know of signals that nobody may trade, and of entries that a person would leave."""
+    if barred:
+        yield f"{barred:,} signals are left out of every table: they may not be traded intraday in that direction on their day"
+    if chase is not None and chase.beyond:
+        yield (
+            f"{chase.beyond:,} of {chase.beyond + chase.trades:,} entries are beyond the price not to chase, and in every figure; "
+            f"without them net is {chase.net:+.2f} bps a trade and {chase.session.mean:+.1f} a session"
+        )
 
 
 def _artifact(system: System, model_id: str | None) -> Artifact:

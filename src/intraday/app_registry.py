@@ -8,11 +8,13 @@ from datetime import timedelta
 import numpy as np
 
 from intraday.app import System, load_model
-from intraday.app_backtest import build_backtest
-from intraday.backtest.run import fill_days
+from intraday.app_backtest import Stage, build_backtest
+from intraday.backtest.run import Backtest, fill_days
 from intraday.backtest.tables import path_of_fills
+from intraday.domain.errors import ArtifactError
 from intraday.domain.ports import Progress
 from intraday.domain.session import EPOCH
+from intraday.live.assembly import LoadedModel
 from intraday.model.path import DailyPath
 
 DailyNet = Callable[[str, Sequence[int]], DailyPath]  # of (model's id, session numbers ascending)
@@ -23,11 +25,24 @@ def build_daily_net(system: System, progress: Progress) -> DailyNet:
     the same ones. Raises as ``load_model``."""
 
     def net(model_id: str, sessions: Sequence[int]) -> DailyPath:
-        model = load_model(system, model_id)
-        backtest, stage = build_backtest(system, model, reasons=False)
+        model, backtest, stage = _built(system, model_id)
         days = [system.sessions.get(EPOCH + timedelta(days=number)) for number in sessions]
         delay_s = model.label.entry_delay_s
         filled = fill_days(backtest.days(days, progress), stage.desk, (delay_s,))
         return path_of_fills(filled.orders, filled.fills[delay_s], np.array(sessions, dtype=np.int32))
 
     return net
+
+
+def cannot_run(system: System, model_id: str) -> str:
+    """Why the model gives no signals here: no such model, damaged files, features or members other by now. Empty: it does."""
+    try:
+        _built(system, model_id)
+    except ArtifactError as error:
+        return str(error)
+    return ""
+
+
+def _built(system: System, model_id: str) -> tuple[LoadedModel, Backtest, Stage]:
+    model = load_model(system, model_id)
+    return model, *build_backtest(system, model, reasons=False)

@@ -6,6 +6,7 @@ import json
 import multiprocessing
 import signal
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
@@ -22,7 +23,7 @@ from intraday.cli.root import root as command_line
 from intraday.config.settings import Settings
 from intraday.core.synthetic import SyntheticMarket, SyntheticSpec
 from intraday.domain.clock import SystemClock
-from intraday.domain.errors import RegistryError
+from intraday.domain.errors import ArtifactError, RegistryError
 from intraday.domain.learning import Role
 from intraday.domain.session import EPOCH
 from intraday.jobs import comparing, models
@@ -173,7 +174,6 @@ def test_both_models_run_on_the_same_stored_candles(settings: Settings, pair: tu
     comparing.declare(settings, CLOCK, [challenger], LATER, 0.05)
     with open_system(settings, CLOCK) as system:
         add_sessions(system, range(TRAINED, TRAINED + LATER))
-        path = Path(system.stores.models.get(challenger).path)
     done = comparing.compare(settings, CLOCK, [champion, challenger], quiet)
     assert done.test is not None
     assert done.test.sessions == LATER
@@ -184,14 +184,62 @@ def test_both_models_run_on_the_same_stored_candles(settings: Settings, pair: tu
     assert comparing.declare(settings, CLOCK, [challenger], LATER, 0.05).attempt == 2
     void = comparing.compare(settings, CLOCK, [challenger], quiet, void=True)
     assert void.state == "void"
-    model = path / "model.txt"
+    with damaged(settings, challenger), pytest.raises(RegistryError, match=f"{challenger} cannot: .*altered or damaged"):
+        comparing.declare(settings, CLOCK, [challenger], LATER, 0.05)
+
+
+@contextmanager
+def damaged(settings: Settings, model_id: str) -> Iterator[None]:
+    """Its files are altered inside the block."""
+    with open_system(settings, CLOCK) as system:
+        model = Path(system.stores.models.get(model_id).path) / "model.txt"
     whole = model.read_bytes()
     model.write_bytes(whole.replace(b"leaf", b"laef", 1))
     try:
-        with pytest.raises(Exception, match="altered or damaged"):
-            comparing.declare(settings, CLOCK, [challenger], LATER, 0.05)
+        yield
     finally:
         model.write_bytes(whole)
+
+
+def test_a_champion_that_cannot_run_is_no_dead_end(settings: Settings, pair: tuple[str, str]) -> None:
+    """No test against it can be declared; the only one there was is replaced without one, for a reason that is kept."""
+    champion, challenger = pair
+    with damaged(settings, champion):
+        with pytest.raises(RegistryError, match=f"{champion} cannot: .*altered or damaged.*takes it out"):
+            comparing.declare(settings, CLOCK, [challenger], LATER, 0.05)
+        with pytest.raises(RegistryError, match="nothing to go back to. It cannot run here .*altered or damaged.*promote ID"):
+            models.rollback(settings, CLOCK)
+        with pytest.raises(RegistryError, match="is the champion already"):
+            models.promote(settings, CLOCK, champion)
+        with damaged(settings, challenger), pytest.raises(ArtifactError, match="altered or damaged"):
+            models.promote(settings, CLOCK, challenger)
+        done = models.promote(settings, CLOCK, challenger)
+        assert (done.kind, done.previous_id, done.comparison_id) == ("rollback", champion, 0)
+        assert f"without a test, since the champion {champion} cannot run here: " in done.reason
+    with pytest.raises(RegistryError, match=f"only {challenger}, the first"):  # the damaged one is no one to go back to
+        models.rollback(settings, CLOCK)
+    with pytest.raises(RegistryError, match=f"{champion} has not won a test"):
+        models.promote(settings, CLOCK, champion)
+    with psycopg.connect(settings.database.dsn_text or "") as connection:
+        (found,) = connection.execute("SELECT detail ->> 'reason' FROM events WHERE kind = 'champion: rollback'").fetchall()
+    assert found == (done.reason,)
+
+
+def test_a_test_is_decided_under_the_settings_it_was_declared_under(settings: Settings, pair: tuple[str, str]) -> None:
+    _, challenger = pair
+    comparing.declare(settings, CLOCK, [challenger], LATER, 0.05)
+    with open_system(settings, CLOCK) as system:
+        add_sessions(system, range(TRAINED, TRAINED + LATER))
+        some = tuple(i.key for i in system.universe())
+    for change in ({"notional_inr": 50_000.0}, {"universe": some}):
+        other = settings.model_copy(update={"trading": settings.trading.model_copy(update=change)})
+        with pytest.raises(RegistryError, match="expected the settings it was declared under .*found .*set them back"):
+            comparing.compare(other, CLOCK, [challenger], quiet, daily_net=nobody)
+    done = comparing.compare(settings, CLOCK, [challenger], quiet, daily_net=better(challenger)).comparison
+    assert done is not None
+    detail = json.loads(done.detail)
+    assert detail["terms"] == {"trading.universe": "all", "trading.notional_inr": settings.trading.notional_inr}
+    assert detail["sessions"] == LATER
 
 
 def test_a_model_that_saw_the_future_of_the_test_is_refused(settings: Settings, pair: tuple[str, str]) -> None:

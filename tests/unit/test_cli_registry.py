@@ -86,6 +86,13 @@ def test_a_rollback_takes_the_last_champion_away() -> None:
     assert lines == [["a"], ["a", "b"], ["a"], ["a", "c"], ["a", "c", "d"], ["a", "c"]]
 
 
+def test_a_champion_that_could_not_run_is_no_one_to_go_back_to() -> None:
+    steps = [("a", "first"), ("b", "rollback"), ("c", "promote"), ("d", "rollback"), ("b", "rollback")]
+    rows = [Promotion(k, name, "", 0, kind, 0, "") for k, (name, kind) in enumerate(steps)]
+    lines = [reign(rows[: k + 1][::-1]) for k in range(len(rows))]
+    assert lines == [["a"], ["b"], ["b", "c"], ["b", "d"], ["b"]]
+
+
 def test_the_list_and_a_page() -> None:
     m = ShownModel(
         "new", Role.CHALLENGER, True, "no tradable edge", date(2026, 1, 1), date(2026, 2, 1), 12, float("nan"), "no test"

@@ -126,7 +126,8 @@ def promote(
 ) -> None:
     """Make a challenger that won its test the champion.
 
-    The very first champion needs no test. A model that did not win is refused (exit code 2); there is no way around it.
+    The very first champion needs no test, nor does the one that replaces a champion that cannot run here (it is written down why).
+    Any other model that did not win is refused (exit code 2); there is no way around it.
 
     \b
     Examples:

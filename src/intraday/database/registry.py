@@ -82,9 +82,17 @@ class RegistryRepository:
                 )
             row = connection.execute(
                 f"""INSERT INTO comparisons
-                      (champion_id, challenger_id, declared_ns, declared_session, n_sessions, alpha, statistic)
-                    VALUES (%s, %s, %s, %s, %s, %s, %s) RETURNING {_COMPARISON}""",  # nosec B608
-                (*pair, wanted.declared_ns, wanted.declared_session, wanted.n_sessions, wanted.alpha, wanted.statistic),
+                      (champion_id, challenger_id, declared_ns, declared_session, n_sessions, alpha, statistic, detail)
+                    VALUES (%s, %s, %s, %s, %s, %s, %s, nullif(%s, '')::json) RETURNING {_COMPARISON}""",  # nosec B608
+                (
+                    *pair,
+                    wanted.declared_ns,
+                    wanted.declared_session,
+                    wanted.n_sessions,
+                    wanted.alpha,
+                    wanted.statistic,
+                    wanted.detail,
+                ),
             ).fetchone()
             assert row is not None
             made = Comparison(*row)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from intraday.app import System, open_system
-from intraday.app_registry import DailyNet, build_daily_net
+from intraday.app_registry import DailyNet, build_daily_net, cannot_run
 from intraday.config.settings import Settings
 from intraday.domain.arrays import F8
 from intraday.domain.clock import Clock
@@ -74,7 +74,7 @@ def declare(settings: Settings, clock: Clock, ids: Sequence[str], sessions: int,
         registry, last = system.stores.registry, _last_stored(system)
         _check_declared(system, champion, challenger, last)
         wanted = Comparison(
-            0, champion.id, challenger.id, system.clock.now_ns(), (last - EPOCH).days, sessions, alpha, statistic="net"
+            0, champion.id, challenger.id, system.clock.now_ns(), (last - EPOCH).days, sessions, alpha, "net", detail=_terms(system)
         )
         made = registry.declare(wanted)
         run.summary |= {"declared": made.id, "champion": champion.id, "challenger": challenger.id, "sessions": sessions}
@@ -134,18 +134,36 @@ def _pair(system: System, ids: Sequence[str]) -> tuple[ModelRecord, ModelRecord]
 
 
 def _check_declared(system: System, champion: ModelRecord, challenger: ModelRecord, last: date) -> None:
-    """The present champion, whole files, and nobody who has seen a session after ``last``."""
+    """The present champion, two that can run, and nobody who has seen a session after ``last``."""
     present = system.stores.registry.champion()
     if present is None or present.model_id != champion.id:
         found = "none" if present is None else present.model_id
         raise RegistryError(f"expected a test against the champion, which is {found}, found one against {champion.id}")
     for record in (champion, challenger):
+        if broken := cannot_run(system, record.id):
+            way = "; `intraday models rollback`, or `promote ID` of another, takes it out" if record is champion else ""
+            raise RegistryError(f"expected two models that can run, found that {record.id} cannot: {broken}{way}")
         seen = EPOCH + timedelta(days=int(read(Path(record.path)).manifest["data"]["last_session"]))
         if seen > last:
             raise RegistryError(
                 f"{record.id} was trained on sessions up to {seen}, the last one stored is {last}: expected a test on sessions "
                 "that neither model has seen; store the candles up to that day first"
             )
+
+
+def _terms(system: System) -> str:
+    """What of the settings both models trade by, as JSON: stored with the declaration."""
+    trading = system.settings.trading
+    return json.dumps({"terms": {"trading.universe": trading.universe, "trading.notional_inr": trading.notional_inr}})
+
+
+def _check_terms(system: System, test: Comparison) -> None:
+    declared, now = (json.loads(detail).get("terms") for detail in (test.detail or "{}", _terms(system)))
+    if declared not in (None, now):
+        raise RegistryError(
+            f"comparison {test.id}: expected the settings it was declared under ({declared}), found {now}: set them back, or give "
+            "the test up (`--void`) and declare another"
+        )
 
 
 def _last_stored(system: System) -> date:
@@ -174,13 +192,14 @@ def _waiting(system: System, test: Comparison) -> Waiting:
 
 def _decided(system: System, test: Comparison, daily_net: DailyNet) -> tuple[Comparison, PairedTest]:
     """Both models on the same sessions, and the verdict for good."""
+    _check_terms(system, test)
     numbers = [session.number for session in _sessions(system, test)]
     if len(numbers) < test.n_sessions:
         raise CalendarError(f"expected {test.n_sessions} sessions in the session table, found {len(numbers)}")
     champion, challenger = (on_sessions(daily_net(one, numbers), numbers) for one in (test.champion_id, test.challenger_id))
     found = paired_test(champion, challenger, np.random.default_rng([test.id, test.declared_ns]))
     outcome = "challenger" if found.p_value <= test.alpha else "champion"
-    detail = _json({"first": numbers[0], "last": numbers[-1], **asdict(found)})
+    detail = _json({**json.loads(test.detail or "{}"), "first": numbers[0], "last": numbers[-1], **asdict(found)})
     return system.stores.registry.decide(test.id, outcome, system.clock.now_ns(), found.p_value, detail), found
 
 
@@ -190,7 +209,7 @@ def _voided(system: System, tests: Sequence[Comparison], champion: ModelRecord, 
             f"expected an open test of {challenger.id} against {champion.id}, found none: there is nothing to give up"
         )
     with recorded_run(system, "models compare") as run:
-        done = system.stores.registry.decide(tests[0].id, "void", system.clock.now_ns(), float("nan"), "{}")
+        done = system.stores.registry.decide(tests[0].id, "void", system.clock.now_ns(), float("nan"), tests[0].detail or "{}")
         run.summary |= {"comparison": done.id, "outcome": done.outcome}
     return Compared("void", champion.id, challenger.id, done)
 

@@ -9,6 +9,7 @@ from datetime import date
 from typing import Any
 
 from intraday.app import System, load_model, open_system
+from intraday.app_registry import cannot_run
 from intraday.config.settings import Settings
 from intraday.domain.clock import Clock
 from intraday.domain.errors import RegistryError
@@ -94,7 +95,8 @@ def show(settings: Settings, clock: Clock, wanted: str) -> ModelPage:
 
 
 def promote(settings: Settings, clock: Clock, wanted: str) -> Promotion:
-    """Make a model the champion, if it won its declared test against the present one; the very first needs none.
+    """Make a model the champion, if it won its declared test against the present one. The very first needs none, nor does whoever
+    takes the place of a champion that cannot run here, whom nobody can be tested against.
 
     RegistryError when it did not; ArtifactError, SkewError for a model that can't be used here.
     """
@@ -103,9 +105,7 @@ def promote(settings: Settings, clock: Clock, wanted: str) -> Promotion:
         champion = registry.champion()
         kind, number, reason = "first", 0, "the first champion"
         if champion is not None:
-            won = _won(system, champion.model_id, model.id)
-            kind, number = "promote", won.id
-            reason = f"won comparison {won.id}: p {won.p_value:.4g} over {won.n_sessions} sessions"
+            kind, number, reason = _entitled(system, champion.model_id, model.id)
         load_model(system, model.id)  # its files are whole, and this program computes its features
         previous = "" if champion is None else champion.model_id
         done = registry.promote(model.id, previous, system.clock.now_ns(), kind, number, reason)
@@ -120,7 +120,10 @@ def rollback(settings: Settings, clock: Clock) -> Promotion:
         line = reign(registry.promotions())
         if len(line) < 2:
             found = f"only {line[0]}, the first" if line else "no champion at all"
-            raise RegistryError(f"expected a champion before the present one, found {found}: there is nothing to go back to")
+            raise RegistryError(
+                f"expected a champion before the present one, found {found}: there is nothing to go back to"
+                f"{_way_out(system, line[0]) if line else ''}"
+            )
         load_model(system, line[-2])
         reason = f"back from {line[-1]}"
         done = registry.promote(line[-2], line[-1], system.clock.now_ns(), "rollback", 0, reason)
@@ -129,12 +132,13 @@ def rollback(settings: Settings, clock: Clock) -> Promotion:
 
 
 def reign(promotions: Sequence[Promotion]) -> list[str]:
-    """The champions that led to the present one, which is the last; a rollback takes one away. ``promotions`` newest first."""
+    """The champions that led to the present one, which is the last; a rollback takes one away, and may put another one in its
+    place. ``promotions`` newest first."""
     line: list[str] = []
     for step in reversed(promotions):
         if step.kind == "rollback":
             line.pop()
-        else:
+        if line[-1:] != [step.model_id]:  # a rollback to none of them took the place of a champion that could not run
             line.append(step.model_id)
     return line
 
@@ -142,6 +146,23 @@ def reign(promotions: Sequence[Promotion]) -> list[str]:
 def find(system: System, wanted: str) -> ModelRecord:
     """The model of that id, or the only one whose id begins so. ArtifactError, RegistryError otherwise."""
     return system.stores.models.get(wanted)
+
+
+def _way_out(system: System, champion_id: str) -> str:
+    broken = cannot_run(system, champion_id)
+    return f". It cannot run here ({broken}), so `intraday models promote ID` takes another one without a test" if broken else ""
+
+
+def _entitled(system: System, champion_id: str, model_id: str) -> tuple[str, int, str]:
+    """Why the model may take the champion's place: (kind, number of the test it won or 0, in words)."""
+    try:
+        won = _won(system, champion_id, model_id)
+    except RegistryError:
+        broken = "" if champion_id == model_id else cannot_run(system, champion_id)
+        if not broken:
+            raise
+        return "rollback", 0, f"without a test, since the champion {champion_id} cannot run here: {broken}"
+    return "promote", won.id, f"won comparison {won.id}: p {won.p_value:.4g} over {won.n_sessions} sessions"
 
 
 def _won(system: System, champion_id: str, model_id: str) -> Comparison:

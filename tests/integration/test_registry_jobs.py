@@ -98,7 +98,7 @@ def test_the_first_champion_needs_no_test_and_every_other_one_does(settings: Set
     first = models.promote(settings, CLOCK, before.models[0].id[:6])
     assert (first.kind, first.model_id) == ("first", before.models[0].id)
     config = config_file(settings, tmp_path / "config.yaml")
-    env = {"INTRADAY__DATABASE__DSN": settings.database.dsn_text or ""}
+    env = {"INTRADAY__DATABASE__DSN": settings.database.dsn_text or "", "COLUMNS": "200"}
 
     def said(*args: str) -> tuple[int, str]:
         result = CliRunner().invoke(command_line, ["models", *args, "--config", str(config)], env=env)

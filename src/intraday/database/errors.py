@@ -112,6 +112,10 @@ def _ours(state: str | None, lost: bool, text: str, room: Room | None) -> Storag
         return kind(f"{_LIMITS[limit]}; nothing of it was stored. Run again when less is going on, or allow more")
     if state in _CONTENDED:
         return Contended(f"the database undid a transaction that met another: {text} (SQLSTATE {state}); do the same again")
+    if state == "42703":
+        return StorageError(
+            f"the database's schema is another one than this program's: {text}; run `intraday db migrate`, then the same again"
+        )
     return StorageError(f"the database refused: {text} (SQLSTATE {state})")
 
 

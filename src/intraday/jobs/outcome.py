@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import orjson
 from loguru import logger
 
 from intraday.app import System
@@ -57,6 +58,11 @@ def recorded_run(system: System, command: str) -> Iterator[Run]:
         with suppress(StorageError):  # it may be the database that is gone
             runs.finish(run.id, status, json.dumps({"error": type(error).__name__}), clock.now_ns())
         raise
-    runs.finish(run.id, "ok", json.dumps(run.summary, default=str), clock.now_ns())
+    runs.finish(run.id, "ok", _json(run.summary), clock.now_ns())
     figures = {name: value for name, value in run.summary.items() if isinstance(value, str | int | float)}
     logger.info("run ended", **figures | {"run": run.id})
+
+
+def _json(summary: Mapping[str, object]) -> str:
+    """JSON as a database takes it: what is not a number (no trade, no average) becomes null."""
+    return orjson.dumps(summary, default=str, option=orjson.OPT_NON_STR_KEYS | orjson.OPT_SERIALIZE_NUMPY).decode()

@@ -42,13 +42,14 @@ from intraday.core.null_markets.sizes import (
 )
 from intraday.domain.session import SessionTable
 
+PLANTED = (Control.PLANTED, Control.SHIPPED)
 BROKEN = (Control.SESSIONS, Control.ROWS, Control.SHIFTED)
 SMOKE = {"null": 40, "broken": 4, "power": 2, "main": 6}
 WHOLE = {"null": N_NULLS, "broken": N_POWER, "power": N_POWER, "main": N_POWER_MAIN}
 
 
 class Task(NamedTuple):
-    """One market: a null's ``control``, or PLANTED with its cell."""
+    """One market: a null's ``control``, or one of PLANTED with its cell."""
 
     control: str
     multiple: int
@@ -68,6 +69,9 @@ def tasks(counts: dict[str, int], only: str) -> Iterator[Task]:
             for i, size in enumerate(POWER_SIZES):
                 n = counts["main"] if (multiple, size.test) == MAIN_CELL else counts["power"]
                 wanted += [(4000 * k // n, Task(Control.PLANTED, multiple, i, k)) for k in range(n)]
+        longest = len(POWER_SIZES) - 1
+        for multiple in POWER_MULTIPLES[2:]:
+            wanted += [(100 * k, Task(Control.SHIPPED, multiple, longest, k)) for k in range(counts["power"])]
     yield from (task for _, task in sorted(wanted))
 
 
@@ -75,10 +79,11 @@ def run(task: Task) -> dict[str, Any]:
     """One market, in a worker: its result and the seconds it took."""
     began = time.process_time()
     sessions = SessionTable.load()
-    if task.control == Control.PLANTED:
+    if task.control in PLANTED:
         found: NullResult | PlantedResult = planted_result(
-            recipe(sessions, PLANTED_HORIZON), POWER_SIZES[task.size], task.multiple, task.number
-        )
+            recipe(sessions, PLANTED_HORIZON), POWER_SIZES[task.size], task.multiple, task.number,
+            shipped=task.control == Control.SHIPPED,
+        )  # fmt: skip
     elif task.control == Control.MARTINGALE:
         found = simulated_null(recipe(sessions), task.number)
     else:
@@ -128,15 +133,15 @@ def compute(wanted: Sequence[Task], done: dict[Task, dict[str, Any]], file: Path
 
 def tables(rows: Sequence[dict[str, Any]], code: str) -> dict[str, Any]:
     """What the markets say together."""
-    nulls = [NullResult(**row["result"]) for row in rows if row["task"][0] != Control.PLANTED]
-    planted = [PlantedResult(**row["result"]) for row in rows if row["task"][0] == Control.PLANTED]
+    nulls = [NullResult(**row["result"]) for row in rows if row["task"][0] not in PLANTED]
+    planted, shipped = ([PlantedResult(**row["result"]) for row in rows if row["task"][0] == of] for of in PLANTED)
     hours = sum(row["seconds"] for row in rows) / 3600
-    return {"code": code, "cpu_hours": round(hours, 2), **document(nulls, planted)}
+    return {"code": code, "cpu_hours": round(hours, 2), **document(nulls, planted, shipped)}
 
 
 def show(found: dict[str, Any]) -> bool:
     """Print the tables; whether all of them are as they should be."""
-    for title in ("nulls", "power"):
+    for title in ("nulls", "power", "shipped"):
         for row in found[title]:
             sys.stdout.write("  ".join(f"{k}={v:.4g}" if isinstance(v, float) else f"{k}={v}" for k, v in row.items()) + "\n")
     sys.stdout.write(f"{found['cpu_hours']} hours of processor time\n")

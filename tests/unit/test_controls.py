@@ -191,7 +191,7 @@ def test_a_stopped_run_goes_on_with_what_is_missing(tmp_path: Path) -> None:
     file.write_text(f"{json.dumps(whole)}\n{json.dumps({**whole, 'code': 'b', 'task': ['x', 0, 0, 3]})}\n{cut}\n")
     assert list(script.kept(file, "a")) == [script.Task("x", 0, 0, 1)]
     wanted = list(script.tasks(script.WHOLE, ""))
-    assert len(set(wanted)) == len(wanted) == 400 + 3 * 40 + 15 * 40 + 200
+    assert len(set(wanted)) == len(wanted) == 400 + 3 * 40 + 15 * 40 + 200 + 2 * 40
     assert len(list(script.tasks(script.SMOKE, "null"))) == 40
 
 

@@ -114,8 +114,8 @@ def test_a_fold_knows_nothing_of_its_score_window(edge: Trained, k: int) -> None
     assert ours.log_loss != theirs.log_loss
 
 
-def test_first_fold_is_not_calibrated_and_later_ones_are(edge: Trained) -> None:
-    assert (edge.folds[0].calibration, edge.folds[0].temperature) == ("identity", 1.0)
+def test_the_first_fold_is_calibrated_by_its_early_stop_rows_and_later_ones_by_the_past(edge: Trained) -> None:
+    assert edge.folds[0].calibration == "temperatures"
     assert edge.folds[1].temperature != 1.0  # five sessions of the past choose nothing: the temperature
     only = train(dataset(sessions=32), replace(SPEC, calibration=(Method.IDENTITY,)))
     assert {f.calibration for f in only.folds} == {"identity"}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from intraday.backtest.controls import LEVEL, Control, NullResult, PlantedResult
@@ -47,12 +47,18 @@ class PowerRow:
     passed: bool
 
 
-def document(nulls: Sequence[NullResult], planted: Sequence[PlantedResult]) -> dict[str, Any]:
-    """Everything as JSON: ``nulls`` and ``power`` are the rows of the tables, ``p_values`` those behind each control."""
+def document(
+    nulls: Sequence[NullResult], planted: Sequence[PlantedResult], shipped: Sequence[PlantedResult] = ()
+) -> dict[str, Any]:
+    """Everything as JSON: ``nulls``, ``power`` and ``shipped`` are the rows of the tables, ``p_values`` those behind each control.
+
+    ``shipped``: markets tried with the settings as shipped alone; shown, with nothing to reach.
+    """
     of = {str(row.control): [r.p_value for r in nulls if r.control == row.control] for row in null_rows(nulls)}
     return {
         "nulls": [asdict(row) for row in null_rows(nulls)],
         "power": [asdict(row) for row in power_rows(planted)],
+        "shipped": [asdict(replace(row, least=0, passed=True)) for row in power_rows(shipped)],
         "p_values": of,
         "trials": max((r.trials for r in planted), default=1),
     }

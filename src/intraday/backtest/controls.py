@@ -50,6 +50,7 @@ class Control(StrEnum):
     ROWS = "outcomes of other rows"
     SHIFTED = "features of other sessions"
     PLANTED = "planted edge"
+    SHIPPED = "planted edge, the settings as shipped"
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,10 +169,13 @@ def disconnected(data: Dataset, control: Control, rng: np.random.Generator) -> D
     return mirrored(shuffle(data, rng), rng)
 
 
-def planted_result(of: Recipe, size: MarketSize, multiple: int, number: int) -> PlantedResult:
-    """Planted market ``number`` of a cell: all configurations tried, the best judged net of cost by all of them."""
+def planted_result(of: Recipe, size: MarketSize, multiple: int, number: int, *, shipped: bool = False) -> PlantedResult:
+    """Planted market ``number`` of a cell: all configurations tried, the best judged net of cost by all of them.
+
+    ``shipped``: one configuration is tried, that of who changes no setting; nothing is deflated.
+    """
     market = control_market(of, size, (5, multiple, size.test, number), DRIFT[multiple])
-    paths = list(configurations(market, size))
+    paths = [shipped_path(market, size)] if shipped else list(configurations(market, size))
     ledger = [_trial(k, path) for k, path in enumerate(paths)]
     n_trials, variance = trials_of(ledger)
     best = max(paths, key=lambda path: _sharpe(path.net))
@@ -205,6 +209,12 @@ def configurations(market: ControlMarket, size: MarketSize) -> Iterator[DailyPat
         scored = walked(market.data, market.names, spec)
         for least in SHOWN:
             yield path_of(decided(market.data, scored, least, (Method.TEMPERATURE,)))
+
+
+def shipped_path(market: ControlMarket, size: MarketSize) -> DailyPath:
+    """The test path of ``TrainSpec``'s own defaults, but for the folds, which go by the market's size."""
+    spec = TrainSpec(split=control_spec(size).split, threads=1)
+    return path_of(decided(market.data, walked(market.data, market.names, spec), spec.min_signals_per_session, spec.calibration))
 
 
 def _trial(k: int, path: DailyPath) -> Trial:

@@ -13,7 +13,7 @@ import numpy as np
 
 from intraday.core.decision import DecisionRule
 from intraday.domain.arrays import F8
-from intraday.model.calibration import METHODS, Calibrator, Method, fit_calibrator, log_prior_of
+from intraday.model.calibration import METHODS, USUAL, Calibrator, Method, fit_calibrator, log_prior_of
 from intraday.model.dataset import Dataset
 from intraday.model.metrics import BPS, OutOfSample, log_losses
 from intraday.model.splits import Fold
@@ -63,9 +63,15 @@ def decide_fold(
     training = data.rows(np.concatenate([fold.fit, fold.stop]))
     stop, score = data.rows(fold.stop), data.rows(fold.score)
     seen, past = _known_before(data, [s.fold for s in scored[:-1]], parts, int(score.ts_ns.min()))
-    calibrator = calibrator_of(past, log_prior_of(training.label), methods)
-    stop_p = calibrator.apply(now.stop)
+    log_prior = log_prior_of(training.label)
     if past is None:  # the first fold has no out-of-sample rows behind it: its early-stop rows stand in
+        calibrator = fit_calibrator(
+            now.stop - np.asarray(log_prior), np.asarray(log_prior), stop.label, stop.session, log_prior, simplest(methods)
+        )
+    else:
+        calibrator = calibrator_of(past, log_prior, methods)
+    stop_p = calibrator.apply(now.stop)
+    if past is None:
         seen, seen_p = stop, stop_p
     else:
         seen_p = calibrator.apply_margin(margin_of(past))
@@ -85,10 +91,16 @@ def threshold_of(rule: DecisionRule, seen: Dataset, seen_p: F8, own: Dataset, ow
     return promising(rule, min(best, shows_enough(rule, own_p, own, least)))
 
 
-def calibrator_of(past: OutOfSample | None, log_prior: tuple[float, float, float], methods: Sequence[Method]) -> Calibrator:
-    """Fitted on out-of-sample rows of the past; the one that changes nothing when there are none."""
-    if past is None:
-        return Calibrator(1.0, log_prior, Method.IDENTITY)
+def simplest(methods: Sequence[Method]) -> tuple[Method]:
+    """What rows that a model was stopped by are enough for: temperatures where ``methods`` has them, else nothing.
+
+    Fewer rounds would have been worse on them, so a richer map would learn their luck.
+    """
+    return (next((method for method in USUAL if method in methods), Method.IDENTITY),)
+
+
+def calibrator_of(past: OutOfSample, log_prior: tuple[float, float, float], methods: Sequence[Method]) -> Calibrator:
+    """Fitted on out-of-sample rows of the past."""
     return fit_calibrator(margin_of(past), np.log(past.prior), past.label, past.session, log_prior, methods)
 
 

@@ -107,6 +107,12 @@ class OutOfSample:
         """n, the number of rows."""
         return int(self.ts_ns.shape[0])
 
+    @property
+    def entered(self) -> Mask:
+        """Trades that were, bool [n]: one that is never entered pays nothing of a cost that is there."""
+        out: Mask = self.trade & ((self.paid > 0.0) | (self.cost <= 0.0))
+        return out
+
 
 def take_flat(side: NDArray[np.int8], inst: I4, close_ns: I8, end_ns: I8) -> Mask:
     """Which signals become trades when each instrument has one open at a time; rows in order of ``close_ns``.

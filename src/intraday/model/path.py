@@ -15,7 +15,7 @@ class DailyPath:
     """One row a scored session, ascending; sessions without a trade are there, with zeros.
 
     ``gross`` and ``cost`` float64 [T]: sums over the session's trades of the return on one trade's notional (0.001 is 10 bps);
-    ``trades`` int64 [T] how many there were. Not annualised, nothing compounded.
+    ``trades`` int64 [T] how many there were, those never entered not among them. Not annualised, nothing compounded.
     """
 
     session: I4
@@ -50,10 +50,10 @@ def shown_path_of(oos: OutOfSample) -> DailyPath:
 def path_of(oos: OutOfSample) -> DailyPath:
     """The path of the trades in ``oos``; its sessions are all of ``oos.session``, traded or not."""
     sessions = np.unique(oos.session).astype(np.int32)
-    at, ones = oos.session[oos.trade], np.ones(int(oos.trade.sum()))
+    at, entered = oos.session[oos.trade], oos.entered[oos.trade].astype(np.float64)
     return DailyPath(
         sessions,
         session_sums(oos.gross[oos.trade], at, sessions),
         session_sums(oos.paid[oos.trade], at, sessions),
-        session_sums(ones, at, sessions).astype(np.int64),
+        session_sums(entered, at, sessions).astype(np.int64),
     )

@@ -114,8 +114,8 @@ def reliability(oos: OutOfSample, rng: np.random.Generator, draws: int = DRAWS) 
 
 
 def signal_reliability(oos: OutOfSample, blocks: Blocks) -> SignalReliability:
-    """Of the trades in ``oos``; ``blocks`` are those of its rows."""
-    at = np.flatnonzero(oos.trade)
+    """Of the trades in ``oos`` that were entered; ``blocks`` are those of its rows."""
+    at = np.flatnonzero(oos.entered)
     if at.size == 0:
         return SignalReliability(0, NAN, NAN, NOTHING, NOTHING, ())
     taken = Blocks(blocks.at[at], blocks.counts)

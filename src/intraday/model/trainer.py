@@ -161,7 +161,7 @@ class LGBMTrainer:
         return run_baselines(task, folds, weighed, spec.min_signals_per_session, spec.calibration, spec.seed)
 
     def _paths(self, task: Task, tuned: Tuned) -> PathFigures | None:
-        """Every split calibrates nothing and takes its threshold from its own early-stop rows, as the first fold does."""
+        """Every split is calibrated and takes its threshold by its own early-stop rows, as the first fold does."""
         spec, data = self._spec.cpcv, task.data
         if spec.groups == 0:
             return None

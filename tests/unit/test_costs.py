@@ -62,9 +62,3 @@ def test_arrays_give_the_same(costs: Costs, day: date, kind: Charged) -> None:
     buy, sell = rng.uniform(1_000, 2e6, 50), rng.uniform(1_000, 2e6, 50)
     plain = [costs.round_trip(day, b, s, kind).total for b, s in zip(buy, sell, strict=True)]
     np.testing.assert_allclose(round_trip_values(costs.rates(day, kind), buy, sell), plain, rtol=1e-12)
-
-
-def test_a_return_a_day(costs: Costs) -> None:
-    days = [date(2016, 8, 16), DAY, date(2016, 8, 16)]
-    expected = [costs.round_trip_bps(d, 1e5) / 1e4 for d in days]
-    np.testing.assert_allclose(costs.round_trip_returns(days, 1e5), expected, rtol=1e-15)

@@ -12,6 +12,7 @@ from intraday.model.calibration import softmax
 from intraday.model.calibration_error import calibration_error, equal_mass
 from intraday.model.calibrators.logistic import fit_logistic
 from intraday.model.metrics import OutOfSample
+from intraday.model.path import path_of
 from intraday.model.recalibration import class_line, joint_slope
 from intraday.model.reliability import BINS, Reliability, reliability
 
@@ -240,3 +241,15 @@ def test_forecasts_that_are_never_wrong_have_no_slope() -> None:
     p[np.arange(180), label.astype(np.int64) + 1] = 1.0
     found = joint_slope(p, label, Blocks.of(np.repeat(np.arange(20, dtype=np.int32), 9), 50, np.random.default_rng(1)))
     assert np.isnan(found.mean)
+
+
+def test_a_trade_that_is_never_entered_is_none() -> None:
+    """It pays nothing of its cost, makes nothing, and proves nothing about what was expected."""
+    whole = scored(2000)
+    skipped = np.arange(2000) % 4 == 0
+    some = replace(whole, paid=np.where(skipped, 0.0, whole.paid), gross=np.where(skipped, 0.0, whole.gross))
+    assert some.entered.tolist() == (~skipped).tolist()
+    assert path_of(some).trades.sum() == 1500
+    assert figures(some, 50).signals.trades == 1500
+    free = replace(whole, cost=np.zeros(2000), paid=np.zeros(2000))  # without any cost all count
+    assert path_of(free).trades.sum() == 2000

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from intraday.core.decision import DecisionRule, decide_sides, expected_net
+from intraday.core.decision import DecisionRule, best_side, expected_net
 from intraday.domain.errors import NotEnoughData
 from intraday.domain.learning import TrialKind
 from intraday.model.calibration import Method
@@ -189,9 +189,10 @@ def test_expected_net_by_hand() -> None:
     long, short = expected_net(rule, p, sigma, cost)
     assert long[:3] == pytest.approx([0.0013 - 0.0006, -0.0011 - 0.0006, 0.0002 - 0.0006])
     assert short[:3] == pytest.approx([-0.0013 - 0.0006, 0.0011 - 0.0006, -0.0002 - 0.0006])
-    assert decide_sides(rule, p, sigma, cost).tolist() == [1, -1, 0, 0]
-    assert decide_sides(replace(rule, threshold=-0.0005), p, sigma, cost).tolist() == [1, -1, 1, 0]
-    assert decide_sides(replace(rule, threshold=math.inf), p, sigma, cost).tolist() == [0, 0, 0, 0]
+    side, score = best_side(rule, p, sigma, cost)
+    assert side.tolist() == [1, -1, 1, 0]
+    assert score[:3] == pytest.approx([0.0013 - 0.0006, 0.0011 - 0.0006, 0.0002 - 0.0006])
+    assert np.isnan(score[3])
 
 
 def test_payoffs_are_sums_over_sums() -> None:
@@ -210,7 +211,8 @@ def test_threshold_is_the_best_of_the_past_among_those_that_show_enough() -> Non
     rule = payoffs(data)
 
     def trades_and_net(threshold: float) -> tuple[int, float]:
-        side = decide_sides(replace(rule, threshold=threshold), p, data.sigma, data.cost)
+        side, score = best_side(rule, p, data.sigma, data.cost)
+        side = np.where(score >= threshold, side, 0).astype(np.int8)
         taken = take_flat(side, data.inst, data.close_ns, data.t1_ns)
         gross = np.where(side > 0, data.ret_long, data.ret_short)
         return int(taken.sum()), float((gross - data.cost)[taken].sum())

@@ -118,11 +118,6 @@ class Costs:
         """Charges of buying and selling ``notional`` rupees, in basis points of it."""
         return self.round_trip(day, notional, notional, kind).total / notional * 1e4
 
-    def round_trip_returns(self, days: Sequence[date], notional: float, kind: Kind | Charged = Kind.EQUITY) -> F8:
-        """The same as a return (0.0008 is 8 bps) for each of ``days``, float64 [n]; each distinct day is looked up once."""
-        known = {day: self.round_trip_bps(day, notional, kind) * 1e-4 for day in set(days)}
-        return np.array([known[day] for day in days], dtype=np.float64)
-
 
 def round_trip_values(rates: Rates, buy_value: F8, sell_value: F8) -> F8:
     """Total charges in rupees for arrays of trades under one row of rates: ``buy_value``, ``sell_value`` float64 [n], rupees."""

@@ -63,12 +63,6 @@ def best_side(rule: DecisionRule, p: F8, sigma: F8, cost: F8) -> tuple[NDArray[n
     return side, np.maximum(long, short)
 
 
-def decide_sides(rule: DecisionRule, p: F8, sigma: F8, cost: F8) -> NDArray[np.int8]:
-    """+1 buy, -1 sell, 0 hold, int8 [n]."""
-    side, score = best_side(rule, p, sigma, cost)
-    return np.where(score >= rule.threshold, side, 0).astype(np.int8)
-
-
 def chase_prices(side: NDArray[np.int8], close: F8, expected: F8, cost: F8, tick_rupees: F8) -> F8:
     """The entry price at which nothing is left of the ``expected`` net return, [n] rupees on the tick grid; NaN for ``side`` 0.
 

@@ -176,7 +176,7 @@ def test_json_of_every_command_parses(trained_dsn: str, jobs_dir: Path, config: 
         "audit",
         "controls",
     }  # of their own
-    elsewhere |= {"limits import", "limits list", "features list", "features show"}
+    elsewhere |= {"limits import", "limits list", "features list", "features show", "charges"}
     elsewhere |= {"retrain", "models show", "models compare", "models promote", "models rollback"}  # test_registry_jobs.py
     elsewhere |= {"demo", "backfill", "gaps", "backup", "restore", "db move", "db upgrade", "db shell"}
     assert {name for name, *_ in wanted} | elsewhere == names_of(command_line)

@@ -57,6 +57,7 @@ NEEDED = {  # arguments without which a command is wrong usage
     "db move": ["--to", "postgresql://db/x"],
     "db query": ["SELECT 1"],
     "features show": ["rsi_14"],
+    "charges": ["buy:100@1234.55"],
     "limits import": ["limits.csv"],
     "limits list": ["RELIANCE"],
     "models show": ["3f9c"],

@@ -72,6 +72,4 @@ def _show(out: Console, done: ChargesReport) -> None:
         out.print(f"  {words:<28}{rupees:>16,.2f}", highlight=False)
     if not isnan(done.gross):
         out.print(f"  {'gross':<28}{done.gross:>16,.2f}\n  {'net':<28}{done.gross - done.total:>16,.2f}", highlight=False)
-    out.print(
-        f"labels and signals reckon with {done.usual_bps:.2f} bps for a round trip of {done.notional:,.0f}", highlight=False
-    )
+    out.print(f"labels and signals reckon with {done.usual_bps:.2f} bps for a round trip of {done.notional:,.0f}", highlight=False)

@@ -11,7 +11,7 @@ from intraday.app import System, load_model
 from intraday.app_backtest import Stage, build_backtest
 from intraday.backtest.run import Backtest, fill_days
 from intraday.backtest.tables import path_of_fills
-from intraday.domain.errors import ArtifactError
+from intraday.domain.errors import ArtifactError, SkewError
 from intraday.domain.ports import Progress
 from intraday.domain.session import EPOCH
 from intraday.live.assembly import LoadedModel
@@ -36,11 +36,20 @@ def build_daily_net(system: System, progress: Progress) -> DailyNet:
 
 def cannot_run(system: System, model_id: str) -> str:
     """Why the model gives no signals here: no such model, damaged files, features or members other by now. Empty: it does."""
+    return str(_broken(system, model_id) or "")
+
+
+def fits_no_more(system: System, model_id: str) -> bool:
+    """Whether a model that cannot run here is whole: settings, lists or the program are others than it was trained with."""
+    return isinstance(_broken(system, model_id), SkewError)
+
+
+def _broken(system: System, model_id: str) -> ArtifactError | None:
     try:
         _built(system, model_id)
     except ArtifactError as error:
-        return str(error)
-    return ""
+        return error
+    return None
 
 
 def _built(system: System, model_id: str) -> tuple[LoadedModel, Backtest, Stage]:

@@ -35,7 +35,7 @@ from job_cases import SESSIONS, config_file, quiet, settings_on
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 CLOCK = SystemClock()
-TRAINED, LATER = 10, 20  # sessions
+TRAINED, LATER = 10, 60  # sessions
 
 
 @pytest.fixture
@@ -151,7 +151,7 @@ def test_a_challenger_waits_is_tested_and_takes_over(settings: Settings, pair: t
     past = comparing.compare(settings, CLOCK, [challenger], quiet, daily_net=nobody)
     assert (past.state, past.champion_id, past.comparison) == ("past", champion, None)
 
-    with pytest.raises(RegistryError, match="at least 20 sessions"):
+    with pytest.raises(RegistryError, match="at least 60 sessions"):
         comparing.declare(settings, CLOCK, [challenger], 19, 0.05)
     with pytest.raises(RegistryError, match="expected a test against the champion"):
         comparing.declare(settings, CLOCK, [challenger, champion], LATER, 0.05)
@@ -223,6 +223,23 @@ def test_a_champion_that_cannot_run_is_no_dead_end(settings: Settings, pair: tup
     with psycopg.connect(settings.database.dsn_text or "") as connection:
         (found,) = connection.execute("SELECT detail ->> 'reason' FROM events WHERE kind = 'champion: rollback'").fetchall()
     assert found == (done.reason,)
+
+
+def test_a_champion_that_no_longer_fits_is_given_up_only_for_a_reason(settings: Settings, pair: tuple[str, str]) -> None:
+    """Another universe is no way around a test; a change for good is said, and shown."""
+    champion, challenger = pair
+    with open_system(settings, CLOCK) as system:
+        some = tuple(i.key for i in system.universe())[:-1]
+    fewer = settings.model_copy(update={"trading": settings.trading.model_copy(update={"universe": some})})
+    other = str(run_historical(fewer, CLOCK, quiet).summary["model_id"])
+    with pytest.raises(RegistryError, match=f"{champion} cannot run here: .*Set back .*--instead REASON"):
+        models.promote(fewer, CLOCK, other)
+    with pytest.raises(RegistryError, match=f"{challenger} has not won"):  # where the champion runs no reason is good enough
+        models.promote(settings, CLOCK, challenger, "I like it better")
+    assert models.list_models(fewer, CLOCK).champion == champion
+    done = models.promote(fewer, CLOCK, other, "one stock less for good")
+    assert (done.kind, done.previous_id) == ("rollback", champion) and done.reason.endswith("; one stock less for good")
+    assert models.list_models(fewer, CLOCK).note.endswith("one stock less for good")
 
 
 def test_a_test_is_decided_under_the_settings_it_was_declared_under(settings: Settings, pair: tuple[str, str]) -> None:

@@ -121,22 +121,35 @@ def compare(
         run.emit(found, lambda out: _show_compared(out, found))
 
 
+InsteadOption = Annotated[
+    str,
+    typer.Option("--instead", help="Why a champion that fits the settings no more is given up untested.", metavar="WHY"),
+]
+
+
 def promote(
-    model: IdArgument, config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False, verbose: VerboseOption = False
+    model: IdArgument,
+    instead: InsteadOption = "",
+    config: ConfigOption = DEFAULT_CONFIG,
+    as_json: JsonOption = False,
+    verbose: VerboseOption = False,
 ) -> None:
     """Make a challenger that won its test the champion.
 
-    The very first champion needs no test, nor does the one that replaces a champion that cannot run here (it is written down why).
-    Any other model that did not win is refused (exit code 2); there is no way around it.
+    The very first champion needs no test, nor does the one that replaces a champion whose files are damaged (it is written down
+    why). A champion that does not fit the settings any more (another universe or timeframe) cannot be tested against: set them
+    back, or say with --instead why it is given up; `models list` shows that until a test is won. A champion that runs here is
+    replaced by who won the declared test and by nobody else (exit code 2).
 
     \b
     Examples:
       intraday models promote 3f9c
+      intraday models promote 3f9c --instead "NIFTY 100 from now on, not NIFTY 50"
     """
     from intraday.jobs import models
 
     with session(config, as_json, verbose) as run:
-        done = models.promote(run.settings, SystemClock(), model)
+        done = models.promote(run.settings, SystemClock(), model, instead)
         run.emit(done, lambda out: _show_promotion(out, done))
 
 

@@ -9,7 +9,7 @@ from datetime import date
 from typing import Any
 
 from intraday.app import System, load_model, open_system
-from intraday.app_registry import cannot_run
+from intraday.app_registry import cannot_run, fits_no_more
 from intraday.config.settings import Settings
 from intraday.domain.clock import Clock
 from intraday.domain.errors import RegistryError
@@ -18,6 +18,8 @@ from intraday.domain.ports import ModelRecord
 from intraday.jobs.outcome import recorded_run
 
 NO_CHAMPION = "no champion: the newest model is used; `intraday models promote ID` makes one the first champion, without a test"
+
+UNTESTED = "without a test"  # how the reason of such a promotion begins
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,8 @@ def registry_of(system: System) -> Registry:
     tests = system.stores.registry.comparisons(champion_id=name) if name else []
     models = tuple(_shown(record, name, in_use, tests) for record in records)
     note = "" if name or not records else NO_CHAMPION
+    if champion is not None and champion.kind == "rollback" and champion.reason.startswith(UNTESTED):
+        note = f"the champion took over {champion.reason}"
     return Registry(name, in_use, note, models)
 
 
@@ -94,9 +98,10 @@ def show(settings: Settings, clock: Clock, wanted: str) -> ModelPage:
         )
 
 
-def promote(settings: Settings, clock: Clock, wanted: str) -> Promotion:
+def promote(settings: Settings, clock: Clock, wanted: str, instead: str = "") -> Promotion:
     """Make a model the champion, if it won its declared test against the present one. The very first needs none, nor does whoever
-    takes the place of a champion that cannot run here, whom nobody can be tested against.
+    takes the place of a champion that cannot run here, whom nobody can be tested against: one whose files are damaged, or one that
+    does not fit any more (another universe or timeframe), and then the person says why, ``instead``, for the record.
 
     RegistryError when it did not; ArtifactError, SkewError for a model that can't be used here.
     """
@@ -105,7 +110,7 @@ def promote(settings: Settings, clock: Clock, wanted: str) -> Promotion:
         champion = registry.champion()
         kind, number, reason = "first", 0, "the first champion"
         if champion is not None:
-            kind, number, reason = _entitled(system, champion.model_id, model.id)
+            kind, number, reason = _entitled(system, champion.model_id, model.id, instead)
         load_model(system, model.id)  # its files are whole, and this program computes its features
         previous = "" if champion is None else champion.model_id
         done = registry.promote(model.id, previous, system.clock.now_ns(), kind, number, reason)
@@ -153,7 +158,7 @@ def _way_out(system: System, champion_id: str) -> str:
     return f". It cannot run here ({broken}), so `intraday models promote ID` takes another one without a test" if broken else ""
 
 
-def _entitled(system: System, champion_id: str, model_id: str) -> tuple[str, int, str]:
+def _entitled(system: System, champion_id: str, model_id: str, instead: str) -> tuple[str, int, str]:
     """Why the model may take the champion's place: (kind, number of the test it won or 0, in words)."""
     try:
         won = _won(system, champion_id, model_id)
@@ -161,7 +166,13 @@ def _entitled(system: System, champion_id: str, model_id: str) -> tuple[str, int
         broken = "" if champion_id == model_id else cannot_run(system, champion_id)
         if not broken:
             raise
-        return "rollback", 0, f"without a test, since the champion {champion_id} cannot run here: {broken}"
+        if fits_no_more(system, champion_id) and not instead.strip():
+            raise RegistryError(
+                f"the champion {champion_id} cannot run here: {broken}. Set back what was changed and it is tested against; if the "
+                "change is for good, nobody can be: say why with --instead REASON, which `models list` shows from then on"
+            ) from None
+        why = f"; {instead.strip()}" if instead.strip() else ""
+        return "rollback", 0, f"{UNTESTED}, since the champion {champion_id} cannot run here: {broken}{why}"
     return "promote", won.id, f"won comparison {won.id}: p {won.p_value:.4g} over {won.n_sessions} sessions"
 
 

@@ -139,7 +139,7 @@ def tell_learning(stores: Recorder) -> None:
     )
     inner = Trial("b", "best version", TrialKind.TUNING, at - 1, "run-1", "", "{}", float("nan"), "pruned", *none)
     trials.add([])
-    trials.add([seen, inner, replace(seen, scope="source import")])
+    trials.add([seen, inner, replace(seen, scope="source import"), replace(seen, id="c", scope="best version; nifty 50")])
     trials.add([replace(seen, created_ns=at + 5, session=none[0], net=none[1], state="failed"), replace(inner, value=-1.5)])
     trials.add([replace(seen, created_ns=at + 9, net=path[1] * 2, note="again")])
     for scope, kind in (("best version", None), ("best version", TrialKind.TUNING), ("source import", None), ("none", None)):

@@ -26,7 +26,7 @@ from pathlib import Path
 from loguru import logger
 
 from intraday.app_decisions import sizing_of, stored_trade_lists
-from intraday.app_learning import learning_scope, stamped, training_resources
+from intraday.app_learning import SCOPE, stamped, training_resources
 from intraday.app_models import feature_set, label_spec, stored_price_rules, train_spec, user_features
 from intraday.backtest.verify import Verifier
 from intraday.config.settings import Settings
@@ -176,7 +176,6 @@ def build_historical(
     """
     settings, stores = system.settings, system.stores
     universe = system.membership()
-    scope = learning_scope(universe)
     coverage = stores.bars.coverage()
     days = [day for i, day, _ in coverage if i in universe.ids and (last is None or day <= last)]
     anchor = resolve_anchor(str(settings.model.anchor), days)
@@ -192,8 +191,8 @@ def build_historical(
         piece_mib=settings.database.read_chunk_mib,
         resources=training_resources(settings, system.database),
         work=settings.system.data_dir / "work",
-        tried=lambda: stores.trials.of(scope),
-        remember=lambda trials: stores.trials.add(stamped(trials, scope, run_id, system.clock.now_ns())),
+        tried=lambda: stores.trials.of(SCOPE),
+        remember=lambda trials: stores.trials.add(stamped(trials, run_id, system.clock.now_ns())),
         tradable=lambda chosen: stored_trade_lists(stores, chosen),
         known_ns=_known_ns(system, days),
         membership=universe.between,
@@ -205,6 +204,9 @@ def build_historical(
     return HistoricalPipeline(plan, kept, system.sessions, system.costs, system.clock.monotonic_ns, progress)
 
 
+ALL = "all instruments with candles"
+
+
 def compared(system: System) -> str:
     """Whom features compare, in words that are equal as long as it is the same list: part of a feature set's identity."""
     universe, instruments = system.membership(), system.universe()
@@ -214,7 +216,8 @@ def compared(system: System) -> str:
         return f"{universe.definition}; index {index}"
     keys = sorted(i.key for i in instruments if i.id in universe.ids)
     digest = hashlib.sha256("\n".join(keys).encode()).hexdigest()[:12]
-    return f"{universe.definition}, {len(keys)} of them {digest}; index {index}"
+    name = ALL if universe.definition.startswith("all ") else universe.definition  # one name before and after the first list
+    return f"{name}, {len(keys)} of them {digest}; index {index}"
 
 
 def lists(

@@ -89,6 +89,16 @@ def test_one_configuration_has_no_overfitting_but_is_tested() -> None:
     assert math.isnan(found.beaten)
 
 
+def test_a_trial_on_other_years_is_left_out_and_counted() -> None:
+    """It would leave no session that all have, and with it every figure."""
+    near = [trial(k) for k in range(12)]
+    alone, with_old = overfitting_of(near, path(), None), overfitting_of([trial(50, first=5000), *near], path(), None)
+    assert alone is not None and with_old is not None
+    assert (with_old.n, with_old.left_out, alone.left_out) == (12, 1, 0)
+    assert (with_old.pbo, with_old.spa) == (alone.pbo, alone.spa)
+    assert with_old.pbo > 0.0
+
+
 def test_nothing_to_compare_is_none() -> None:
     assert overfitting_of([], path(), None) is None
     assert overfitting_of([trial(0, np.zeros(5))], path(), []) is None

@@ -150,7 +150,7 @@ def test_what_was_tried_before_is_counted_once_each(edge: Trained) -> None:
     assert own.net.tobytes() == path_of(edge.oos).net.tobytes()
     rng = np.random.default_rng(3)
     others = [replace(own, id=f"other {k}", net=0.01 * rng.standard_normal(own.net.size)) for k in range(19)]
-    again = LGBMTrainer(SPEC).train(dataset(sessions=32), NAMES, ledger=[*others, replace(own, net=-own.net)])
+    again = LGBMTrainer(SPEC).train(dataset(sessions=32), NAMES, ledger=lambda: [*others, replace(own, net=-own.net)])
     assert (edge.judged.figures["n_trials"], again.judged.figures["n_trials"]) == (1, 20)
     assert again.judged.figures["variance_of_sharpes"] > 0.0
     assert again.judged.figures["p_value"] > edge.judged.figures["p_value"]

@@ -34,11 +34,12 @@ class TrialRepository:
                 cursor.executemany(_STORE, rows)
 
     def of(self, scope: str, kind: TrialKind | None = None) -> list[Trial]:
-        """Those of a scope, oldest first (of one moment by id)."""
+        """Those of a scope and of its parts (``scope; ...``), oldest first (of one moment by id)."""
         with self._db.autocommit() as connection:
             rows = connection.execute(
                 """SELECT id, scope, kind, created_ns, run_id, model_id, parameters::text, value, state, sessions, net, note
-                   FROM trials WHERE scope = %(scope)s AND (%(kind)s::text IS NULL OR kind = %(kind)s)
+                   FROM trials WHERE (scope = %(scope)s OR starts_with(scope, %(scope)s || '; '))
+                     AND (%(kind)s::text IS NULL OR kind = %(kind)s)
                    ORDER BY created_ns, id COLLATE "C" """,
                 {"scope": scope, "kind": None if kind is None else kind.value},
             ).fetchall()

@@ -21,7 +21,7 @@ class TrialKind(StrEnum):
 class Trial:
     """One configuration tried on a scope of data. ``id`` is the same for the same configuration: run again it replaces itself.
 
-    ``scope`` names the data the choice was made on (view and universe): the configurations of one scope compete with each other.
+    ``scope`` names the data the choice was made on (the view of the bars): the configurations of one scope compete with each other.
     ``session`` int32 [T] and ``net`` float64 [T] are its stitched test path (``model.path.DailyPath``), empty for tuning trials.
     ``value`` is the tuning objective, NaN where there is none; ``parameters`` and ``note`` are for people (JSON, words).
     """

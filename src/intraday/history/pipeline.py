@@ -219,7 +219,7 @@ class HistoricalPipeline:
         about = {"features": plan.features.id, "labels": plan.labels.id, "view": plan.view, "notional": f"{plan.notional:g}"}
         members = hashlib.sha256("\n".join(sorted(i.key for i in universe)).encode()).hexdigest()[:12]
         about |= {"instruments": members, "first": span.first.isoformat()}  # another choice of either is another trial
-        trained = trainer.train(dataset, plan.features.names, self._progress, plan.tried(), about)
+        trained = trainer.train(dataset, plan.features.names, self._progress, plan.tried, about)
         plan.remember(trained.trials)
         return trained
 

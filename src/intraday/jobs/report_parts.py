@@ -8,9 +8,9 @@ from dataclasses import replace
 from typing import Any
 
 from intraday.app import System
-from intraday.app_learning import learning_scope
+from intraday.app_learning import SCOPE
 from intraday.backtest.summary import AccountRow, BacktestSummary
-from intraday.domain.errors import ConfigError, InputError
+from intraday.domain.errors import InputError
 from intraday.domain.instruments import Instrument, Kind
 from intraday.domain.learning import Trial
 from intraday.domain.session import day_of
@@ -48,11 +48,8 @@ def with_evidence(system: System, artifact: Artifact, oos: OutOfSample, report: 
 
 
 def _ledger(system: System, own: Collection[str]) -> list[Trial]:
-    """The trials of the present universe; none when the model's own are not among them: it was chosen on other data."""
-    try:
-        found = system.stores.trials.of(learning_scope(system.membership()))
-    except ConfigError:  # the configured universe is not in this database
-        return []
+    """The trials of this database; none when the model's own are not among them: it was chosen on other data."""
+    found = system.stores.trials.of(SCOPE)
     return found if any(t.id in own for t in found) else []
 
 

@@ -7,7 +7,7 @@ sessions with the folds' median number of rounds; its calibrator and threshold c
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -54,13 +54,14 @@ class LGBMTrainer:
         dataset: Dataset,
         feature_names: tuple[str, ...],
         progress: Progress | None = None,
-        ledger: Sequence[Trial] = (),
+        ledger: Callable[[], Sequence[Trial]] = tuple,
         about: Mapping[str, str] | None = None,
     ) -> Trained:
         """Walk forward, then fit on everything.
 
         ``feature_names`` in the order of ``dataset.x``'s columns; ``dataset.x`` may be memory-mapped and is never copied whole.
-        ``ledger``: every configuration tried so far on the same data, which the verdict counts; ``about``: what makes this
+        ``ledger`` gives every configuration tried so far on the same data, which the verdict counts; it is asked when all fits are
+        done, so one that ended meanwhile counts. ``about``: what makes this
         configuration another one beside the spec and the names (ids of features and labels). Raises NotEnoughData when the
         sessions do not allow one fold.
         """
@@ -77,7 +78,7 @@ class LGBMTrainer:
             final = self._final(task, walk)
             baselines = self._baselines(task, folds)
             crossed = self._paths(task, walk.tuned[-1])
-            return summary(self._spec, task, walk, final, baselines, crossed, ledger, about or {})
+            return summary(self._spec, task, walk, final, baselines, crossed, ledger(), about or {})
 
     def _walk(self, task: Task, folds: list[Fold]) -> Walk:
         """Tune, fit every fold, then decide one after the other, each knowing what came of those before it."""

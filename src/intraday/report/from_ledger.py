@@ -76,18 +76,23 @@ def _leaves(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 def overfitting_of(ledger: Sequence[Trial], path: DailyPath, baselines: Sequence[Mapping[str, Any]] | None) -> Overfitting | None:
     """PBO and SPA of the configurations on the sessions they have in common, and whether a baseline beats ``path``, the model's.
 
-    None where there is nothing to compare, or too few sessions.
+    A configuration that shares less than half of the model's sessions with it is left out, and counted: one run on other years
+    would leave no session that all have. None where there is nothing to compare, or too few sessions.
     """
-    tried = aligned([(t.session, t.net) for t in ledger if t.kind is TrialKind.CONFIGURATION and t.net.size])
+    paths = [(t.session, t.net) for t in ledger if t.kind is TrialKind.CONFIGURATION and t.net.size]
+    least = max(SESSIONS_MIN, len(path) / 2)
+    near = [one for one in paths if np.intersect1d(one[0], path.session).size >= least]
+    tried, left_out = aligned(near), len(paths) - len(near)
     simpler = aligned([(path.session, path.net), *(_path(row["path"]) for row in baselines or () if row.get("path"))])
     rng = np.random.default_rng(SEED)
     beaten = _superior(simpler[:, 1:] - simpler[:, :1], rng).consistent if _enough(simpler, 2) else NAN
     if not _enough(tried, 1):
-        return Overfitting(beaten=beaten) if np.isfinite(beaten) else None
+        return Overfitting(beaten=beaten, left_out=left_out) if np.isfinite(beaten) else None
     better = _superior(tried, rng)
     tests = Overfitting(
-        spa=better.consistent, spa_low=better.lower, spa_high=better.upper, reality_check=better.reality_check, beaten=beaten
-    )
+        spa=better.consistent, spa_low=better.lower, spa_high=better.upper, reality_check=better.reality_check, beaten=beaten,
+        n=len(near), left_out=left_out,
+    )  # fmt: skip
     try:
         found = overfitting(tried)
     except InputError:  # one configuration, or too few sessions for the blocks: the other tests still stand

@@ -229,6 +229,8 @@ class Overfitting:
     spa_high: float = NAN
     reality_check: float = NAN  # White's p-value of the same
     beaten: float = NAN  # Hansen's consistent p-value: no baseline beats the model
+    n: int = 0  # configurations these figures are of
+    left_out: int = 0  # configurations of other sessions, which share less than half of the model's
 
 
 @dataclass(frozen=True, slots=True)

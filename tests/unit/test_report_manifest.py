@@ -83,6 +83,13 @@ def test_the_verdicts_figures_come_with_words() -> None:
     assert found.power[1][1] == pytest.approx(verdict.figures["power_2x"])
     assert all(math.isfinite(f.value) or f.name == "Minimum track record" for f in found.figures), found.figures
     assert found.gross_word == verdict.gross_word
+    assert figures["Gross a session"].note == ""
+    few = {"figures": {**plain(verdict.figures), "trades": 37.0, "measured_trades": 120.0}}  # type: ignore[dict-item]
+    thin = judgement_of(few)
+    assert thin is not None
+    assert {f.name: f.note for f in thin.figures}["Gross a session"].startswith(
+        "of the 120 signals that observe mode shows: 37 trades"
+    )
     assert judgement_of(None) is None
     assert judgement_of({"word": "edge", "figures": {}}) is None
 

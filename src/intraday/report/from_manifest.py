@@ -81,11 +81,26 @@ def judgement_of(verdict: Section | None) -> Judgement | None:
         ),
         Figure("Effective trials", get("effective_trials"), "", 1, note=f"of {n}, after correlation; shown, not used"),
         Figure("Net a session", get("net_bps_session"), "bps", 1, get("net_bps_session_low"), get("net_bps_session_high")),
-        Figure("Gross a session", get("gross_bps_session"), "bps", 1, get("gross_bps_session_low"), get("gross_bps_session_high")),
+        Figure(
+            "Gross a session",
+            get("gross_bps_session"),
+            "bps",
+            1,
+            get("gross_bps_session_low"),
+            get("gross_bps_session_high"),
+            _of_what(get("trades"), get("measured_trades")),
+        ),
         Figure("p-value before costs", get("gross_p_value"), "p", note="is there any direction?"),
     )
     power = [(float(m), get(f"power_{m}x")) for m in (1, 2, 3)]
     return Judgement(rows, power, str(verdict.get("gross_word") or ""), sentence(str(verdict.get("gross_reason") or "")))
+
+
+def _of_what(trades: float, measured: float) -> str:
+    """What figures before costs are of, where it is not the trades."""
+    if np.isnan(measured) or measured == trades:
+        return ""
+    return f"of the {number(measured, 0)} signals that observe mode shows: {number(trades, 0)} trades are too few"
 
 
 def sentence(text: str) -> str:

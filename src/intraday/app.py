@@ -291,9 +291,10 @@ def build_alerts(settings: Settings, instruments: Sequence[Instrument], write: C
 
 
 def build_day_runner(
-    system: System, model: LoadedModel, instruments: Sequence[Instrument], source: Source, run_id: str
+    system: System, model: LoadedModel, instruments: Sequence[Instrument], source: Source, run_id: str, watch: bool = False
 ) -> DayRunner:
-    """Sessions through the live path: what replay and live share."""
+    """Sessions through the live path: what replay and live share. ``watch``: the signals are for watching, whatever the artifact
+    says; a backtest, hence a test for promotion, goes by the artifact alone."""
     live, stores, among = system.settings.live, system.stores, model.feature_set.universe
     if among and among != (now := compared(system)):
         raise SkewError(
@@ -320,6 +321,7 @@ def build_day_runner(
         tradable=stored_trade_lists(stores, instruments),
         sizing=sizing_of(system.settings.trading),
         reasons=system.settings.trading.reasons,
+        watch=watch,
     )
     return DayRunner(
         plan, model, stores.bars, stores.days, stores.runs, system.sessions, stores.writer, system.clock.now_ns, stores.signals

@@ -95,8 +95,9 @@ def test_a_champion_that_could_not_run_is_no_one_to_go_back_to() -> None:
 
 def test_the_list_and_a_page() -> None:
     m = ShownModel(
-        "new", Role.CHALLENGER, True, "no tradable edge", date(2026, 1, 1), date(2026, 2, 1), 12, float("nan"), "no test"
-    )
+        "new", Role.CHALLENGER, True, "no tradable edge", date(2026, 1, 1), date(2026, 2, 1), 12, float("nan"), "no test",
+        "no tradable edge", "",
+    )  # fmt: skip
     text = printed(models._show_list, Registry(None, "new", "no champion: the newest is used", (m,)))
     assert "challenger, in use" in text
     assert "no champion: the newest is used" in text
@@ -110,6 +111,10 @@ def test_the_list_and_a_page() -> None:
         "3: new against old, 60 sessions: challenger",
     ):
         assert words in text
+    lost = replace(m, verdict="edge", verdict_note="edge when trained, 4 configurations ago; no tradable edge today: p = 0.2")
+    assert "4 configurations ago; no tradable edge today: p = 0.2" in printed(models._show_model, replace(page, model=lost))
+    assert models._verdict(lost) == "edge when trained; no tradable edge today"
+    assert models._verdict(m) == "no tradable edge"
     assert "champion: b, after a (won)" in printed(models._show_promotion, Promotion(2, "b", "a", 0, "promote", 3, "won"))
 
 

@@ -15,7 +15,7 @@ from intraday.domain.clock import SystemClock
 if TYPE_CHECKING:
     from intraday.domain.learning import Promotion
     from intraday.jobs.comparing import Compared
-    from intraday.jobs.models import ModelPage, Registry
+    from intraday.jobs.models import ModelPage, Registry, ShownModel
     from intraday.model.compare import PairedTest
 
 BPS = 1e4
@@ -175,20 +175,26 @@ def _show_list(out: Console, found: Registry) -> None:
     for m in found.models:
         role = f"{m.role.value}, in use" if m.in_use else m.role.value
         net = "-" if m.net_bps_trade != m.net_bps_trade else f"{m.net_bps_trade:.2f}"
-        row = (m.id, role, f"{m.trained_from} – {m.trained_to}", m.verdict, f"{m.trades:,}", net, m.test)
+        row = (m.id, role, f"{m.trained_from} – {m.trained_to}", _verdict(m), f"{m.trades:,}", net, m.test)
         made.add_row(*(Text(part) for part in row))
     out.print(made)
     if found.note:
         out.print(Text(found.note, style="yellow"), soft_wrap=True)
 
 
+def _verdict(m: ShownModel) -> str:
+    return m.verdict if m.verdict_today == m.verdict else f"{m.verdict} when trained; {m.verdict_today} today"
+
+
 def _show_model(out: Console, found: ModelPage) -> None:
     m = found.model
+    today = (("Today", m.verdict_note),) if m.verdict_note else ()
     for name, value in (
         ("Model", m.id),
         ("Role", f"{m.role.value}{', in use' if m.in_use else ''}"),
         ("Trained on", f"{m.trained_from} – {m.trained_to}, {found.features} features, labels {found.labels}"),
         ("Verdict", f"{m.verdict}: {found.reason}" if found.reason else m.verdict),
+        *today,
         ("Out of sample", f"{m.trades:,} trades, {m.net_bps_trade:.2f} bps net a trade"),
         ("Test", m.test or "-"),
         ("Files", found.path),

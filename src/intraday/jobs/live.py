@@ -11,6 +11,7 @@ from intraday.app import System, build_alerts, build_day_runner, load_model, ope
 from intraday.app_broker import Endpoint, build_rest
 from intraday.app_feed import build_connections, build_feed
 from intraday.broker.connection import ConnectionReport
+from intraday.app_verdict import tried_by_now, verdict_today
 from intraday.config.settings import RateLimits, Settings
 from intraday.core.lists import longest_day
 from intraday.domain.arrays import MINUTE_NS, TICK
@@ -119,7 +120,10 @@ async def _over_the_wire(
         hours = longest_day(session, instruments, system.sessions)  # as long as the engine's day
         feed = build_feed(system, endpoint, rest, hours, connections, targets, alerts.offer)
         source = Source.TICK if endpoint.own_prices else Source.REPLAY  # a day played back is no live day
-        runner = build_day_runner(system, model, instruments, source, run_id)
+        today = verdict_today(model.predictor.artifact.manifest, tried_by_now(system.stores.trials)).note
+        if today:
+            write(f"warning: {today}; signals are for watching only")
+        runner = build_day_runner(system, model, instruments, source, run_id, watch=bool(today))
         watched = Watched(feed, session, f"live {session.day}", progress)
         now_ns = endpoint.clock.now_ns()
         from_ns = now_ns - now_ns % MINUTE_NS if now_ns > session.open_ns else 0

@@ -10,10 +10,11 @@ from typing import Any
 
 from intraday.app import System, load_model, open_system
 from intraday.app_registry import cannot_run, fits_no_more
+from intraday.app_verdict import tried_by_now, verdict_today
 from intraday.config.settings import Settings
 from intraday.domain.clock import Clock
 from intraday.domain.errors import RegistryError
-from intraday.domain.learning import Comparison, Promotion, Role
+from intraday.domain.learning import Comparison, Promotion, Role, Trial
 from intraday.domain.ports import ModelRecord
 from intraday.jobs.outcome import recorded_run
 
@@ -24,7 +25,8 @@ UNTESTED = "without a test"  # how the reason of such a promotion begins
 
 @dataclass(frozen=True, slots=True)
 class ShownModel:
-    """A registered model. ``in_use``: its signals are the system's. Figures are out of sample, bps of the notional a trade."""
+    """A registered model. ``in_use``: its signals are the system's. ``verdict`` is that of its training, ``verdict_today`` by all
+    configurations tried by now, and where they differ ``verdict_note`` says why. Figures are out of sample, bps of the notional a trade."""
 
     id: str
     role: Role
@@ -35,6 +37,8 @@ class ShownModel:
     trades: int
     net_bps_trade: float
     test: str  # where it stands against the champion, in words
+    verdict_today: str
+    verdict_note: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +77,8 @@ def registry_of(system: System) -> Registry:
     name = None if champion is None else champion.model_id
     in_use = name or (records[0].id if records else None)
     tests = system.stores.registry.comparisons(champion_id=name) if name else []
-    models = tuple(_shown(record, name, in_use, tests) for record in records)
+    tried = tried_by_now(system.stores.trials)
+    models = tuple(_shown(record, name, in_use, tests, tried) for record in records)
     note = "" if name or not records else NO_CHAMPION
     if champion is not None and champion.kind == "rollback" and champion.reason.startswith(UNTESTED):
         note = f"the champion took over {champion.reason}"
@@ -112,6 +117,8 @@ def promote(settings: Settings, clock: Clock, wanted: str, instead: str = "") ->
         if champion is not None:
             kind, number, reason = _entitled(system, champion.model_id, model.id, instead)
         load_model(system, model.id)  # its files are whole, and this program computes its features
+        today = verdict_today(json.loads(model.manifest), tried_by_now(system.stores.trials))
+        reason += f"; {today.note}" if today.note else ""
         previous = "" if champion is None else champion.model_id
         done = registry.promote(model.id, previous, system.clock.now_ns(), kind, number, reason)
         run.summary |= {"champion": done.model_id, "previous": done.previous_id, "reason": reason}
@@ -205,8 +212,11 @@ def standing(tests: Sequence[Comparison]) -> str:
     return words if n == 1 else f"{words}, its {n}. test"
 
 
-def _shown(record: ModelRecord, champion: str | None, in_use: str | None, tests: Sequence[Comparison]) -> ShownModel:
-    metrics = json.loads(record.manifest).get("metrics", {})
+def _shown(
+    record: ModelRecord, champion: str | None, in_use: str | None, tests: Sequence[Comparison], tried: Sequence[Trial]
+) -> ShownModel:
+    manifest = json.loads(record.manifest)
+    metrics, today = manifest.get("metrics", {}), verdict_today({"verdict": record.verdict} | manifest, tried)
     own = [test for test in tests if test.challenger_id == record.id]
     return ShownModel(
         id=record.id,
@@ -218,4 +228,6 @@ def _shown(record: ModelRecord, champion: str | None, in_use: str | None, tests:
         trades=int(metrics.get("trades") or 0),
         net_bps_trade=float("nan") if metrics.get("net_bps_trade") is None else float(metrics["net_bps_trade"]),
         test="" if record.id == champion or champion is None else standing(own),
+        verdict_today=today.word,
+        verdict_note=today.note,
     )

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from intraday.app import System, build_alerts, build_day_runner, build_market, load_model, open_system
+from intraday.app_verdict import tried_by_now, verdict_today
 from intraday.config.settings import Settings
 from intraday.core.candles import HistoricalAggregator
 from intraday.core.lists import longest_day
@@ -108,7 +109,10 @@ def run_days(
 ) -> list[DayResult]:
     """Every session of the plan, one after the other."""
     live = system.settings.live
-    runner = build_day_runner(system, model, plan.instruments, plan.source, run_id)
+    today = verdict_today(model.predictor.artifact.manifest, tried_by_now(system.stores.trials)).note
+    if today:
+        write(f"warning: {today}; signals are for watching only")
+    runner = build_day_runner(system, model, plan.instruments, plan.source, run_id, watch=bool(today))
     results = []
     for session in plan.days:
         ticks = plan.ticks(session)

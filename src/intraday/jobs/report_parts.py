@@ -9,6 +9,7 @@ from typing import Any
 
 from intraday.app import System
 from intraday.app_learning import SCOPE
+from intraday.app_verdict import verdict_today
 from intraday.backtest.summary import AccountRow, BacktestSummary
 from intraday.domain.errors import InputError
 from intraday.domain.instruments import Instrument, Kind
@@ -37,8 +38,11 @@ def with_evidence(system: System, artifact: Artifact, oos: OutOfSample, report: 
     own = {str(row["id"]) for row in manifest.get("trials") or ()}
     ledger = _ledger(system, own)
     controls, problem = _controls(system)
+    today = verdict_today(manifest, ledger).note
+    header = replace(report.header, note=f"{report.header.note} {sentence(today)}".strip()) if today else report.header
     return replace(
         report,
+        header=header,
         facts=(*report.facts, *problem),
         controls=controls,
         charges=_charges(system, artifact),

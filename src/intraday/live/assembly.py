@@ -57,8 +57,9 @@ class LoadedModel:
     def decider(self, cost: F8, instruments: Sequence[Instrument], terms: Terms | None = None) -> SignalGenerator:
         """The decision rule of the model at these costs (`cost`) and on these terms."""
         artifact, ticks = self.predictor.artifact, tick_rupees(instruments)
-        rule = artifact.rule.watched() if self.predictor.observe else artifact.rule
-        return SignalGenerator(SignalSpec(rule, cost, self.label, ticks, self.predictor.observe, artifact.id, terms))
+        observe = self.predictor.observe or (terms is not None and terms.watch)
+        rule = artifact.rule.watched() if observe else artifact.rule
+        return SignalGenerator(SignalSpec(rule, cost, self.label, ticks, observe, artifact.id, terms))
 
     def opened(self, session: Session, instruments: Sequence[Instrument], terms: Terms | None = None) -> OpenSignals:
         """Follows the signals of one session, of which there are none yet."""

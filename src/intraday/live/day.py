@@ -51,6 +51,7 @@ class DayPlan:
     sizing: Sizing | None = None  # of suggested quantities; None: none are suggested
     reasons: int = 0  # features named with each BUY and SELL
     bands: Bands | None = None  # circuit limits by session
+    watch: bool = False  # signals are to be watched only: what was an edge when trained is none today
 
     def instruments_on(self, session: Session) -> tuple[Instrument, ...]:
         """With the tick sizes of that day: prices of its signals are rounded to them."""
@@ -60,7 +61,7 @@ class DayPlan:
         """On what its signals are given that day; ``from_ns``: by a run that began then, where that is within the session."""
         limits = None if self.bands is None else self.bands.on(session.number)
         began_ns = from_ns if from_ns > session.open_ns else 0
-        return Terms(self.tradable.on(session.day, self.instruments), self.sizing, self.reasons, limits, began_ns)
+        return Terms(self.tradable.on(session.day, self.instruments), self.sizing, self.reasons, limits, began_ns, self.watch)
 
 
 @dataclass(frozen=True, slots=True)

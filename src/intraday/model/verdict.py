@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from intraday.domain.arrays import F8
 from intraday.domain.learning import Trial, TrialKind
 from intraday.model.metrics import BPS
 from intraday.model.path import DailyPath
@@ -80,6 +81,22 @@ def judge(
     word, reason = _net(figures, spec)
     gross_word, gross_reason = _gross(figures, spec)
     return Verdict(word, reason, gross_word, gross_reason, figures)
+
+
+def edge_today(then: Mapping[str, float], net: F8, ledger: Sequence[Trial], spec: VerdictSpec | None = None) -> tuple[str, str]:
+    """Word and reason today of a path that was called an edge when it was trained: the same path, more configurations by now.
+
+    ``then``: the verdict's figures of that time. ``net`` float64 [T]: the path's returns a session, as its ledger row has them.
+    ``ledger`` holds every trial of the scope, the present one included.
+    """
+    spec = spec or VerdictSpec()
+    n_trials, variance = trials_of(ledger)
+    wider = inflation(net) if sharpe_ratio(net).defined else 1.0
+    cost = (then["gross_bps_session"] - then["net_bps_session"]) / BPS * then["sessions"] / max(then["trades"], 1.0)
+    market = Market(float(net.std(ddof=1)), then["trades"] / max(net.size, 1), cost)
+    chance = _net_power(market, wider, net.size, (n_trials, variance), spec, spec.power_multiple)
+    now = {"n_trials": float(n_trials), "variance_of_sharpes": variance, "dsr": deflated(sharpe_ratio(net), n_trials, variance)}
+    return _net(dict(then) | now | {"p_value": edge_test(net, n_trials, variance), "power": chance}, spec)
 
 
 def trials_of(ledger: Sequence[Trial]) -> tuple[int, float]:
@@ -161,17 +178,18 @@ def _figures(path: DailyPath, measured: DailyPath, ledger: Sequence[Trial], spec
 def _powers(path: DailyPath, n_trials: int, variance: float, spec: VerdictSpec) -> dict[str, float]:
     """Chance that the test sees a gross edge of 1 to 3 costs a trade, net of costs and before them."""
     market = market_of(path)
-    alpha, sessions = 1.0 - spec.confidence, len(path)
+    sessions, tried = len(path), (n_trials, variance)
     wider = inflation(path.net) if sharpe_ratio(path.net).defined else 1.0  # the test divides by it, so its power does
+    multiples = {f"power_{m}x": float(m) for m in (1, 2, 3)}
+    multiples |= {"power": spec.power_multiple, "gross_power": spec.power_multiple + 1.0}  # m costs before costs
+    return {name: _net_power(market, wider, sessions, tried, spec, m) for name, m in multiples.items()}
 
-    def net_power(multiple: float) -> float:
-        return power(sharpe_of_edge(market, multiple) / wider, sessions, n_trials, variance / wider**2, alpha)
 
-    at = {f"power_{m}x": net_power(float(m)) for m in (1, 2, 3)}
-    return at | {
-        "power": net_power(spec.power_multiple),
-        "gross_power": net_power(spec.power_multiple + 1.0),
-    }  # m costs before costs
+def _net_power(
+    market: Market, wider: float, sessions: int, tried: tuple[int, float], spec: VerdictSpec, multiple: float
+) -> float:
+    n_trials, variance = tried
+    return power(sharpe_of_edge(market, multiple) / wider, sessions, n_trials, variance / wider**2, 1.0 - spec.confidence)
 
 
 def market_of(path: DailyPath) -> Market:

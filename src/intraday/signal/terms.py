@@ -18,18 +18,20 @@ class Terms:
     """``sizing`` None: no quantities are suggested. ``reasons``: features named with each BUY and SELL. ``limits``: the day's lower
     and upper circuit limits, float64 [S] each, rupees, NaN where unknown; None: none are known. ``from_ns``: a run that began
     within the session gives no signals for decision bars that opened before, and what it gives is to be watched only, for its
-    features miss what was traded until then; 0: it has all of the session."""
+    features miss what was traded until then; 0: it has all of the session. ``watch``: signals are to be watched only, whatever the artifact's verdict says:
+    by the configurations tried since, it is an edge no more."""
 
     tradable: Tradable
     sizing: Sizing | None = None
     reasons: int = 0
     limits: tuple[F8, F8] | None = None
     from_ns: int = 0
+    watch: bool = False
 
     def columns(self, keep: I8) -> Terms:
         """The instruments ``keep`` alone, in that order."""
         limits = None if self.limits is None else (self.limits[0][keep], self.limits[1][keep])
-        return Terms(self.tradable.columns(keep), self.sizing, self.reasons, limits, self.from_ns)
+        return Terms(self.tradable.columns(keep), self.sizing, self.reasons, limits, self.from_ns, self.watch)
 
     @classmethod
     def of_json(cls, raw: Mapping[str, Any]) -> Terms:
@@ -39,4 +41,5 @@ class Terms:
         long, short, both = masks
         tradable = Tradable(long, short, tuple(t["note"]), both, np.array(t["lots"], np.int64))
         known = None if limits is None else (np.array(limits[0], np.float64), np.array(limits[1], np.float64))
-        return cls(tradable, None if sizing is None else Sizing(**sizing), raw["reasons"], known, raw.get("from_ns", 0))
+        sized = None if sizing is None else Sizing(**sizing)
+        return cls(tradable, sized, raw["reasons"], known, raw.get("from_ns", 0), raw.get("watch", False))

@@ -26,7 +26,7 @@ def tried_by_now(trials: TrialRepository) -> list[Trial]:
 
 
 def verdict_today(manifest: Mapping[str, Any], tried: Sequence[Trial]) -> Today:
-    """The verdict of a model by ``tried``. Only an edge can be lost: a word that was no edge stays, whatever was tried since.
+    """The verdict of a model by ``tried``. Only an edge can be lost: any other word stays, whatever was tried since.
 
     A model whose own trial is not among ``tried`` was chosen on another database's bars: its word stays, for nothing here says more.
     """

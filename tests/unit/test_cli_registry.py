@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from dataclasses import asdict, replace
 from datetime import date
 from pathlib import Path
 
@@ -138,8 +139,6 @@ def test_what_retraining_did() -> None:
 
 
 def test_an_interval_without_spread_comes_back_from_the_database() -> None:
-    from dataclasses import asdict, replace
-
     from intraday.jobs.comparing import _json, _told
 
     test = replace(figures(), difference=Interval(0.001, float("nan"), float("nan")))  # type: ignore[type-var]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import json
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -94,3 +95,15 @@ def test_one_alert_says_so_at_the_start(from_ns: int) -> None:
     late = [a for a in kept.alerts if a.topic == "features"]
     assert [(a.now_ns, a.level) for a in late] == ([(AT, "warning")] if from_ns == AT else [])
     assert all("before 09:39" in a.text and "for watching" in a.text for a in late)
+
+
+def test_a_run_that_only_watches_says_so_in_its_journal() -> None:
+    """What is verified later has to know it, for the ledger has grown by then."""
+    plan = DayPlan("r", Source.TICK, INSTRUMENTS, Path("journal"), 0, 1, "never", watch=True)
+    terms = plan.terms_on(SESSIONS.get(DAY))
+    assert terms.watch
+    assert terms.columns(np.array([0], np.int64)).watch
+    raw = json.loads(json.dumps(asdict(terms), default=lambda a: a.tolist()))
+    assert Terms.of_json(raw).watch
+    del raw["watch"]  # a journal of before
+    assert not Terms.of_json(raw).watch

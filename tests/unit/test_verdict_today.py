@@ -34,7 +34,12 @@ SINCE = [trial(f"since {k}", path_with(m, seed=10 + k)) for k, m in enumerate(np
 def manifest(**changed: Any) -> dict[str, Any]:
     judged = judge(PATH, [OWN])
     spec = {"verdict": asdict(VerdictSpec())}
-    return {"verdict": judged.word, "judged": asdict(judged), "trials": [{"id": "own", "kind": "configuration"}], "training": spec} | changed
+    return {
+        "verdict": judged.word,
+        "judged": asdict(judged),
+        "trials": [{"id": "own", "kind": "configuration"}],
+        "training": spec,
+    } | changed
 
 
 def test_more_trials_take_an_edge_away_and_both_words_are_said() -> None:

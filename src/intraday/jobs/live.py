@@ -10,8 +10,8 @@ import numpy as np
 from intraday.app import System, build_alerts, build_day_runner, load_model, open_system
 from intraday.app_broker import Endpoint, build_rest
 from intraday.app_feed import build_connections, build_feed
-from intraday.broker.connection import ConnectionReport
 from intraday.app_verdict import tried_by_now, verdict_today
+from intraday.broker.connection import ConnectionReport
 from intraday.config.settings import RateLimits, Settings
 from intraday.core.lists import longest_day
 from intraday.domain.arrays import MINUTE_NS, TICK

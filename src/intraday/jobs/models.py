@@ -26,7 +26,8 @@ UNTESTED = "without a test"  # how the reason of such a promotion begins
 @dataclass(frozen=True, slots=True)
 class ShownModel:
     """A registered model. ``in_use``: its signals are the system's. ``verdict`` is that of its training, ``verdict_today`` by all
-    configurations tried by now, and where they differ ``verdict_note`` says why. Figures are out of sample, bps of the notional a trade."""
+    configurations tried by now, and where they differ ``verdict_note`` says why.
+    Figures are out of sample, bps of the notional a trade."""
 
     id: str
     role: Role

@@ -185,9 +185,7 @@ def _powers(path: DailyPath, n_trials: int, variance: float, spec: VerdictSpec) 
     return {name: _net_power(market, wider, sessions, tried, spec, m) for name, m in multiples.items()}
 
 
-def _net_power(
-    market: Market, wider: float, sessions: int, tried: tuple[int, float], spec: VerdictSpec, multiple: float
-) -> float:
+def _net_power(market: Market, wider: float, sessions: int, tried: tuple[int, float], spec: VerdictSpec, multiple: float) -> float:
     n_trials, variance = tried
     return power(sharpe_of_edge(market, multiple) / wider, sessions, n_trials, variance / wider**2, 1.0 - spec.confidence)
 

@@ -18,7 +18,8 @@ class Terms:
     """``sizing`` None: no quantities are suggested. ``reasons``: features named with each BUY and SELL. ``limits``: the day's lower
     and upper circuit limits, float64 [S] each, rupees, NaN where unknown; None: none are known. ``from_ns``: a run that began
     within the session gives no signals for decision bars that opened before, and what it gives is to be watched only, for its
-    features miss what was traded until then; 0: it has all of the session. ``watch``: signals are to be watched only, whatever the artifact's verdict says:
+    features miss what was traded until then; 0: it has all of the session.
+    ``watch``: signals are to be watched only, whatever the artifact's verdict says:
     by the configurations tried since, it is an edge no more."""
 
     tradable: Tradable

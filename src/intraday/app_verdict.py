@@ -28,7 +28,7 @@ def tried_by_now(trials: TrialRepository) -> list[Trial]:
 def verdict_today(manifest: Mapping[str, Any], tried: Sequence[Trial]) -> Today:
     """The verdict of a model by ``tried``. Only an edge can be lost: any other word stays, whatever was tried since.
 
-    A model whose own trial is not among ``tried`` was chosen on another database's bars: its word stays, for nothing here says more.
+    A model whose own trial is not among ``tried`` was chosen on another database's bars: its word stays.
     """
     word, figures = str(manifest["verdict"]), (manifest.get("judged") or {}).get("figures")
     own = {row["id"] for row in manifest.get("trials") or () if row["kind"] == TrialKind.CONFIGURATION}

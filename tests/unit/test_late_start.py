@@ -100,7 +100,7 @@ def test_one_alert_says_so_at_the_start(from_ns: int) -> None:
 def test_a_run_that_only_watches_says_so_in_its_journal() -> None:
     """What is verified later has to know it, for the ledger has grown by then."""
     plan = DayPlan("r", Source.TICK, INSTRUMENTS, Path("journal"), 0, 1, "never", watch=True)
-    terms = plan.terms_on(SESSIONS.get(DAY))
+    terms = plan.terms_on(DAY)
     assert terms.watch
     assert terms.columns(np.array([0], np.int64)).watch
     raw = json.loads(json.dumps(asdict(terms), default=lambda a: a.tolist()))

@@ -19,7 +19,7 @@ def path_with(multiple: float, sessions: int = 130, seed: int = 1) -> DailyPath:
     rng = np.random.default_rng(seed)
     n = rng.poisson(10.0, sessions)
     gross = n * multiple * COST + 0.004 * np.sqrt(n) * rng.standard_normal(sessions)
-    return DailyPath(np.arange(sessions, dtype=np.int32), gross, n * COST, n.astype(np.int64))
+    return DailyPath(np.arange(sessions, dtype=np.int32), gross, np.asarray(n * COST, np.float64), n.astype(np.int64))
 
 
 def trial(name: str, path: DailyPath, kind: TrialKind = TrialKind.CONFIGURATION) -> Trial:

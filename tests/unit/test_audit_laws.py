@@ -293,7 +293,7 @@ def test_a_label_that_reaches_into_the_scored_rows_is_found_whatever_its_instrum
     def by_rows(*args: Any) -> list[Fold]:
         first, *rest = walk_forward(*args)
         begin = first.score[0]
-        return [replace(first, fit=np.arange(begin - 40, begin - 20), stop=np.arange(begin - 20, begin)), *rest]
+        return [first.with_rows(np.arange(begin - 40, begin - 20), np.arange(begin - 20, begin), first.score), *rest]
 
     late = replace(data, t1_ns=data.t1_ns + 3 * 3600 * 10**9 * (np.arange(len(data)) % 3 == 0), inst=data.inst)
     found = {f.law: f for f in models(late, split=by_rows)}

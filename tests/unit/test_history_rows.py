@@ -24,7 +24,7 @@ from intraday.domain.session import SessionTable
 from intraday.history.pipeline import HistoricalPipeline
 from intraday.history.plan import HistoricalPlan, Stores
 from intraday.history.rows import RowReader
-from intraday.history.spool import RowSpool, scratch
+from intraday.history.spool import RowSpool
 from intraday.model.dataset import Dataset
 from intraday.model.thresholds import taken_sides
 from intraday.model.weighting import Weighting
@@ -142,10 +142,3 @@ def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError, match="expected a folder to keep rows in"):
         RowSpool(tmp_path / "file")
-
-
-def test_scratch_is_gone_afterwards_and_after_a_failure(tmp_path: Path) -> None:
-    with pytest.raises(KeyError), scratch(tmp_path) as folder:
-        RowSpool(folder)
-        raise KeyError
-    assert list(tmp_path.iterdir()) == []

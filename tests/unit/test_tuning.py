@@ -111,7 +111,7 @@ def test_a_storage_that_is_gone_is_said(tmp_path: Path) -> None:
 def test_the_inner_loss_is_that_of_knowing_nothing_where_the_scores_are_the_prior() -> None:
     data = dataset(sessions=8)
     session = data.session - data.session.min()
-    fold = replace(FOLDS[0], fit=np.flatnonzero(session < 4), stop=np.flatnonzero(session == 5), score=np.flatnonzero(session == 7))
+    fold = FOLDS[0].with_rows(np.flatnonzero(session < 4), np.flatnonzero(session == 5), np.flatnonzero(session == 7))
     share = np.bincount(data.label[np.concatenate([fold.fit, fold.stop])].astype(int) + 1, minlength=3) + 1.0
     n = len(fold.score)
     assert inner_loss(data, fold, np.tile(np.log(share / share.sum()), (n, 1))) == pytest.approx(0.0, abs=1e-12)

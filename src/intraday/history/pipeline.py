@@ -34,10 +34,11 @@ from intraday.history.members import no_members, unknown_days
 from intraday.history.plan import HistoricalPlan, HistoricalResult, Stores
 from intraday.history.rows import RowReader
 from intraday.history.segment import Piece, SegmentRun, SegmentSpec, pieces
-from intraday.history.spool import RowSpool, scratch
+from intraday.history.spool import RowSpool
 from intraday.history.steps import StepTimer
 from intraday.model.artifacts import Artifact, Lineage, save
 from intraday.model.dataset import Dataset
+from intraday.model.scratch import scratch
 from intraday.model.trainer import LGBMTrainer, Trained
 from intraday.model.work import WorkFolder
 

@@ -1,17 +1,12 @@
 """Rows to learn from, on disk: appended chunk by chunk, read back as memory-mapped columns that processes share.
 
 One raw file a column of ``model.dataset.Dataset``, little-endian as numpy has it. What is mapped costs no memory of its own: pages
-are the system's, and it may drop them. The folder is scratch: whoever made it removes it.
+are the system's, and it may drop them. The folder is ``model.scratch``'s: whoever made it removes it.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
-import shutil
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
 from types import TracebackType
@@ -81,14 +76,3 @@ class RowSpool:
 
     def _path(self, name: str) -> Path:
         return self._folder / f"{name}.bin"
-
-
-@contextmanager
-def scratch(work: Path | None) -> Iterator[Path]:
-    """A folder for one process's rows below ``work`` (None: the system's for temporary files), gone when the block ends."""
-    folder = Path(tempfile.gettempdir() if work is None else work) / f"rows-{os.getpid()}"
-    shutil.rmtree(folder, ignore_errors=True)
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)

@@ -150,7 +150,7 @@ class Alpha158:
         jobs = (self._job(task, fold, weighed) for fold in folds)
         results: list[FitResult] = task.fits.run(jobs, len(folds), QLIB_ROUNDS, task.told(self.name.replace("_", " ")))
         for fold, result in zip(folds, results, strict=True):
-            n = len(fold.stop)
+            n = fold.sizes[1]
             yield Scored(fold, result.rounds, result.raw[:n], result.raw[n:])
 
     def _job(self, task: Task, fold: Fold, weighed: WeighedOf) -> FitJob:
@@ -252,4 +252,4 @@ def result_of(name: str, note: str, oos: OutOfSample, rng: np.random.Generator) 
 def _constant(data: Dataset, fold: Fold) -> Scored:
     """Log class frequencies of all training rows, which is what calibration takes as the prior."""
     prior = np.asarray(log_prior_of(data.label[np.concatenate([fold.fit, fold.stop])]))
-    return Scored(fold, 0, np.tile(prior, (len(fold.stop), 1)), np.tile(prior, (len(fold.score), 1)))
+    return Scored(fold, 0, np.tile(prior, (fold.sizes[1], 1)), np.tile(prior, (fold.sizes[2], 1)))

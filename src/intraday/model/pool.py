@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import islice
@@ -25,6 +26,7 @@ import numpy as np
 from intraday.domain.arrays import F4
 from intraday.domain.errors import StorageError
 from intraday.model.boosting import FitJob, FitResult, fit
+from intraday.model.scratch import scratch, sweep
 from intraday.model.work import WorkFolder, digest_of, key_of
 
 SMALL = 4_000_000  # values in the features, below which another process takes longer to start than it saves
@@ -70,10 +72,13 @@ class Fits:
         self._threads = threads
         self._workers = resources.workers if x.size >= SMALL else 1
         self._work = None if resources.work is None else WorkFolder(resources.work)
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._held = ExitStack()
         self._pool: ProcessPoolExecutor | None = None
 
     def __enter__(self) -> Fits:
+        sweep(Path(tempfile.gettempdir()))  # most trainings need no folder there, and one that was killed left one
+        if self._work is not None:
+            self._held.enter_context(self._work.in_use())
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -81,8 +86,7 @@ class Fits:
             for process in list(self._pool._processes.values()) if error is not None else []:
                 process.terminate()  # a fit takes minutes, and nobody waits for it any more
             self._pool.shutdown(cancel_futures=True)
-        if self._folder is not None:
-            self._folder.cleanup()
+        self._held.close()
 
     def run(self, jobs: Iterable[FitJob], n: int, rounds: int, told: Told) -> list[FitResult]:
         """The results of ``n`` jobs of ``rounds`` rounds at the most, in their order; jobs are made when there is room for them.
@@ -138,8 +142,7 @@ class Fits:
 
     @cached_property
     def _directory(self) -> str:
-        self._folder = tempfile.TemporaryDirectory(prefix="intraday-training-")
-        return self._folder.name
+        return str(self._held.enter_context(scratch(None)))
 
     @cached_property
     def _mapped(self) -> Mapped:

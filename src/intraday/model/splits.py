@@ -20,6 +20,8 @@ import numpy as np
 from intraday.domain.arrays import I4, I8, Mask
 from intraday.domain.errors import NotEnoughData
 
+NONE = np.empty(0, dtype=np.int64)
+
 
 class Scheme(StrEnum):
     """How the fit window grows."""
@@ -40,16 +42,76 @@ class SplitSpec:
 
 
 @dataclass(frozen=True, slots=True)
-class Fold:
-    """Row indices (ascending int64) and the first and last session number of each window."""
+class Runs:
+    """Whole numbers kept as runs of neighbours, ``[start, end)`` int64 [k] each: a window's rows less a few purged ones are few
+    runs, where its numbers would be eight bytes a row."""
 
-    fit: I8
-    stop: I8
-    score: I8
+    start: I8
+    end: I8
+
+    @classmethod
+    def of(cls, at: I8) -> Runs:
+        """The runs of ``at`` int64 [n]: any numbers, given back in their order."""
+        cut = np.flatnonzero(np.diff(at) != 1) + 1
+        first, last = np.concatenate([[0], cut]), np.concatenate([cut, [at.size]]) - 1
+        return cls(at[first].astype(np.int64), at[last].astype(np.int64) + 1) if at.size else cls(NONE, NONE)
+
+    def __len__(self) -> int:
+        """How many numbers."""
+        return int((self.end - self.start).sum())
+
+    def at(self) -> I8:
+        """The numbers, int64 [n], an array of its own."""
+        length = self.end - self.start
+        out: I8 = np.repeat(self.start - (np.cumsum(length) - length), length) + np.arange(len(self), dtype=np.int64)
+        return out
+
+
+@dataclass(frozen=True, slots=True, init=False)
+class Fold:
+    """Row indices (ascending int64, made when they are asked for) and the first and last session number of each window.
+
+    ``purged``: rows of the fit and early-stop windows that were dropped.
+    """
+
+    _rows: tuple[Runs, Runs, Runs]
     fit_sessions: tuple[int, int]
     stop_sessions: tuple[int, int]
     score_sessions: tuple[int, int]
-    purged: int  # rows of the fit and early-stop windows that were dropped
+    purged: int
+
+    def __init__(
+        self, fit: I8, stop: I8, score: I8, fit_sessions: tuple[int, int], stop_sessions: tuple[int, int],
+        score_sessions: tuple[int, int], purged: int,
+    ) -> None:  # fmt: skip
+        given = ((Runs.of(fit), Runs.of(stop), Runs.of(score)), fit_sessions, stop_sessions, score_sessions, purged)
+        for name, value in zip(Fold.__slots__, given, strict=True):
+            object.__setattr__(self, name, value)
+
+    @property
+    def fit(self) -> I8:
+        """Rows to fit on."""
+        return self._rows[0].at()
+
+    @property
+    def stop(self) -> I8:
+        """Rows that decide when to stop boosting."""
+        return self._rows[1].at()
+
+    @property
+    def score(self) -> I8:
+        """Rows to score."""
+        return self._rows[2].at()
+
+    @property
+    def sizes(self) -> tuple[int, int, int]:
+        """How many rows each window has."""
+        fit, stop, score = self._rows
+        return len(fit), len(stop), len(score)
+
+    def with_rows(self, fit: I8, stop: I8, score: I8) -> Fold:
+        """The same windows with other row indices."""
+        return Fold(fit, stop, score, self.fit_sessions, self.stop_sessions, self.score_sessions, self.purged)
 
 
 def walk_forward(ts_ns: I8, t1_ns: I8, session: I4, spec: SplitSpec) -> list[Fold]:

@@ -84,7 +84,7 @@ class LGBMTrainer:
         """Tune, fit every fold, then decide one after the other, each knowing what came of those before it."""
         tuned, trials = self._tuned(task, folds)
         explained = [sample_of(f.score, self._spec.explained_rows, [self._spec.seed, k]) for k, f in enumerate(folds)]
-        order = sorted(range(len(folds)), key=lambda k: -len(folds[k].fit))  # the longest first: none is left alone at the end
+        order = sorted(range(len(folds)), key=lambda k: -folds[k].sizes[0])  # the longest first: none is left alone at the end
         jobs = (replace(self._fold_job(task, folds[k], tuned[k]), explain=explained[k]) for k in order)
         by_fold = dict(zip(order, task.fits.run(jobs, len(folds), self._spec.num_boost_round, task.told(BOOSTING)), strict=True))
         results = [by_fold[k] for k in range(len(folds))]
@@ -174,7 +174,7 @@ class LGBMTrainer:
 
 
 def _scored(fold: Fold, result: FitResult) -> Scored:
-    n = len(fold.stop)
+    n = fold.sizes[1]
     return Scored(fold, result.rounds, result.raw[:n], result.raw[n:])
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -86,7 +86,7 @@ def inner_folds(data: Dataset, at: I8, split: SplitSpec) -> list[Fold]:
             f"a training window of {n} sessions is too short to tune in: raise model.walk_forward.min_train_sessions or set "
             "model.tuning.trials to 0"
         ) from error
-    return [replace(f, fit=at[f.fit], stop=at[f.stop], score=at[f.score]) for f in folds]
+    return [f.with_rows(at[f.fit], at[f.stop], at[f.score]) for f in folds]
 
 
 def inner_loss(data: Dataset, fold: Fold, raw: np.ndarray[Any, np.dtype[np.float64]]) -> float:

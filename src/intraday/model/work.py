@@ -6,12 +6,13 @@ complete. What is damaged is as good as not there.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import io
 import json
 import os
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from intraday.domain.arrays import F4
 from intraday.domain.errors import StorageError
 from intraday.model.boosting import FitJob, FitResult, Weighed
 from intraday.model.fingerprint import fingerprint
+from intraday.model.scratch import locked
 
 CHUNK = 65_536  # rows hashed at a time
 SUFFIX = ".fit"
@@ -62,12 +64,36 @@ class WorkFolder:
                 f"{self.path}: a finished fit could not be kept ({error.strerror}): free some disk, run again"
             ) from error
 
-    def clear(self) -> None:
-        """Forget every fit: the model they were made for is stored."""
-        for pattern in (f"*{SUFFIX}", ".*"):
-            for file in self.path.glob(pattern):
-                if file.is_file():
-                    file.unlink(missing_ok=True)
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        """While the block runs nobody clears it, whoever trains beside this one. Raises StorageError where it cannot be made."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            handle = locked(self.path, fcntl.LOCK_SH)
+        except OSError as error:
+            raise StorageError(f"{self.path}: expected a folder to keep finished fits in, found {error.strerror}") from error
+        try:
+            yield
+        finally:
+            os.close(handle)
+
+    def clear(self) -> bool:
+        """Forget every fit, as the model they were made for is stored; False and nothing where another training uses them.
+
+        The last one that ends clears what all of them left.
+        """
+        try:
+            handle = locked(self.path)
+        except OSError:  # in use, or never made
+            return False
+        try:
+            for pattern in (f"*{SUFFIX}", ".*"):
+                for file in self.path.glob(pattern):
+                    if file.is_file():
+                        file.unlink(missing_ok=True)
+        finally:
+            os.close(handle)
+        return True
 
     def _file(self, key: str) -> Path:
         return self.path / f"{key}{SUFFIX}"

@@ -27,7 +27,7 @@ from loguru import logger
 
 from intraday.app_decisions import sizing_of, stored_trade_lists
 from intraday.app_learning import SCOPE, stamped, training_resources
-from intraday.app_models import feature_set, label_spec, stored_price_rules, train_spec, user_features
+from intraday.app_models import feature_set, known_features, label_spec, stored_price_rules, train_spec, user_features
 from intraday.backtest.verify import Verifier
 from intraday.config.settings import Settings
 from intraday.config.trading import TradingSettings
@@ -39,7 +39,6 @@ from intraday.core.features import FeatureCalculator
 from intraday.core.labels import LabelSpec
 from intraday.core.lists import index_row, lists_of, stand_in
 from intraday.core.panel import Lists
-from intraday.core.registry import default_registry
 from intraday.core.synthetic import SyntheticMarket, SyntheticSpec
 from intraday.database.kept import kept_from
 from intraday.database.moving_tables import unfinished
@@ -182,7 +181,7 @@ def build_historical(
     plan = HistoricalPlan(
         features=feature_set(settings, anchor, system.sessions, compared(system)),
         labels=label_spec(settings.trading),
-        training=train_spec(settings.model),
+        training=replace(train_spec(settings.model), primary=settings.model.primary),
         directory=settings.model_dir,
         notional=settings.trading.notional_inr,
         first=max((day for day in (first, _kept_from(system)) if day is not None), default=None),
@@ -268,7 +267,7 @@ def load_model(system: System, model_id: str | None = None) -> LoadedModel:
     definition = json.loads(record.manifest)
     features, labels = definition["features"], json.loads(definition["labels"]["definition"])
     user = user_features(system.settings, system.sessions)
-    known, anchor = user.joined(default_registry()), AnchorRule(features["anchor"])
+    known, anchor = known_features(user, features["timeframe"]), AnchorRule(features["anchor"])
     among = json.loads(features["definition"]).get("universe", "")
     chosen = FeatureSet.of(features["timeframe"], features["names"], known, anchor, user.functions, among)
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
+from difflib import get_close_matches
 
 from intraday.config.model import ModelSettings
 from intraday.config.settings import Settings
 from intraday.config.trading import TradingSettings
 from intraday.core.anchor import AnchorRule
+from intraday.core.feature import Feature
 from intraday.core.feature_set import FeatureSet
 from intraday.core.labels import SIGMA, LabelSpec
 from intraday.core.price_rules import PriceRules, price_rules
 from intraday.core.registry import default_registry
+from intraday.core.rule_features import rule_features
+from intraday.core.rules import RULES
 from intraday.core.user_features import UserFeatures, load_user_features, no_user_features
 from intraday.database.stores import Stores
 from intraday.domain.errors import ConfigError
@@ -36,8 +40,24 @@ def feature_set(settings: Settings, anchor: AnchorRule, sessions: SessionTable, 
         raise ConfigError(
             f"model.features: expected {SIGMA!r} among them, which scales stops and targets, found {', '.join(model.features)}"
         )
-    names = None if model.features == "all" else model.features
-    return FeatureSet.of(settings.trading.timeframe, names, user.joined(default_registry()), anchor, user.functions, universe)
+    timeframe, known = settings.trading.timeframe, known_features(user, settings.trading.timeframe)
+    wanted = [*user.joined(default_registry()), *user.functions.names] if model.features == "all" else list(model.features)
+    if model.primary is not None and model.primary not in wanted:
+        if model.primary not in (*known, *user.functions.names):
+            raise ConfigError(_no_primary(model.primary, (*known, *user.functions.names)))
+        wanted.append(model.primary)
+    return FeatureSet.of(timeframe, wanted, known, anchor, user.functions, universe)
+
+
+def known_features(user: UserFeatures, timeframe: int) -> Mapping[str, Feature]:
+    """Everything that a feature set may be asked for: what is registered, the user's, and the simple rules (``model.primary``)."""
+    return {**rule_features(timeframe), **user.joined(default_registry())}
+
+
+def _no_primary(name: str, known: Sequence[str]) -> str:
+    near = ", ".join(get_close_matches(name, known, n=5))
+    expected = near or f"{', '.join(RULES)}, or a feature of docs/features.md or model.user_features"
+    return f"model.primary: expected {expected}, found {name!r}"
 
 
 def user_features(settings: Settings, sessions: SessionTable) -> UserFeatures:
@@ -66,7 +86,7 @@ def label_spec(t: TradingSettings) -> LabelSpec:
 
 
 def train_spec(m: ModelSettings) -> TrainSpec:
-    """The configured training."""
+    """The configured training, without a primary: controls and audits are of the machinery and its features."""
     w = m.walk_forward
     return TrainSpec(
         split=SplitSpec(Scheme(w.scheme), w.min_train_sessions, w.test_sessions, w.embargo_sessions),

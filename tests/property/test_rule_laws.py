@@ -10,8 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from intraday.core.anchor import AnchorRule
 from intraday.core.candles import HistoricalAggregator
+from intraday.core.decision import said_by
+from intraday.core.feature_set import FeatureSet
+from intraday.core.features import FeatureCalculator
 from intraday.core.panel import panel_of
+from intraday.core.rule_features import rule_features
 from intraday.core.rules import LENGTHS, OPENING_MIN, RULES, rule_sides
 from intraday.domain.arrays import BAR, MINUTE_NS, Panel
 from intraday.domain.session import SessionTable
@@ -128,3 +133,16 @@ def test_equal_prices_never_cross() -> None:
     flat = np.full(bars.mask.shape, 100.05)
     still = replace(bars, open=flat, high=flat, low=flat, close=flat)
     assert not rule_sides(still).any()
+
+
+@settings(max_examples=30, deadline=None)
+@given(**CASES)
+def test_rules_as_features_say_the_same(seed: int, timeframe: int, missing: float) -> None:
+    """What a model is put on live is what it was put on in history: by the kernels, and by ``rule_sides``."""
+    bars = panel(seed, timeframe, missing)
+    known = np.isfinite(bars.close) | ~bars.mask
+    bars = replace(bars, close=np.where(known, bars.close, 200.0))  # stored bars have all their prices
+    features = FeatureSet(timeframe, tuple(rule_features(timeframe)[name] for name in RULES), AnchorRule())
+    x = FeatureCalculator(features, np.ones(S, np.bool_)).batch(bars)
+    for k in range(len(RULES)):
+        np.testing.assert_array_equal(said_by(x[:, :, k]), rule_sides(bars)[:, :, k])

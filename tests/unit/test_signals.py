@@ -51,6 +51,20 @@ def decide(session: Session, minute: int, p: list[list[float]], sigma: float = 0
     return list(SignalGenerator(spec).decide(bars, np.full(len(p), sigma, dtype=np.float32), np.array(p), now, session))
 
 
+def test_only_the_side_of_the_primary_is_said(session: Session) -> None:
+    bars, p = bars_at(session, 30, [100.0] * 8), np.array([UP, UP, UP, UP, DOWN, DOWN, DOWN, FLAT])
+    x = np.array([[9.0, v] for v in (2.0, -0.5, 0.0, np.nan, 1.0, -3.0, np.nan, 1.0)], np.float32)
+    sigma, spec = np.full(8, 0.001, np.float32), replace(SPEC, primary=1)
+    found = SignalGenerator(spec).decide(bars, sigma, p, 7, session, x)
+    free = SignalGenerator(SPEC).decide(bars, sigma, p, 7, session, x)
+    buys, sells = [0], [5]
+    assert [i for i, s in enumerate(found) if s.action is Action.BUY] == buys
+    assert [i for i, s in enumerate(found) if s.action is Action.SELL] == sells
+    assert [s.note for s in found] == ["", *["not what the primary says"] * 4, "", "not what the primary says", ""]
+    assert all(found[i] == free[i] for i in (*buys, *sells)) and [s.expected for s in found] == [s.expected for s in free]
+    assert np.isnan([found[1].stop, found[1].chase]).all() and found[1].confidence == UP[1]
+
+
 def test_buy_sell_and_hold_with_the_confidence_of_what_is_said(session: Session) -> None:
     buy, sell, hold = decide(session, 30, [UP, DOWN, FLAT])
     assert (buy.action, buy.confidence, buy.p_up) == (Action.BUY, 0.7, 0.7)

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from intraday.core.decision import DecisionRule, best_side, expected_net
-from intraday.domain.errors import NotEnoughData
+from intraday.core.decision import DecisionRule, best_side, expected_net, said_by
+from intraday.domain.errors import ConfigError, NotEnoughData
 from intraday.domain.learning import TrialKind
 from intraday.model.calibration import Method
 from intraday.model.cpcv import CpcvSpec
@@ -224,3 +225,49 @@ def test_threshold_is_the_best_of_the_past_among_those_that_show_enough() -> Non
     assert trades_and_net(few)[1] > trades_and_net(many)[1]  # random forecasts lose the cost on every trade
     assert trades_and_net(choose_threshold(rule, p, data, 1e9))[0] > 200  # cannot be met: the lowest candidate
     assert choose_threshold(rule, p, replace(data, eligible=np.zeros(len(data), dtype=np.bool_)), 1.0) == math.inf
+
+
+def test_on_top_of_a_primary_only_its_sides_are_traded(edge: Trained) -> None:
+    """Of the same market: half of what a coin says; the coin itself is a baseline, and others are free of it."""
+    data = dataset(sessions=32)
+    coin = np.random.default_rng(3).choice([-1.0, 0.0, np.nan, 1.0], len(data)).astype(np.float32)
+    data = replace(data, x=np.column_stack([data.x[:, :2], coin, data.x[:, 3]]))
+    said, spec = said_by(coin), replace(SPEC, primary="noise_b", baselines=True, num_boost_round=20, min_signals_per_session=1.0)
+    found = train(data, spec)
+    oos = found.oos
+    scored = said[np.isin(data.session, oos.session)]
+    assert set(np.unique(scored)) == {-1, 0, 1}
+    for side in (oos.side, oos.shown):
+        assert (side != 0).sum() > 100 and (side == scored)[side != 0].all()
+    assert edge.verdict == found.verdict == EDGE, found.reason
+    names = [one.name for one in found.baselines]
+    alone = found.baselines[names.index("noise_b")]
+    assert names.count("noise_b") == 1 and alone.trades > found.metrics.trades and alone.net_bps_trade < 0.0
+    bare = train(data, replace(spec, primary=None))
+    others = [(one.name, one.trades, one.net_bps_trade) for one in found.baselines if one is not alone]
+    assert repr(others) == repr([(one.name, one.trades, one.net_bps_trade) for one in bare.baselines])
+    assert found.model_text == bare.model_text and np.array_equal(oos.p, bare.oos.p), "it learns from every row"
+    assert found.trials[-1].id != bare.trials[-1].id, "another configuration"
+    assert json.loads(found.trials[-1].parameters)["spec"]["primary"] == "noise_b"
+    assert "primary" not in bare.spec.record() and "primary" not in json.loads(bare.trials[-1].parameters)["spec"]
+
+
+def test_no_threshold_knows_what_other_sides_than_the_primarys_paid() -> None:
+    data, rng = dataset(sessions=12, seed=4), np.random.default_rng(1)
+    said = rng.choice([-1, 0, 1], len(data)).astype(np.int8)
+    p = rng.dirichlet([1.0, 1.0, 1.0], len(data))
+    rule = payoffs(data)
+    other = replace(data, ret_long=np.where(said > 0, data.ret_long, 0.9), ret_short=np.where(said < 0, data.ret_short, -0.9))
+    found = choose_threshold(rule, p, data.on_top_of(said), 1.0)
+    assert choose_threshold(rule, p, other.on_top_of(said), 1.0) == found
+    assert choose_threshold(rule, p, other, 1.0) != found
+    assert not data.on_top_of(said).allows((-said).astype(np.int8)).any()
+
+
+def test_a_primary_that_is_no_feature_or_says_nothing_is_told() -> None:
+    data = dataset(sessions=24)
+    with pytest.raises(ConfigError, match="expected one of the 4 features that are trained on, found 'nobody'"):
+        train(data, replace(SPEC, primary="nobody"))
+    silent = replace(data, x=data.x * np.array([1, 1, 0, 1], np.float32))
+    with pytest.raises(NotEnoughData, match="noise_b says no side that may be traded"):
+        train(silent, replace(SPEC, primary="noise_b"))

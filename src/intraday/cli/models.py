@@ -193,6 +193,7 @@ def _show_model(out: Console, found: ModelPage) -> None:
         ("Model", m.id),
         ("Role", f"{m.role.value}{', in use' if m.in_use else ''}"),
         ("Trained on", f"{m.trained_from} – {m.trained_to}, {found.features} features, labels {found.labels}"),
+        *(() if found.primary is None else [("On top of", f"{found.primary}: only its sides are said")]),
         ("Verdict", f"{m.verdict}: {found.reason}" if found.reason else m.verdict),
         *today,
         ("Out of sample", f"{m.trades:,} trades, {m.net_bps_trade:.2f} bps net a trade"),

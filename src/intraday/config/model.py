@@ -57,6 +57,11 @@ class ModelSettings(Section):
     user_features: Path | None = Field(
         default=None, description="a Python file with features of your own (docs/user-features.md); null: none"
     )
+    primary: Symbol | None = Field(
+        default=None,
+        description="what says the sides, for a model that says which of them are worth taking (docs/signals.md): "
+        "opening_range_breakout, moving_average_cross or a feature, whose sign is the side; null: the model says them itself",
+    )
     anchor: Literal["auto", "previous_quarter"] | date = Field(
         default="auto",
         description="where recursive state starts: previous_quarter (its first session), a fixed day, or auto: previous_quarter "

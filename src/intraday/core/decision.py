@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from intraday.core.fills import last_exit_ns, tick_paise
 from intraday.core.labels import LabelSpec
 from intraday.core.panel import Lists
-from intraday.domain.arrays import F8, I8, MINUTE_NS
+from intraday.domain.arrays import F4, F8, I8, MINUTE_NS
 from intraday.domain.session import Session, SessionTable
 
 CLASSES = (-1, 0, 1)  # columns of every probability matrix: down, hold, up
@@ -61,6 +61,11 @@ def best_side(rule: DecisionRule, p: F8, sigma: F8, cost: F8) -> tuple[NDArray[n
     long, short = expected_net(rule, p, sigma, cost)
     side = np.where(long > short, 1, np.where(short > long, -1, 0)).astype(np.int8)
     return side, np.maximum(long, short)
+
+
+def said_by(primary: F4) -> NDArray[np.int8]:
+    """The sides that a primary's values float32 [n] say, int8 [n]: their signs, 0 where there is no value."""
+    return np.sign(np.nan_to_num(primary, nan=0.0)).astype(np.int8)
 
 
 def chase_prices(side: NDArray[np.int8], close: F8, expected: F8, cost: F8, tick_rupees: F8) -> F8:

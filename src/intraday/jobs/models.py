@@ -64,6 +64,7 @@ class ModelPage:
     figures: Mapping[str, Any]
     promotions: tuple[Promotion, ...]
     comparisons: tuple[Comparison, ...]
+    primary: str | None = None  # the feature that says the sides
 
 
 def list_models(settings: Settings, clock: Clock) -> Registry:
@@ -98,6 +99,7 @@ def show(settings: Settings, clock: Clock, wanted: str) -> ModelPage:
             features=len(manifest.get("features", {}).get("names", ())),
             labels=record.label_set_id,
             path=record.path,
+            primary=manifest.get("training", {}).get("primary"),
             figures={name: value for name, value in manifest.get("metrics", {}).items() if isinstance(value, int | float)},
             promotions=tuple(p for p in registry.promotions() if record.id in (p.model_id, p.previous_id)),
             comparisons=tuple(c for c in registry.comparisons() if record.id in (c.champion_id, c.challenger_id)),

@@ -36,6 +36,7 @@ def facts(artifact: Artifact) -> list[tuple[str, str]]:
         ("Python", platform.python_version()),
         ("Libraries", versions),
         ("Feature set", f"{artifact.features.id}, {len(names)} features of {artifact.features.timeframe}-minute bars"),
+        *(() if artifact.primary is None else [("On top of", f"{artifact.primary}: only its sides are said")]),
         ("Rows trained on", f"{data['rows']:,}, about {data['effective_rows']:,.0f} of them without overlap"),
         ("Rounds", f"{spec['rounds']} of at most {spec['num_boost_round']}, seed {spec['seed']}"),
     ]

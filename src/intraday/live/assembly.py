@@ -59,7 +59,8 @@ class LoadedModel:
         artifact, ticks = self.predictor.artifact, tick_rupees(instruments)
         observe = self.predictor.observe or (terms is not None and terms.watch)
         rule = artifact.rule.watched() if observe else artifact.rule
-        return SignalGenerator(SignalSpec(rule, cost, self.label, ticks, observe, artifact.id, terms))
+        primary = None if artifact.primary is None else self.feature_set.column(artifact.primary)
+        return SignalGenerator(SignalSpec(rule, cost, self.label, ticks, observe, artifact.id, terms, primary))
 
     def opened(self, session: Session, instruments: Sequence[Instrument], terms: Terms | None = None) -> OpenSignals:
         """Follows the signals of one session, of which there are none yet."""

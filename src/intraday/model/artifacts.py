@@ -80,6 +80,12 @@ class Artifact:
     verdict: str
     golden: Golden
 
+    @property
+    def primary(self) -> str | None:
+        """The feature that says the sides; None: the model says them itself."""
+        name = self.manifest["training"].get("primary")
+        return None if name is None else str(name)
+
 
 def save(directory: Path, trained: Trained, lineage: Lineage, panel: Panel, has_volume: Mask, x: F4) -> Artifact:
     """Write the artifact of ``trained`` below ``directory`` and read it back.

@@ -180,20 +180,30 @@ class Alpha158:
 
 
 def run_baselines(
-    task: Task, folds: Sequence[Fold], weighed: WeighedOf, least: float, methods: Sequence[Method], seed: int
+    task: Task,
+    folds: Sequence[Fold],
+    weighed: WeighedOf,
+    least: float,
+    methods: Sequence[Method],
+    seed: int,
+    primary: tuple[str, NDArray[np.int8]] | None = None,
 ) -> tuple[BaselineResult, ...]:
     """All of them, in the order of a table: nothing, rules, prior, regression, trees.
 
-    ``least`` and ``methods`` as ``folds.decide_fold`` takes them. Rules are left out where ``task.data`` has no sides of them.
+    ``least`` and ``methods`` as ``folds.decide_fold`` takes them. ``primary``: name and sides int8 [n] of what the model is put on,
+    which it has to beat before all. Rules are left out where ``task.data`` has no sides of them.
     """
     data, rng = task.data, np.random.default_rng(seed)
-    rows = data.rows(np.concatenate([fold.score for fold in folds]))
+    scored = np.concatenate([fold.score for fold in folds])
+    rows = data.rows(scored)
     results = [result_of(HOLD, "no trade at all", said(rows, np.zeros(len(rows), np.int8)), rng)]
     results += [
         result_of(name, "its sides as they come (core/rules.py)", said(rows, rows.rules[:, k]), rng)
         for k, name in enumerate(RULES)
         if k < rows.rules.shape[1]
     ]
+    if primary is not None and primary[0] not in [one.name for one in results]:
+        results.append(result_of(primary[0], "the primary's sides as they come", said(rows, primary[1][scored]), rng))
     forecasters: tuple[Forecaster, ...] = (PriorOnly(), Logistic(), Alpha158(seed))
     for one in forecasters:
         allowed = [method for method in methods if method in one.methods] or list(one.methods)

@@ -61,6 +61,10 @@ class Dataset:
         out: Mask = self.eligible & np.where(side > 0, self.may_long, (side < 0) & self.may_short)
         return out
 
+    def on_top_of(self, primary: NDArray[np.int8]) -> Dataset:
+        """The same rows, where only the side that ``primary`` int8 [n] says may be traded, and none where it says 0."""
+        return replace(self, may_long=self.may_long & (primary > 0), may_short=self.may_short & (primary < 0))
+
     def paid(self, side: NDArray[np.int8]) -> F8:
         """The round trip's charges of each row's ``side`` as a return, float64 [n]: 0 where its trade is not entered."""
         out: F8 = np.where(np.where(side > 0, self.skip_long, (side < 0) & self.skip_short), 0.0, self.cost)

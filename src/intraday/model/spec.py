@@ -43,10 +43,13 @@ class TrainSpec:
     verdict: VerdictSpec = field(default_factory=VerdictSpec)
     baselines: bool = False  # whether what a model has to beat is run beside it (``baselines``), which takes as long again
     explained_rows: int = 0  # scored rows of each fold whose contributions are computed, some 10 ms each; 0: none
+    primary: str | None = None  # the feature whose sign is the only side that may be traded; None: either
 
     def record(self, *without: str) -> dict[str, Any]:
-        """What was asked for, as plain values; never the number of threads, which changes no result. ``without``: other fields."""
-        return {name: value for name, value in asdict(self).items() if name not in ("threads", *without)}
+        """What was asked for, as plain values; never the number of threads, which changes no result. ``without``: other fields.
+        Without a primary there is no word of it: what was trained before there were any keeps its name in the ledger."""
+        left = ("threads", *without, *(() if self.primary else ("primary",)))
+        return {name: value for name, value in asdict(self).items() if name not in left}
 
     def parameters(self, tuned: Tuned | None = None) -> dict[str, Any]:
         """LightGBM's parameters but the number of threads, which is not to change a result; ``tuned`` ones take precedence."""

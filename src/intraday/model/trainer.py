@@ -12,9 +12,11 @@ from dataclasses import replace
 from functools import partial
 
 import numpy as np
+from numpy.typing import NDArray
 
+from intraday.core.decision import said_by
 from intraday.domain.arrays import I8
-from intraday.domain.errors import NotEnoughData
+from intraday.domain.errors import ConfigError, NotEnoughData
 from intraday.domain.learning import Trial
 from intraday.domain.ports import Progress
 from intraday.model.baselines import BaselineResult, run_baselines
@@ -73,12 +75,26 @@ class LGBMTrainer:
             )
         folds = walk_forward(dataset.ts_ns, dataset.t1_ns, dataset.session, self._spec.split)
         with Fits(dataset.x, self._spec.threads, self._resources) as fits:
-            task = Task(outcomes(dataset), uniqueness(dataset), feature_names, fits, progress or _silent)
+            free = Task(outcomes(dataset), uniqueness(dataset), feature_names, fits, progress or _silent)
+            primary = self._primary(dataset, feature_names)
+            task = free if primary is None else replace(free, data=free.data.on_top_of(primary))
             walk = self._walk(task, folds)
             final = self._final(task, walk)
-            baselines = self._baselines(task, folds)
+            baselines = self._baselines(free, folds, primary)
             crossed = self._paths(task, walk.tuned[-1])
             return summary(self._spec, task, walk, final, baselines, crossed, ledger(), about or {})
+
+    def _primary(self, dataset: Dataset, names: tuple[str, ...]) -> NDArray[np.int8] | None:
+        """The sides of the primary, int8 [n]; None: there is none."""
+        name = self._spec.primary
+        if name is None:
+            return None
+        if name not in names:
+            raise ConfigError(f"model.primary: expected one of the {len(names)} features that are trained on, found {name!r}")
+        side = said_by(np.asarray(dataset.x[:, names.index(name)]))
+        if not dataset.allows(side).any():
+            raise NotEnoughData(f"model.primary: {name} says no side that may be traded on any of {len(dataset):,} rows")
+        return side
 
     def _walk(self, task: Task, folds: list[Fold]) -> Walk:
         """Tune, fit every fold, then decide one after the other, each knowing what came of those before it."""
@@ -154,12 +170,13 @@ class LGBMTrainer:
         job = FitJob(task.names, self._spec.parameters(walk.tuned[-1]), rounds, 0, everything, None, NO_ROWS, NO_ROWS)
         return task.fits.run([job], 1, rounds, task.told(FINAL))[0]
 
-    def _baselines(self, task: Task, folds: list[Fold]) -> tuple[BaselineResult, ...]:
+    def _baselines(self, task: Task, folds: list[Fold], primary: NDArray[np.int8] | None) -> tuple[BaselineResult, ...]:
         spec = self._spec
         if not spec.baselines:
             return ()
         weighed = partial(self._weighed, task)
-        return run_baselines(task, folds, weighed, spec.min_signals_per_session, spec.calibration, spec.seed)
+        alone = None if primary is None or spec.primary is None else (spec.primary, primary)
+        return run_baselines(task, folds, weighed, spec.min_signals_per_session, spec.calibration, spec.seed, alone)
 
     def _paths(self, task: Task, tuned: Tuned) -> PathFigures | None:
         """Every split is calibrated and takes its threshold by its own early-stop rows, as the first fold does."""

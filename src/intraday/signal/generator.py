@@ -9,7 +9,7 @@ from math import inf
 import numpy as np
 from numpy.typing import NDArray
 
-from intraday.core.decision import DecisionRule, best_side, chase_prices, latest_bar_ns
+from intraday.core.decision import DecisionRule, best_side, chase_prices, latest_bar_ns, said_by
 from intraday.core.fills import SECOND_NS, Barriers, barriers
 from intraday.core.labels import LabelSpec
 from intraday.domain.arrays import F4, F8, I8, MINUTE_NS, Bars, Mask
@@ -20,6 +20,7 @@ from intraday.signal.terms import Terms
 
 ACTIONS = {1: Action.BUY, -1: Action.SELL, 0: Action.HOLD}
 NO_VOLATILITY, TOO_LATE = "no volatility", "too late in the session"
+AGAINST = "not what the primary says"
 
 Sides = NDArray[np.int8]
 Notes = NDArray[np.object_]  # of texts
@@ -42,6 +43,7 @@ class SignalSpec:
     observe: bool
     model_id: str
     terms: Terms | None = None
+    primary: int | None = None  # column of the features whose sign is the only side that may be said; None: either
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,16 +65,18 @@ class SignalGenerator:
     def __init__(self, spec: SignalSpec) -> None:
         self._spec = spec
 
-    def decide(self, bars: Bars, sigma: F4, p: F8, now_ns: int, session: Session) -> Sequence[Signal]:
+    def decide(self, bars: Bars, sigma: F4, p: F8, now_ns: int, session: Session, x: F4 | None = None) -> Sequence[Signal]:
         """Signals in order of ``bars`` (BAR[b], one decision bar); ``sigma`` float32 [b], ``p`` float64 [b, 3] (down, hold, up).
+        ``x`` float32 [b, F], the features: needed where a primary says the sides.
 
         A row whose probabilities are not finite gets no signal at all, nor does a bar that opened before the run began. HOLD where
         the rule says so, where sigma is not a positive number, when the horizon no longer fits into the session, and where the side
-        may not be traded; ``note`` says which of the last three it was. A HOLD has NaN stop, target and chase, and a signal of
-        labels without barriers has no stop and target: its trade ends with the horizon. Confidence is the calibrated probability
-        of what is said. A signal is valid until the last entry its label allows, at most until its horizon or the session ends.
+        is not the primary's or may not be traded; ``note`` says which of the last four it was. A HOLD has NaN stop, target and
+        chase, and a signal of labels without barriers has no stop and target: its trade ends with the horizon. Confidence is the
+        calibrated probability of what is said. A signal is valid until the last entry its label allows, at most until its horizon
+        or the session ends.
         """
-        found = self._decided(bars, sigma, p, session)
+        found = self._decided(bars, sigma, p, session, x)
         valid_ns, spec = self._valid_until(bars["ts_ns"], session), self._spec
         from_ns = 0 if spec.terms is None else spec.terms.from_ns
         usable = np.isfinite(p).all(axis=1) & (bars["ts_ns"] >= from_ns)
@@ -97,7 +101,7 @@ class SignalGenerator:
         entry_end_ns = closed_ns + label.max_wait_min * MINUTE_NS + label.entry_delay_s * SECOND_NS
         return np.minimum(np.minimum(entry_end_ns, closed_ns + label.horizon_min * MINUTE_NS), session.close_ns)
 
-    def _decided(self, bars: Bars, sigma: F4, p: F8, session: Session) -> _Decided:
+    def _decided(self, bars: Bars, sigma: F4, p: F8, session: Session, x: F4 | None) -> _Decided:
         spec, label, inst = self._spec, self._spec.label, bars["inst"].astype(np.int64)
         wide = np.where(sigma > 0.0, sigma, np.nan).astype(np.float64)
         close, cost, tick = np.ascontiguousarray(bars["close"]), spec.cost[inst], spec.tick_rupees[inst]
@@ -106,7 +110,7 @@ class SignalGenerator:
         target = label.target_sigma if label.has_barriers else inf
         levels = barriers(close, wide, tick, label.horizon_bars, target, label.stop_sigma)
         late = bars["ts_ns"] > latest_bar_ns(label, session)
-        side, note = self._allowed(side, inst, _priced(levels), late)
+        side, note = self._allowed(side, inst, _priced(levels), late, self._against(side, x))
         chase = chase_prices(side, close, expected, cost, tick)
         stop = np.where(side > 0, levels.long_stop, levels.short_stop)
         goal = np.where(side > 0, levels.long_target, levels.short_target)
@@ -115,12 +119,21 @@ class SignalGenerator:
         quantity = self._quantities(side, inst, close, stop, cost, note)
         return _Decided(side, expected, chase, stop, goal, quantity, note)
 
-    def _allowed(self, side: Sides, inst: I8, priced: Mask, late: Mask) -> tuple[Sides, Notes]:
+    def _against(self, side: Sides, x: F4 | None) -> Mask:
+        """Rows whose side is not the primary's."""
+        if self._spec.primary is None:
+            return np.zeros(len(side), np.bool_)
+        assert x is not None, "a primary says the sides: its values are needed"
+        out: Mask = (side != 0) & (side != said_by(x[:, self._spec.primary]))
+        return out
+
+    def _allowed(self, side: Sides, inst: I8, priced: Mask, late: Mask, against: Mask) -> tuple[Sides, Notes]:
         """What is left of the sides, and the notes of what is not or is limited."""
         note = np.full(len(side), "", object)
+        note[against] = AGAINST
         note[late & (side != 0)] = TOO_LATE
         note[~priced] = NO_VOLATILITY
-        left = np.where(priced & ~late, side, 0).astype(np.int8)
+        left = np.where(priced & ~late & ~against, side, 0).astype(np.int8)
         terms = self._spec.terms
         if terms is not None:
             for i in np.flatnonzero(left).tolist():

@@ -27,8 +27,8 @@ Explain = Callable[[F4, NDArray[np.int8]], Sequence[Reasons]]  # feature vectors
 class Decider(Protocol):
     """Hop 8, as ``signal.generator.SignalGenerator`` does it."""
 
-    def decide(self, bars: Bars, sigma: F4, p: F8, now_ns: int, session: Session) -> Sequence[Signal]:
-        """Signals of one decision bar, in order of ``bars``."""
+    def decide(self, bars: Bars, sigma: F4, p: F8, now_ns: int, session: Session, x: F4 | None = None) -> Sequence[Signal]:
+        """Signals of one decision bar, in order of ``bars``; ``x`` are its features."""
         ...
 
 
@@ -70,7 +70,7 @@ class SessionSignals:
         found: list[Signal] = []
         for hours, rows in ((self._early, first & named), (self._session, ~first & named)):
             if rows.any():
-                said = self._decider.decide(bars[rows], sigma[rows], p[rows], now_ns, hours)
+                said = self._decider.decide(bars[rows], sigma[rows], p[rows], now_ns, hours, x[rows])
                 found += self._one_each(said, hours)
         return self._with_reasons(sorted(found, key=lambda signal: signal.inst), bars, x)
 

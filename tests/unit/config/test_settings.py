@@ -10,13 +10,15 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from intraday.app_models import drift_spec, label_spec, train_spec
+from intraday.app_models import drift_spec, feature_set, label_spec, train_spec
 from intraday.config.loading import env_name, leaves, load_metrics, load_rate_limits, load_settings, read_yaml
 from intraday.config.settings import MetricSettings, Mode, RateLimits, Settings
 from intraday.config.trading import TradingSettings
+from intraday.core.anchor import AnchorRule
 from intraday.core.labels import LabelSpec
 from intraday.core.synthetic import DEFAULT_EDGE
 from intraday.domain.errors import ConfigError
+from intraday.domain.session import SessionTable
 from intraday.model.drift import DriftSpec
 from intraday.model.trainer import TrainSpec
 from intraday.model.weighting import Weighting
@@ -300,3 +302,22 @@ def test_settings_are_immutable() -> None:
 
 def test_read_yaml_returns_plain_values(config) -> None:
     assert read_yaml(config("a: {b: [1, x]}\n")) == {"a": {"b": [1, "x"]}}
+
+
+def test_a_primary_is_a_feature_of_the_set_once() -> None:
+    """A simple rule becomes one; what is there already is not there twice; without one the set is what it was."""
+
+    def names(**update: object) -> tuple[str, ...]:
+        base = Settings()
+        settings = base.model_copy(update={"model": base.model.model_copy(update=update)})
+        return feature_set(settings, AnchorRule(), SessionTable.load()).names
+
+    every = names()
+    assert "moving_average_cross" not in every
+    assert names(primary="moving_average_cross") == (*every, "moving_average_cross")
+    assert names(primary="rsi_14") == every
+    assert names(features=("sigma", "ret_3"), primary="or_break") == ("sigma", "ret_3", "or_break")
+    with pytest.raises(ConfigError, match="model.primary: expected moving_average_cross, found 'moving_average_cros'"):
+        names(primary="moving_average_cros")
+    with pytest.raises(ConfigError, match="model.primary: expected opening_range_breakout, moving_average_cross, or a feature"):
+        names(primary="9999")

@@ -40,7 +40,7 @@ def rule_features(timeframe: int) -> Mapping[str, Feature]:
     return {
         breakout: Feature(
             breakout, "rule", _opening_range_breakout(),
-            "1 at the session's first close above the range of the bars that open in its first 30 minutes, -1 at the first below it, "
+            "1 at the session's first close above the range of the bars that open in its first 30 minutes, -1 at the first below, "
             "else 0",
             "-1, 0, 1", "Crabel (1990), opening range", "no bar in the first 30 minutes: 0",
         ),

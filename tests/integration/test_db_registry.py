@@ -10,6 +10,7 @@ import psycopg
 import pytest
 
 import promotion_child
+from intraday.app_learning import SCOPE, stamped
 from intraday.database.pool import Database
 from intraday.database.stores import Stores
 from intraday.domain.errors import RegistryError, StorageError
@@ -48,6 +49,15 @@ def test_a_path_that_was_seen_stays_counted(database: Database) -> None:
     ledger.add([inner])
     assert [t.id for t in ledger.of("best version")] == ["b", "a"]  # oldest first
     assert [t.id for t in ledger.of("best version", TrialKind.TUNING)] == ["b"]
+
+
+def test_what_was_counted_by_universe_stays_counted(database: Database) -> None:
+    """A scope is read with its parts, as they were written before, and with nothing that only begins alike."""
+    ledger = Stores(database).trials
+    scopes = {"a": SCOPE, "b": f"{SCOPE}; csv:mine.csv", "c": f"{SCOPE}s"}
+    ledger.add([replace(TRIAL, id=name, scope=scope) for name, scope in scopes.items()])
+    assert {t.id for t in ledger.of(SCOPE)} == {"a", "b"}
+    assert [t.scope for t in stamped([TRIAL], "run", 5)] == [SCOPE]
 
 
 def test_trials_are_stored_all_or_none(database: Database) -> None:

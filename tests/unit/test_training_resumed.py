@@ -5,10 +5,7 @@ from __future__ import annotations
 import os
 import select
 import signal
-import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -25,6 +22,7 @@ from intraday.model.trainer import LGBMTrainer, Trained, TrainSpec
 from intraday.model.tuning import TuningSpec
 from intraday.model.work import WorkFolder, digest_of, key_of
 from model_cases import NAMES, dataset
+from training_child import child
 
 SPEC = TrainSpec(
     split=SplitSpec(min_train=10, test=3), num_boost_round=4, early_stopping_rounds=4, min_data_in_leaf=50, threads=1,
@@ -68,16 +66,6 @@ def endless() -> FitJob:
     data, none = dataset(sessions=3), np.empty(0, np.int64)
     rows = Weighed(np.arange(len(data)), data.label, None)
     return FitJob(NAMES, SPEC.parameters(), 10_000_000, 0, rows, None, none, none)
-
-
-@contextmanager
-def child(script: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-    tests = Path(__file__).parents[1]
-    source = Path(pool.__file__).parents[2]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, (source, tests, tests / "unit")))}
-    command = [sys.executable, "-c", script, *arguments]
-    with subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        yield process
 
 
 def train(resources: Resources | None = None, spec: TrainSpec = SPEC) -> Trained:

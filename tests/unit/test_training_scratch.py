@@ -9,13 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_training_resumed import child
 
 from intraday.domain.errors import StorageError
 from intraday.model.boosting import FitResult
 from intraday.model.pool import Fits, Resources
 from intraday.model.scratch import PREFIX, scratch
 from intraday.model.work import WorkFolder
+from training_child import child
 
 HOLDS = """
 import sys

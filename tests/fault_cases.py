@@ -96,7 +96,7 @@ class Nothing:
     def predict(self, x: F4) -> F8:
         return np.zeros((len(x), 3))
 
-    def decide(self, bars: Bars, sigma: F4, p: F8, now_ns: int, session: Session) -> Sequence[Signal]:
+    def decide(self, bars: Bars, sigma: F4, p: F8, now_ns: int, session: Session, x: F4 | None = None) -> Sequence[Signal]:
         return ()
 
 
